@@ -1,0 +1,1 @@
+"""Pure steps: data in, data out. Knows no Prefect and no MLflow."""

@@ -1,0 +1,95 @@
+"""Run the network of an artefact in its own runtime: int8 codes in, int8 outputs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.runtime.scaling import MISSING_CODE
+from components.runtime.scoring import Outputs, Quantized
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Engine = Callable[[NDArray[np.int8]], Outputs]
+"""(windows, steps, channels) int8 codes -> outputs."""
+
+
+def open_engine(runtime: str, members: Mapping[str, bytes], tensors: Mapping[str, Quantized]) -> Engine:
+    """Load the network of an artefact. ``tensors`` names scale and zero point of 'input', 'correction',
+    'embedding' and 'logits.<task>'.
+
+    Raises:
+        ValueError: this machine cannot run ``runtime`` ('c99' artefacts run on their own device only).
+    """
+    if runtime == "onnxruntime":
+        return _onnx(members["model.onnx"], tensors)
+    if runtime == "litert":
+        return _litert(members["model.tflite"], tensors)
+    raise ValueError(f"runtime '{runtime}' does not run on this machine")
+
+
+def _onnx(model: bytes, tensors: Mapping[str, Quantized]) -> Engine:
+    """ONNX models take (n, steps, channels) float32 and put out dequantized float32 tensors of the same names."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs()]
+    scale = np.float32(tensors["input"].scale)
+
+    def run(codes: NDArray[np.int8]) -> Outputs:
+        x = np.where(codes == MISSING_CODE, 0, codes).astype(np.float32) * scale
+        values = session.run(names, {"input": x})
+        return _outputs({n: _quantize(np.asarray(v), tensors[n]) for n, v in zip(names, values, strict=True)})
+
+    return run
+
+
+def _litert(model: bytes, tensors: Mapping[str, Quantized]) -> Engine:
+    """LiteRT models take (1, 1, steps, channels) int8; outputs are found by their names in ``tensors``.
+
+    ``tensors`` has the order of the model's outputs.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=model, num_threads=1)
+    interpreter.allocate_tensors()
+    entry = interpreter.get_input_details()[0]
+    exits = {_output_name(d, tensors): d["index"] for d in interpreter.get_output_details()}
+
+    def run(codes: NDArray[np.int8]) -> Outputs:
+        x = np.where(codes == MISSING_CODE, 0, codes).astype(np.int8)
+        rows: dict[str, list[NDArray[np.int8]]] = {name: [] for name in exits}
+        for window in x:
+            interpreter.set_tensor(entry["index"], window.reshape(entry["shape"]))
+            interpreter.invoke()
+            for name, index in exits.items():
+                rows[name].append(interpreter.get_tensor(index).copy())
+        shapes = {"correction": codes.shape}
+        return _outputs({n: np.stack(r).reshape(shapes.get(n, (len(codes), -1))) for n, r in rows.items()})
+
+    return run
+
+
+def _output_name(detail: dict[str, Any], tensors: Mapping[str, Quantized]) -> str:
+    """The converter keeps the names of Keras outputs somewhere in the tensor's name."""
+    name = str(detail["name"])
+    for wanted in tensors:
+        if wanted != "input" and wanted in name:
+            return wanted
+    raise ValueError(f"output tensor '{name}' is none of {', '.join(tensors)}")
+
+
+def _quantize(values: NDArray[np.float32], q: Quantized) -> NDArray[np.int8]:
+    return np.clip(np.rint(values / np.float32(q.scale)) + q.zero, -128, 127).astype(np.int8)
+
+
+def _outputs(arrays: dict[str, NDArray[np.int8]]) -> Outputs:
+    logits = {n.removeprefix("logits."): a for n, a in arrays.items() if n.startswith("logits.")}
+    return Outputs(arrays["correction"], arrays["embedding"], logits)

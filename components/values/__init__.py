@@ -1,0 +1,28 @@
+"""The frozen values that travel from step to step, each with `save(folder)` and `load(folder)`.
+
+Dataset   accepted telemetry, validated against the contract
+Windows   fixed-length slices of it: physical values and the int8 codes that the device would see
+LabelSet  votes and probabilities of one task
+TrainedModel   weights and everything that makes a score of them
+Artefact  one model compiled for one hardware profile
+Proof     the record that the artefact ran in its device's own runtime
+"""
+
+from components.values.artefact import Artefact
+from components.values.dataset import Dataset
+from components.values.labels import LabelSet
+from components.values.model import Architecture, Head, TrainedModel
+from components.values.proof import Check, Proof
+from components.values.windows import Windows
+
+__all__ = [
+    "Architecture",
+    "Artefact",
+    "Check",
+    "Dataset",
+    "Head",
+    "LabelSet",
+    "Proof",
+    "TrainedModel",
+    "Windows",
+]

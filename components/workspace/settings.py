@@ -1,0 +1,291 @@
+"""What `muster.yaml` may say: strict, frozen models, one class a section, every default documented.
+
+Shapes and units: ranges in the channel's own unit, intervals and durations in seconds (names end in
+``_s``), sizes in bytes or in KiB where the name says so, shares between 0 and 1.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, Self
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def _specifier(text: str) -> str:
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        raise ValueError(f"'{text}' is no version range; write one like '>=2.1,<3' (PEP 440)") from None
+    return text
+
+
+def _inside(text: str) -> str:
+    if PurePosixPath(text).is_absolute() or ".." in PurePosixPath(text).parts:
+        raise ValueError(f"'{text}' leaves the workspace; give a path relative to muster.yaml")
+    return text
+
+
+VersionRange = Annotated[str, AfterValidator(_specifier)]
+LocalPath = Annotated[str, AfterValidator(_inside)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class Storage(Section):
+    """Where raw telemetry comes from."""
+
+    source: str = Field(description="folder (relative to muster.yaml or absolute) or s3://bucket/prefix")
+    format: Literal["parquet", "csv"] = "parquet"
+
+
+class Time(Section):
+    """How the time column reads. Without ``epoch`` it holds UTC time stamps; with it, a number of ``unit``s since then."""
+
+    column: str = "time"
+    epoch: str | None = Field(None, description="ISO 8601 with offset, e.g. 2026-01-01T00:00:00Z")
+    unit: Literal["s", "ms", "us", "ns", "step"] = Field("s", description="'step' counts sampling intervals")
+
+    @model_validator(mode="after")
+    def _epoch_is_a_time(self) -> Self:
+        if self.epoch is not None:
+            self.start()
+        return self
+
+    def start(self) -> datetime:
+        """The epoch as an aware UTC time (1970 when none is declared)."""
+        if self.epoch is None:
+            return datetime(1970, 1, 1, tzinfo=UTC)
+        start = datetime.fromisoformat(self.epoch)
+        if start.tzinfo is None:
+            raise ValueError(f"epoch '{self.epoch}' has no offset; end it with Z for UTC")
+        return start.astimezone(UTC)
+
+
+class Context(Section):
+    """Columns that say which device variant produced a row; null when only the inventory knows."""
+
+    hardware_profile: str | None = None
+    firmware_version: str | None = None
+    site: str | None = None
+
+
+class Channel(Section):
+    """One measured quantity. On devices a sample is an int16 ``raw``; its physical value is ``raw * lsb + offset``."""
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")
+    unit: str
+    dtype: Literal["float32", "float64", "int16", "int32", "int64"] = "float32"
+    range: tuple[float, float] = Field(strict=False)
+    nullable: bool = True
+    lsb: float | None = Field(None, gt=0, description="physical step of the device's converter; default: the range over 65000 codes")
+
+    @model_validator(mode="after")
+    def _range_is_ordered(self) -> Self:
+        if not self.range[0] < self.range[1]:
+            raise ValueError(f"range of channel '{self.name}' is empty: {self.range[0]} is not below {self.range[1]}")
+        return self
+
+    def converter(self) -> tuple[float, float]:
+        """(lsb, offset) of the int16 converter; the middle of the range is raw 0."""
+        low, high = self.range
+        return (self.lsb or (high - low) / 65000.0), (low + high) / 2.0
+
+
+class Telemetry(Section):
+    """The data contract: which columns a row has and what they may hold."""
+
+    device: str = "device_id"
+    time: Time = Time()
+    interval_s: float = Field(gt=0, description="sampling interval")
+    channels: tuple[Channel, ...] = Field(min_length=1, max_length=64, strict=False)
+    context: Context = Context()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [c.name for c in self.channels]
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"channel declared twice: {', '.join(twice)}")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.channels)
+
+
+class Validation(Section):
+    max_quarantined: Share = Field(0.05, description="the step fails when a larger share of the rows is bad")
+
+
+class Windows(Section):
+    """How telemetry is cut, and how a device learns its own scaling (see components/runtime/scaling.py)."""
+
+    steps: int = Field(32, ge=8, le=512)
+    stride: int = Field(32, ge=1)
+    calibration_steps: int = Field(
+        240, ge=0, description="samples per phase of the on-device calibration (two phases); 0: one scaling for the whole fleet"
+    )
+    clip: float = Field(6.0, gt=0, description="robust standard deviations that the int8 input range spans to each side")
+    max_missing: Share = Field(0.5, description="windows with a larger share of missing samples are left out")
+
+
+class Task(Section):
+    """What the model predicts. ``anomaly`` needs no labels; ``classes`` learns from weak or declared gold labels."""
+
+    name: Name
+    kind: Literal["anomaly", "classes"]
+    classes: tuple[str, ...] = Field((), strict=False, description="class 0 is the normal one")
+    labels: Literal["none", "weak", "gold"] = "none"
+    gold: LocalPath | None = Field(None, description="CSV with device_id, start, end (or cycle) and the class, for labels: gold")
+
+    @model_validator(mode="after")
+    def _classes_fit_the_kind(self) -> Self:
+        if self.kind == "classes" and (len(self.classes) < 2 or len(set(self.classes)) != len(self.classes)):
+            raise ValueError(f"task '{self.name}' needs at least two different classes")
+        if self.kind == "classes" and self.labels == "none":
+            raise ValueError(f"task '{self.name}' predicts classes and needs labels: weak or labels: gold")
+        if self.kind == "anomaly" and (self.classes or self.labels == "gold"):
+            raise ValueError(f"task '{self.name}' detects anomalies: it takes no classes and no gold labels")
+        if (self.labels == "gold") != (self.gold is not None):
+            raise ValueError(f"task '{self.name}': labels: gold and the path in gold: go together")
+        return self
+
+    @property
+    def vote_classes(self) -> tuple[str, ...]:
+        """The classes labelling functions vote for."""
+        return self.classes or ("normal", "anomaly")
+
+
+class Labeling(Section):
+    module: LocalPath = "labeling.py"
+    smoothing_steps: int = Field(3, ge=1, description="windows over which a device's label probabilities are averaged")
+
+
+class Evaluation(Section):
+    """What is held out. The truth is read for evaluation only, never by labelling or training."""
+
+    split: Literal["devices", "groups", "period"] = "devices"
+    holdout: float = Field(0.25, gt=0, lt=1, description="share of devices or groups held out")
+    after: str | None = Field(None, description="with split: period, the ISO 8601 time from which everything is held out")
+    groups: LocalPath | None = Field(None, description="with split: groups, CSV with device_id, start, end, group")
+    truth: LocalPath | None = Field(None, description="CSV with device_id, start, end, task, value; absent: no metric against truth")
+    buffer_steps: int = Field(24, ge=0, description="fixed VUS buffer, chosen without looking at labels")
+    max_windows: int = Field(4000, ge=100, description="held-out windows on which each artefact is proven")
+
+    @model_validator(mode="after")
+    def _split_has_what_it_needs(self) -> Self:
+        if (self.split == "period") != (self.after is not None):
+            raise ValueError("split: period and after: go together")
+        if (self.split == "groups") != (self.groups is not None):
+            raise ValueError("split: groups and the path in groups: go together")
+        return self
+
+
+class Model(Section):
+    """The telemetry ELECTRA (see components/models/telemetry_electra.py)."""
+
+    width: int = Field(32, ge=8, le=256, multiple_of=4)
+    blocks: int = Field(3, ge=1, le=8)
+    kernel: int = Field(7, ge=3, le=15)
+    pretrain_steps: int = Field(400, ge=1)
+    finetune_steps: int = Field(200, ge=1)
+    batch: int = Field(128, ge=8)
+    learning_rate: float = Field(2e-3, gt=0)
+    detect_weight: float = Field(5.0, ge=0, description="lambda of the detection loss")
+    false_alarms_per_day: float = Field(1.0, gt=0, description="stated false-alarm rate per device-day of the threshold")
+    threads: int = Field(2, ge=1)
+
+
+class Variant(Section):
+    """Firmware versions that share an artefact on one hardware profile."""
+
+    name: Name
+    firmware: VersionRange
+
+
+class Fleet(Section):
+    name: Name
+    inventory: LocalPath = Field(description="CSV: device_id, fleet, hardware_profile, firmware_version, site, public_key, via")
+    variants: tuple[Variant, ...] = Field(min_length=1, strict=False)
+
+
+class Stage(Section):
+    name: Name
+    share: float = Field(gt=0, le=1, description="cumulative share of the fleet")
+    soak_s: int = Field(3600, ge=0)
+
+
+class Gates(Section):
+    """Accepted and intolerable failure rates in basis points, and the error probabilities of the two decisions."""
+
+    accepted_failures_bp: int = Field(200, gt=0, lt=10_000)
+    intolerable_failures_bp: int = Field(1000, gt=0, lt=10_000)
+    alpha_halt_bp: int = Field(100, gt=0, lt=10_000)
+    alpha_promote_bp: int = Field(500, gt=0, lt=10_000)
+    report_deadline_s: int = Field(86_400, gt=0)
+
+
+ProofLevel = Literal["native", "emulated", "same-runtime", "host-compiled", "none"]
+
+
+class Release(Section):
+    """How a release ramps, and what may be released at all."""
+
+    stages: tuple[Stage, ...] = Field(min_length=1, strict=False)
+    gates: Gates = Gates()
+    proof_levels: tuple[ProofLevel, ...] = Field(("native", "emulated", "same-runtime"), strict=False)
+    expires_days: int = Field(90, ge=1)
+
+    @model_validator(mode="after")
+    def _shares_grow(self) -> Self:
+        shares = [s.share for s in self.stages]
+        if sorted(set(shares)) != shares or shares[-1] != 1.0:
+            raise ValueError("the shares of release.stages must grow and end at 1.0")
+        return self
+
+
+class Registry(Section):
+    """Backends; null means inside the workspace. Environment variables MUSTER_TRACKING_URI and MUSTER_DATABASE_URL win."""
+
+    tracking_uri: str | None = None
+    database: str | None = None
+    repository: str | None = Field(None, description="folder or s3://bucket/prefix the TUF repository is published to")
+
+
+class Settings(Section):
+    """All of `muster.yaml`."""
+
+    name: Name
+    seed: int = Field(7, ge=0, lt=2**31)
+    storage: Storage
+    telemetry: Telemetry
+    validation: Validation = Validation()
+    windows: Windows = Windows()
+    tasks: tuple[Task, ...] = Field(min_length=1, strict=False)
+    labeling: Labeling = Labeling()
+    evaluation: Evaluation = Evaluation()
+    model: Model = Model()
+    profiles: tuple[Name, ...] = Field(min_length=1, strict=False, description="files profiles/<name>.yaml")
+    fleets: tuple[Fleet, ...] = Field(min_length=1, strict=False)
+    release: Release
+    registry: Registry = Registry()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        for what, names in (
+            ("task", [t.name for t in self.tasks]),
+            ("profile", list(self.profiles)),
+            ("fleet", [f.name for f in self.fleets]),
+        ):
+            if twice := sorted({n for n in names if names.count(n) > 1}):
+                raise ValueError(f"{what} named twice: {', '.join(twice)}")
+        if sum(t.kind == "anomaly" for t in self.tasks) > 1:
+            raise ValueError("one anomaly task is enough: the model has one anomaly score")
+        return self

@@ -1,0 +1,96 @@
+"""The step store: results kept by the digest of everything that made them.
+
+A result is a folder. Its key digests the step's inputs, configuration and source code, so equal keys mean
+equal bytes and a step whose key is here need not run. The store stands outside the steps' output
+folders, because DVC deletes those before it runs a stage; `materialise` puts a kept result back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.workspace.files import new_folder, sha256_file, sha256_json, write_json
+
+_LISTING = "listing.json"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One kept result: ``digest`` covers the names and bytes of all its files."""
+
+    key: str
+    folder: Path
+    digest: str
+    reused: bool
+
+
+class StepStore:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def digest(self, step: str, key: str) -> str | None:
+        """Digest of the kept result, or None when there is none. Reads one small file."""
+        listing = self._entry(step, key) / _LISTING
+        return str(json.loads(listing.read_text())["digest"]) if listing.is_file() else None
+
+    def run(self, step: str, key: str, body: Callable[[Path], None]) -> Stored:
+        """Return the result of ``key``, calling ``body(folder)`` only when it is not here.
+
+        Two processes with the same key wait for each other; a body that raises or is killed leaves nothing.
+        """
+        with self._lock(step, key):
+            entry = self._entry(step, key)
+            kept = self.digest(step, key)
+            if kept is None:
+                self._sweep(entry)
+                with new_folder(entry) as folder:
+                    data = folder / "data"
+                    data.mkdir()
+                    body(data)
+                    files = listing_of(data)
+                    kept = sha256_json(files)
+                    write_json(folder / _LISTING, {"digest": kept, "files": files})
+                return Stored(key, entry / "data", kept, reused=False)
+            return Stored(key, entry / "data", kept, reused=True)
+
+    def materialise(self, step: str, key: str, target: Path) -> None:
+        """Copy the kept result to ``target`` unless it is already there, whole and unchanged."""
+        entry = self._entry(step, key)
+        wanted = json.loads((entry / _LISTING).read_text())["files"]
+        if target.is_dir() and listing_of(target) == wanted:
+            return
+        with new_folder(target) as folder:
+            shutil.copytree(entry / "data", folder, dirs_exist_ok=True)
+
+    def _entry(self, step: str, key: str) -> Path:
+        return self._root / step / key
+
+    def _sweep(self, entry: Path) -> None:
+        """Drop what a killed run of the same key left beside the entry."""
+        for left in entry.parent.glob(f".{entry.name}.*"):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+
+    @contextmanager
+    def _lock(self, step: str, key: str) -> Iterator[None]:
+        folder = self._root / step
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{key}.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def listing_of(folder: Path) -> dict[str, str]:
+    """Relative name -> sha256 of every file below ``folder``."""
+    return {
+        Path(base, name).relative_to(folder).as_posix(): sha256_file(Path(base, name))
+        for base, _, names in os.walk(folder)
+        for name in names
+    }

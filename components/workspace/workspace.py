@@ -1,0 +1,153 @@
+"""Open a workspace: read `muster.yaml` and its profiles once, or say which file, line and key is wrong."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from components.workspace.errors import InputError, NotFound
+from components.workspace.profiles import Profile
+from components.workspace.settings import Settings
+
+CONFIGURATION = "muster.yaml"
+
+T = TypeVar("T", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A user's folder and everything its configuration says."""
+
+    root: Path
+    settings: Settings
+    profiles: tuple[Profile, ...]
+
+    @property
+    def state(self) -> Path:
+        """What Muster keeps between runs: step store, lake, databases, keys, records."""
+        return self.root / ".muster"
+
+    @property
+    def out(self) -> Path:
+        """What the steps of the last run put out, one folder a step."""
+        return self.root / "out"
+
+    def path(self, relative: str) -> Path:
+        return self.root / relative
+
+    def profile(self, name: str) -> Profile:
+        for profile in self.profiles:
+            if profile.name == name:
+                return profile
+        raise NotFound(
+            f"profile '{name}' is not in this workspace",
+            hint=f"it has {', '.join(p.name for p in self.profiles)}; add profiles/{name}.yaml and list it under profiles:",
+        )
+
+    @property
+    def tracking_uri(self) -> str:
+        return (
+            os.environ.get("MUSTER_TRACKING_URI")
+            or self.settings.registry.tracking_uri
+            or f"sqlite:///{self.state.resolve() / 'mlflow.db'}"
+        )
+
+    @property
+    def database_url(self) -> str:
+        return (
+            os.environ.get("MUSTER_DATABASE_URL")
+            or self.settings.registry.database
+            or f"sqlite:///{self.state.resolve() / 'registry.db'}"
+        )
+
+
+def open_workspace(root: Path) -> Workspace:
+    """Read and check the workspace in ``root``.
+
+    Raises:
+        NotFound: no `muster.yaml`, or a listed profile has no file.
+        InputError: a file is no YAML or breaks the schema; the message has file, line and key.
+    """
+    file = root / CONFIGURATION
+    if not file.is_file():
+        raise NotFound(
+            f"no {CONFIGURATION} in {root}", hint="muster init --template pumps DIR makes a workspace, or name the folder of yours"
+        )
+    settings = read_yaml(file, Settings)
+    return Workspace(root.resolve(), settings, tuple(_profile(root, name) for name in settings.profiles))
+
+
+def read_yaml(file: Path, model: type[T]) -> T:
+    """Read ``file`` into ``model``; every error carries file, line and key."""
+    return parse_yaml(file.read_text(encoding="utf-8"), model, str(file))
+
+
+def parse_yaml(text: str, model: type[T], name: str) -> T:
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{name}{line}: no valid YAML: {getattr(error, 'problem', error)}", hint="mend the syntax there") from None
+    _reject_duplicate_keys(node, name)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = [_problem(name, node, dict(e)) for e in error.errors()]
+        raise InputError(
+            "\n".join(problems), hint="muster schema prints what each key may hold"
+        ) from None
+
+
+def _profile(root: Path, name: str) -> Profile:
+    file = root / "profiles" / f"{name}.yaml"
+    if not file.is_file():
+        raise NotFound(f"{root / CONFIGURATION}, key profiles: '{name}' has no file {file}", hint="add the file or take the name out")
+    profile = read_yaml(file, Profile)
+    if profile.name != name:
+        raise InputError(f"{file}, key name: is '{profile.name}', the file is called '{name}'", hint="make both the same")
+    return profile
+
+
+def _problem(name: str, node: yaml.Node | None, error: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "(top)"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    given = error.get("input")
+    shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return f"{name}, line {_line(node, error['loc'])}, key {key}: {message}{shown}"
+
+
+def _line(node: yaml.Node | None, loc: tuple[Any, ...]) -> int:
+    """Line of the deepest part of ``loc`` that the document has."""
+    line = node.start_mark.line + 1 if node else 1
+    for part in loc:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def _reject_duplicate_keys(node: yaml.Node | None, name: str) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise InputError(f"{name}, line {key.start_mark.line + 1}, key {key.value}: written twice", hint="keep one")
+            seen.add(key.value)
+            _reject_duplicate_keys(value, name)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _reject_duplicate_keys(value, name)

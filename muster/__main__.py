@@ -1,0 +1,3 @@
+from muster.app import main
+
+main()
