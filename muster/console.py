@@ -70,7 +70,7 @@ def errors_explained() -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last line of defence: every bug gets the same short form
         _maybe_trace()
         say(f"bug: {type(error).__name__}: {error}\n  -> run again with --debug and report what it prints")
         raise SystemExit(1) from None

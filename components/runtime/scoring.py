@@ -114,7 +114,7 @@ class Scoring:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Scoring:
-        rows = {k: _tuples(v) if isinstance(v, list | tuple) else int(v) for k, v in value.items()}
+        rows: dict[str, Any] = {k: _tuples(v) if isinstance(v, list | tuple) else int(v) for k, v in value.items()}
         return cls(**rows)
 
     def _residual(self, codes: NDArray[np.int8], correction: NDArray[np.int8]) -> NDArray[np.int64]:

@@ -29,7 +29,9 @@ class Numeric(Section):
     """How close the artefact has to be to the model it was made from."""
 
     dtype: Literal["int8"] = "int8"
-    min_label_agreement: float = Field(0.97, ge=0, le=1, description="share of held-out windows with the class of the trained model")
+    min_label_agreement: float = Field(
+        0.97, ge=0, le=1, description="share of held-out windows with the class of the trained model"
+    )
     max_metric_drop: float = Field(0.02, ge=0, description="allowed loss of the task metric against the trained model")
 
 

@@ -85,7 +85,9 @@ class Channel(Section):
     dtype: Literal["float32", "float64", "int16", "int32", "int64"] = "float32"
     range: tuple[float, float] = Field(strict=False)
     nullable: bool = True
-    lsb: float | None = Field(None, gt=0, description="physical step of the device's converter; default: the range over 65000 codes")
+    lsb: float | None = Field(
+        None, gt=0, description="physical step of the device's converter; default: the range over 65000 codes"
+    )
 
     @model_validator(mode="after")
     def _range_is_ordered(self) -> Self:
@@ -175,7 +177,9 @@ class Evaluation(Section):
     holdout: float = Field(0.25, gt=0, lt=1, description="share of devices or groups held out")
     after: str | None = Field(None, description="with split: period, the ISO 8601 time from which everything is held out")
     groups: LocalPath | None = Field(None, description="with split: groups, CSV with device_id, start, end, group")
-    truth: LocalPath | None = Field(None, description="CSV with device_id, start, end, task, value; absent: no metric against truth")
+    truth: LocalPath | None = Field(
+        None, description="CSV with device_id, start, end, task, value; absent: no metric against truth"
+    )
     buffer_steps: int = Field(24, ge=0, description="fixed VUS buffer, chosen without looking at labels")
     max_windows: int = Field(4000, ge=100, description="held-out windows on which each artefact is proven")
 

@@ -76,7 +76,8 @@ def open_workspace(root: Path) -> Workspace:
     file = root / CONFIGURATION
     if not file.is_file():
         raise NotFound(
-            f"no {CONFIGURATION} in {root}", hint="muster init --template pumps DIR makes a workspace, or name the folder of yours"
+            f"no {CONFIGURATION} in {root}",
+            hint="muster init --template pumps DIR makes a workspace, or name the folder of yours",
         )
     settings = read_yaml(file, Settings)
     return Workspace(root.resolve(), settings, tuple(_profile(root, name) for name in settings.profiles))
@@ -94,21 +95,23 @@ def parse_yaml(text: str, model: type[T], name: str) -> T:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{name}{line}: no valid YAML: {getattr(error, 'problem', error)}", hint="mend the syntax there") from None
+        raise InputError(
+            f"{name}{line}: no valid YAML: {getattr(error, 'problem', error)}", hint="mend the syntax there"
+        ) from None
     _reject_duplicate_keys(node, name)
     try:
         return model.model_validate(value)
     except ValidationError as error:
         problems = [_problem(name, node, dict(e)) for e in error.errors()]
-        raise InputError(
-            "\n".join(problems), hint="muster schema prints what each key may hold"
-        ) from None
+        raise InputError("\n".join(problems), hint="muster schema prints what each key may hold") from None
 
 
 def _profile(root: Path, name: str) -> Profile:
     file = root / "profiles" / f"{name}.yaml"
     if not file.is_file():
-        raise NotFound(f"{root / CONFIGURATION}, key profiles: '{name}' has no file {file}", hint="add the file or take the name out")
+        raise NotFound(
+            f"{root / CONFIGURATION}, key profiles: '{name}' has no file {file}", hint="add the file or take the name out"
+        )
     profile = read_yaml(file, Profile)
     if profile.name != name:
         raise InputError(f"{file}, key name: is '{profile.name}', the file is called '{name}'", hint="make both the same")

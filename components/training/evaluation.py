@@ -1,0 +1,190 @@
+"""Judge scores and classes of held-out windows against the truth, by the protocol of docs/evaluation.md.
+
+The truth is read here and nowhere else. It is a CSV of segments: device_id, start, end (end exclusive), task,
+value. For the anomaly task any segment is an anomaly; for a classes task ``value`` is the class, and time
+outside all segments belongs to the task's first class.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.training.vus import vus_pr
+from components.workspace.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+    from components.values import Windows
+    from components.workspace import Workspace
+
+DAY_S = 86_400.0
+
+
+def evaluate(
+    workspace: Workspace,
+    windows: Windows,
+    rows: NDArray[np.int64],
+    scores: NDArray[Any] | None,
+    classes: dict[str, NDArray[np.int8]],
+    *,
+    threshold: float | None = None,
+) -> dict[str, float]:
+    """Metrics of the windows ``rows`` (positions in ``windows``), empty when the workspace declares no truth.
+
+    ``scores``: (rows,) higher is more anomalous. ``classes``: task -> (rows,) predicted class.
+    Keys: `anomaly/vus_pr`, `<task>/macro_f1`, and with ``threshold`` `anomaly/event_precision`,
+    `anomaly/event_recall`, `anomaly/alarms_per_device_day`.
+    """
+    truth = read_truth(workspace)
+    if truth is None:
+        return {}
+    index = windows.index.iloc[rows]
+    metrics: dict[str, float] = {}
+    for task in workspace.settings.tasks:
+        segments = truth[truth["task"] == task.name]
+        if task.kind == "anomaly" and scores is not None:
+            metrics |= {f"{task.name}/{k}": v for k, v in _anomaly(workspace, index, segments, scores, threshold).items()}
+        elif task.kind == "classes" and task.name in classes:
+            wanted = window_classes(index, segments, task.classes)
+            metrics[f"{task.name}/macro_f1"] = macro_f1(wanted, classes[task.name], len(task.classes))
+    return metrics
+
+
+def read_truth(workspace: Workspace) -> pd.DataFrame | None:
+    """The segments of `evaluation.truth`, or None when none is declared."""
+    if workspace.settings.evaluation.truth is None:
+        return None
+    return read_segments(workspace, workspace.settings.evaluation.truth, ("task", "value"))
+
+
+def read_segments(workspace: Workspace, relative: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Read a CSV with device_id, start, end (UTC) and ``columns``.
+
+    Raises:
+        InputError: the file is not there, lacks a column, or holds an end that is not after its start.
+    """
+    import pandas as pd
+
+    file = workspace.path(relative)
+    if not file.is_file():
+        raise InputError(f"no file {file}", hint="write it, or take its key out of muster.yaml")
+    frame = pd.read_csv(file, dtype=dict.fromkeys(("device_id", *columns), "str"))
+    if missing := {"device_id", "start", "end", *columns} - set(frame.columns):
+        raise InputError(f"{file}: no column {', '.join(sorted(missing))}", hint=f"it has {', '.join(frame.columns)}")
+    for column in ("start", "end"):
+        frame[column] = pd.to_datetime(frame[column], utc=True, format="ISO8601")
+    if (bad := frame.index[frame["end"] <= frame["start"]]).size:
+        raise InputError(f"{file}, line {bad[0] + 2}: end is not after start", hint="ends are exclusive")
+    return frame
+
+
+def window_classes(index: pd.DataFrame, segments: pd.DataFrame, classes: tuple[str, ...]) -> NDArray[np.int8]:
+    """(windows,) class of each window: the segment value that covers most of it, if it covers half; else class 0."""
+    best = np.zeros(len(index), np.int8)
+    most = np.full(len(index), 0.5)
+    for value, touched, share in _overlaps(index, segments):
+        if value not in classes:
+            raise InputError(f"value '{value}' is none of the classes {', '.join(classes)}", hint="mend the segments or the task")
+        wins = share >= most[touched]
+        best[touched[wins]] = classes.index(value)
+        most[touched[wins]] = share[wins]
+    return best
+
+
+def macro_f1(wanted: NDArray[np.int8], got: NDArray[np.int8], k: int) -> float:
+    """Mean F1 over the classes that occur in ``wanted`` or ``got``."""
+    scores = []
+    for c in range(k):
+        hit, said, is_c = int(((wanted == c) & (got == c)).sum()), int((got == c).sum()), int((wanted == c).sum())
+        if said or is_c:
+            scores.append(2 * hit / (said + is_c))
+    return float(np.mean(scores)) if scores else 0.0
+
+
+def step_truth(index: pd.DataFrame, segments: pd.DataFrame, interval_s: float) -> NDArray[np.int8]:
+    """(steps,) whether each sampling step between a device's first and last window is inside a segment."""
+    begin, steps = _grid(index, interval_s)
+    times = begin + np.arange(steps) * interval_s
+    inside = np.zeros(steps, np.int8)
+    for first, last in zip(seconds(segments["start"]), seconds(segments["end"]), strict=True):
+        inside[np.searchsorted(times, first) : np.searchsorted(times, last)] = 1
+    return inside
+
+
+def step_scores(index: pd.DataFrame, scores: NDArray[Any], interval_s: float) -> NDArray[np.float64]:
+    """(steps,) mean score of the windows that cover each step; steps no window covers take the lowest score."""
+    begin, steps = _grid(index, interval_s)
+    first = np.rint((seconds(index["start"]) - begin) / interval_s).astype(int)
+    last = np.rint((seconds(index["end"]) - begin) / interval_s).astype(int)
+    total, count = np.zeros(steps + 1), np.zeros(steps + 1)
+    np.add.at(total, first, scores)
+    np.add.at(total, last, -np.asarray(scores, float))
+    np.add.at(count, first, 1)
+    np.add.at(count, last, -1)
+    total, count = np.cumsum(total)[:-1], np.cumsum(count)[:-1]
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.min(scores)))
+
+
+def seconds(times: pd.Series[Any]) -> NDArray[np.float64]:
+    """UTC times -> seconds since 1970."""
+    return times.dt.as_unit("ns").astype("int64").to_numpy() / 1e9
+
+
+def _grid(index: pd.DataFrame, interval_s: float) -> tuple[float, int]:
+    begin, end = seconds(index["start"]).min(), seconds(index["end"]).max()
+    return float(begin), round((end - begin) / interval_s)
+
+
+def _anomaly(
+    workspace: Workspace, index: pd.DataFrame, segments: pd.DataFrame, scores: NDArray[Any], threshold: float | None
+) -> dict[str, float]:
+    """VUS-PR a device, averaged over the devices that have an anomaly; events over all devices together."""
+    interval = workspace.settings.telemetry.interval_s
+    areas: list[float] = []
+    events = np.zeros(4)  # true events, found events, alarms, right alarms
+    days = 0.0
+    for device, positions in index.reset_index(drop=True).groupby("device_id", sort=True).indices.items():
+        part, mine = index.iloc[positions], np.asarray(scores)[positions]
+        wanted = step_truth(part, segments[segments["device_id"] == device], interval)
+        got = step_scores(part, mine, interval)
+        if wanted.any() and not wanted.all():
+            areas.append(vus_pr(wanted, got, workspace.settings.evaluation.buffer_steps))
+        if threshold is not None:
+            events += _events(wanted, got >= threshold)
+        days += len(got) * interval / DAY_S
+    metrics = {"vus_pr": float(np.mean(areas))} if areas else {}
+    if threshold is not None:
+        metrics["event_recall"] = float(events[1] / max(events[0], 1))
+        metrics["event_precision"] = float(events[3] / max(events[2], 1))
+        metrics["alarms_per_device_day"] = float(events[2] / max(days, 1e-9))
+    return metrics
+
+
+def _events(wanted: NDArray[np.int8], alarm: NDArray[np.bool_]) -> NDArray[np.float64]:
+    truth, alarms = _runs(wanted.astype(bool)), _runs(alarm)
+    found = sum(bool(alarm[a:b].any()) for a, b in truth)
+    right = sum(bool(wanted[a:b].any()) for a, b in alarms)
+    return np.asarray([len(truth), found, len(alarms), right], float)
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    edges = np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))
+    return list(zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True))
+
+
+def _overlaps(index: pd.DataFrame, segments: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
+    """Yield (segment value, positions of its device's windows that it touches, share of each window that it covers)."""
+    start, end = seconds(index["start"]), seconds(index["end"])
+    positions = index.reset_index(drop=True).groupby("device_id").indices
+    for device, first, last, value in zip(
+        segments["device_id"], seconds(segments["start"]), seconds(segments["end"]), segments["value"], strict=True
+    ):
+        mine = np.asarray(positions.get(device, ()), np.int64)
+        covered = (np.minimum(end[mine], last) - np.maximum(start[mine], first)) / (end[mine] - start[mine])
+        yield value, mine[covered > 0], covered[covered > 0]
