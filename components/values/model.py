@@ -57,13 +57,15 @@ class Normal:
 
     ``residual_variance``: (channels,) of correction residuals in standard deviations squared.
     ``embedding_mean``: (width,), ``whitening``: (width, width), W with W @ cov @ W.T = 1.
-    ``mix``: weights of residual and distance.
+    ``mix``: weights of residual and distance. ``calibration_rows``: positions in `Windows` of the normal windows
+    that training did not see; every artefact calibrates its threshold on them.
     """
 
     residual_variance: NDArray[np.float32]
     embedding_mean: NDArray[np.float32]
     whitening: NDArray[np.float32]
     mix: tuple[float, float]
+    calibration_rows: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class TrainedModel:
             "normal.embedding_mean": self.normal.embedding_mean,
             "normal.whitening": self.normal.whitening,
         }
-        data = save({k: np.ascontiguousarray(v, np.float32) for k, v in sorted(arrays.items())})
+        plain = {k: np.ascontiguousarray(v, np.float32) for k, v in sorted(arrays.items())}
+        data = save(plain | {"normal.calibration_rows": np.ascontiguousarray(self.normal.calibration_rows, np.int64)})
         (folder / "model.safetensors").write_bytes(data)
         write_json(
             folder / "model.json",
@@ -128,6 +131,7 @@ class TrainedModel:
                 arrays["normal.embedding_mean"],
                 arrays["normal.whitening"],
                 (meta["mix"][0], meta["mix"][1]),
+                arrays["normal.calibration_rows"],
             ),
             channels=tuple(meta["channels"]),
             converter=Converter(tuple(meta["converter"]["lsb"]), tuple(meta["converter"]["offset"])),

@@ -1,0 +1,34 @@
+"""The score of `components.runtime.scoring` in floating point: what integer artefacts are compared with."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.runtime.scaling import MISSING_CODE
+from components.values.model import Normal
+
+
+def residual(
+    codes: NDArray[np.int8], correction: NDArray[np.float32], variance: NDArray[np.float32], scale: float
+) -> NDArray[np.float64]:
+    """(windows,) mean over samples that are not missing of the squared residual over its normal variance."""
+    present = codes != MISSING_CODE
+    difference = np.where(present, codes.astype(np.float32) * np.float32(scale) - correction, 0.0)
+    weighted = (difference * difference / variance).sum(axis=(1, 2), dtype=np.float64)
+    return np.asarray(weighted / np.maximum(present.sum(axis=(1, 2)), 1))
+
+
+def distance(embedding: NDArray[np.float32], mean: NDArray[np.float32], whitening: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(windows,) squared Mahalanobis distance of the embedding over its width."""
+    white = (embedding - mean).astype(np.float64) @ whitening.astype(np.float64).T
+    return np.asarray((white * white).mean(axis=1))
+
+
+def log2_score(
+    codes: NDArray[np.int8], correction: NDArray[np.float32], embedding: NDArray[np.float32], normal: Normal, scale: float
+) -> NDArray[np.float64]:
+    """(windows,) base-2 logarithm of the weighted sum of both; higher is more anomalous."""
+    r = residual(codes, correction, normal.residual_variance, scale)
+    d = distance(embedding, normal.embedding_mean, normal.whitening)
+    return np.asarray(np.log2(np.maximum(normal.mix[0] * r + normal.mix[1] * d, 1e-9)))

@@ -1,0 +1,140 @@
+"""The telemetry ELECTRA: a generator corrupts windows, an encoder detects *and corrects* what was replaced.
+
+ELECTRA (Clark et al., ICLR 2020) trains a discriminator to tell which tokens a small generator replaced. On sensors
+the replaced-probability alone is a poor anomaly score, because real anomalies are no generator samples; corrected
+values are a good one (estimate the mask and the value: VIME, Yoon et al., NeurIPS 2020). So the encoder has both
+heads: detection sharpens the embedding, correction gives the residual. The generator is thrown away after training.
+
+Shapes: windows are (batch, steps, channels) float32 in robust standard deviations, 0 where missing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from components.values.model import Architecture, Weights
+
+BINS = 24
+"""Values that the generator chooses from, a channel: equal steps over the input range."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """``correction``: (batch, steps, channels), ``detection``: logits of the same shape, ``embedding``: (batch, width)."""
+
+    correction: Tensor
+    detection: Tensor
+    embedding: Tensor
+
+
+class Encoder(nn.Module):
+    """The network of `components.values.model.Architecture` with batch norm, and the detection head."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        a = architecture
+        self.architecture = a
+        self.stem = _Normed(nn.Conv1d(a.channels, a.width, 3, padding=1, bias=False))
+        self.depthwise = nn.ModuleList(
+            _Normed(nn.Conv1d(a.width, a.width, a.kernel, padding=a.kernel // 2, groups=a.width, bias=False))
+            for _ in range(a.blocks)
+        )
+        self.pointwise = nn.ModuleList(_Normed(nn.Conv1d(a.width, a.width, 1, bias=False)) for _ in range(a.blocks))
+        self.correct = nn.Conv1d(a.width, a.channels, 1)
+        self.detect = nn.Conv1d(a.width, a.channels, 1)
+        self.heads = nn.ModuleDict({h.task: nn.Linear(a.width, len(h.classes)) for h in a.heads})
+
+    def forward(self, x: Tensor) -> Encoded:
+        h = torch.relu(self.stem(x.transpose(1, 2)))
+        for depthwise, pointwise in zip(self.depthwise, self.pointwise, strict=True):
+            h = torch.relu(h + pointwise(torch.relu(depthwise(h))))
+        return Encoded(self.correct(h).transpose(1, 2), self.detect(h).transpose(1, 2), h.mean(2))
+
+    def logits(self, task: str, embedding: Tensor) -> Tensor:
+        """(batch, width) -> (batch, classes)."""
+        head: Tensor = self.heads[task](embedding)
+        return head
+
+    def deploy_weights(self) -> Weights:
+        """Batch norm folded into the convolutions, under the names of `Architecture`."""
+        pairs: dict[str, tuple[Tensor, Tensor]] = {"stem": self.stem.folded()}  # type: ignore[operator]
+        for i, (depthwise, pointwise) in enumerate(zip(self.depthwise, self.pointwise, strict=True)):
+            pairs[f"block{i}.depthwise"] = depthwise.folded()  # type: ignore[operator]
+            pairs[f"block{i}.pointwise"] = pointwise.folded()  # type: ignore[operator]
+        pairs["correct"] = (self.correct.weight, _bias(self.correct))
+        for task, head in self.heads.items():
+            pairs[f"head.{task}"] = (head.weight, head.bias)
+        arrays = {}
+        for name, (weight, bias) in pairs.items():
+            arrays[f"{name}.weight"] = weight.detach().cpu().numpy().astype(np.float32)
+            arrays[f"{name}.bias"] = bias.detach().cpu().numpy().astype(np.float32)
+        return arrays
+
+
+class Generator(nn.Module):
+    """A small masked model of normal telemetry: a quarter of the encoder's width, one block (ELECTRA uses 1/4)."""
+
+    def __init__(self, channels: int, width: int, reach: float) -> None:
+        super().__init__()
+        self.register_buffer("centres", torch.linspace(-reach, reach, BINS))
+        self.centres: Tensor
+        self.channels = channels
+        self.mix = nn.Sequential(
+            nn.Conv1d(2 * channels, width, 5, padding=2), nn.ReLU(), nn.Conv1d(width, width, 5, padding=2), nn.ReLU()
+        )
+        self.choose = nn.Conv1d(width, channels * BINS, 1)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Window and (batch, steps, channels) bool of hidden cells -> (batch, steps, channels, BINS) logits."""
+        seen = torch.cat([torch.where(mask, 0.0, x), mask.float()], dim=2).transpose(1, 2)
+        logits: Tensor = self.choose(self.mix(seen))
+        return logits.reshape(len(x), self.channels, BINS, -1).permute(0, 3, 1, 2)
+
+    def bins(self, x: Tensor) -> Tensor:
+        """The bin of each value."""
+        step = self.centres[1] - self.centres[0]
+        return ((x - self.centres[0]) / step).round().long().clamp(0, BINS - 1)
+
+    def sample(self, logits: Tensor, temperature: float, random: torch.Generator) -> Tensor:
+        """Values drawn from the tempered distribution, without gradient, spread evenly inside their bin."""
+        levels = (logits.detach() / temperature).softmax(-1).cumsum(-1)
+        draw = torch.rand((*logits.shape[:-1], 1), generator=random)
+        chosen = (levels < draw).sum(-1).clamp(max=BINS - 1)
+        step = self.centres[1] - self.centres[0]
+        inside = torch.rand(chosen.shape, generator=random) - 0.5
+        return self.centres[chosen] + step * inside
+
+
+class _Normed(nn.Module):
+    """A convolution without bias and its batch norm."""
+
+    def __init__(self, convolution: nn.Conv1d) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self.norm = nn.BatchNorm1d(convolution.out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(self.convolution(x))
+        return y
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """(weight, bias) of the one convolution that does the same at inference."""
+        norm = self.norm
+        assert norm.running_var is not None and norm.running_mean is not None  # noqa: S101 - for the type checker
+        gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        return self.convolution.weight * gain[:, None, None], norm.bias - norm.running_mean * gain
+
+
+def _bias(convolution: nn.Conv1d) -> Tensor:
+    assert convolution.bias is not None  # noqa: S101 - made with one
+    return convolution.bias
+
+
+def cross_entropy_to_bins(logits: Tensor, bins: Tensor, mask: Tensor) -> Tensor:
+    """The generator's loss: mean cross-entropy over hidden cells."""
+    return F.cross_entropy(logits[mask], bins[mask]) if bool(mask.any()) else logits.sum() * 0.0

@@ -1,0 +1,82 @@
+"""Metrics on what is held out: the telemetry model, and beside it what people use today."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.models.scores import log2_score
+from components.models.telemetry_electra import Encoder
+from components.training.baselines import chance, gradient_boosting, sub_pca
+from components.training.evaluation import evaluate, read_truth
+from components.training.normal import encode, predict
+from components.values import LabelSet, Windows
+from components.values.model import Normal
+from components.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from components.training.train import Progress
+
+
+def held_out_metrics(
+    workspace: Workspace,
+    windows: Windows,
+    labels: list[LabelSet],
+    statistics: pd.DataFrame,
+    encoder: Encoder,
+    normal: Normal,
+    clean: NDArray[np.int64],
+    progress: Progress,
+) -> dict[str, float]:
+    """`<task>/<method>/<metric>` for the methods electra, sub_pca, gradient_boosting and chance; empty without a truth."""
+    test = np.flatnonzero(windows.test)
+    if read_truth(workspace) is None or not len(test):
+        return {}
+    progress("evaluate", 0, 4)
+    correction, embedding = encode(encoder, windows.codes[test])
+    scores = log2_score(windows.codes[test], correction, embedding, normal, encoder.architecture.input_scale)
+    threshold = _threshold(workspace, windows, encoder, normal)
+    found = {"electra": evaluate(workspace, windows, test, scores, predict(encoder, windows.codes[test]), threshold=threshold)}
+    progress("evaluate", 1, 4)
+    if any(task.kind == "anomaly" for task in workspace.settings.tasks):
+        found["sub_pca"] = evaluate(workspace, windows, test, sub_pca(windows.codes, clean, test), {})
+        found["chance"] = evaluate(workspace, windows, test, chance(len(test), workspace.settings.seed), {})
+    progress("evaluate", 2, 4)
+    found["gradient_boosting"] = _boosted(workspace, windows, labels, statistics, test)
+    progress("evaluate", 4, 4)
+    return {
+        f"{key.split('/')[0]}/{method}/{key.split('/')[1]}": value
+        for method, metrics in found.items()
+        for key, value in sorted(metrics.items())
+    }
+
+
+def _threshold(workspace: Workspace, windows: Windows, encoder: Encoder, normal: Normal) -> float:
+    """The score that the stated share of normal calibration windows reaches."""
+    from components.training.train import false_alarm_share
+
+    codes = windows.codes[normal.calibration_rows]
+    correction, embedding = encode(encoder, codes)
+    scores = log2_score(codes, correction, embedding, normal, encoder.architecture.input_scale)
+    return float(np.quantile(scores, 1 - false_alarm_share(workspace)))
+
+
+def _boosted(
+    workspace: Workspace, windows: Windows, labels: list[LabelSet], statistics: pd.DataFrame, test: NDArray[np.int64]
+) -> dict[str, float]:
+    """Boosting needs labels: classes where a task has them, and one minus the normal class as anomaly score."""
+    fit = np.flatnonzero(windows.train)
+    settings = workspace.settings
+    classes: dict[str, NDArray[np.int8]] = {}
+    scores = None
+    for label in labels:
+        probabilities = gradient_boosting(statistics, label, fit, test, settings.seed, settings.model.threads)
+        if any(t.name == label.task and t.kind == "classes" for t in settings.tasks):
+            classes[label.task] = probabilities.argmax(axis=1).astype(np.int8)
+        if label.source == "weak":
+            scores = 1.0 - probabilities[:, 0]
+    return evaluate(workspace, windows, test, scores, classes)

@@ -1,0 +1,126 @@
+"""Train the telemetry model of a workspace: pre-train, fine-tune, describe normal, evaluate beside baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.values import Architecture, Head, LabelSet, TrainedModel, Windows
+from components.workspace import Workspace
+from components.workspace.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Progress = Callable[[str, int, int], None]
+"""Called with (phase, steps done, steps in all)."""
+
+CALIBRATION_SHARE = 0.2
+"""Last share of each training device's windows that only calibrates thresholds; training never sees it."""
+MIN_WINDOWS = 64
+
+
+def train(
+    workspace: Workspace, windows: Windows, labels: list[LabelSet], statistics: pd.DataFrame, progress: Progress = lambda *_: None
+) -> TrainedModel:
+    """Windows and the labels of each labelled task -> the trained model with its metrics on what is held out.
+
+    ``statistics``: one row a window, for the gradient-boosting baseline. Deterministic given the workspace's seed.
+
+    Raises:
+        InputError: fewer than `MIN_WINDOWS` training windows, or a labelled task with no labelled training window.
+    """
+    import torch
+
+    from components.models.telemetry_electra import Encoder
+    from components.training.finetune import finetune
+    from components.training.normal import describe_normal
+    from components.training.pretrain import pretrain
+    from components.training.report import held_out_metrics
+
+    settings = workspace.settings
+    fit, calibration = calibration_split(windows)
+    _check(windows, fit, labels)
+    torch.manual_seed(settings.seed)
+    torch.set_num_threads(settings.model.threads)
+    torch.use_deterministic_algorithms(True)
+    encoder = Encoder(_architecture(workspace, windows))
+    normal_rows = normal_windows(labels, len(windows))
+    clean = fit[normal_rows[fit]]
+    generator = pretrain(encoder, windows.codes, clean, settings.model, settings.seed, progress)
+    if any(task.kind == "classes" for task in settings.tasks):
+        finetune(encoder, generator, windows.codes, fit, clean, labels, settings.model, settings.seed, progress)
+    quiet = calibration[normal_rows[calibration]]
+    normal = describe_normal(encoder, windows.codes, clean, quiet if len(quiet) else clean, settings.seed)
+    return TrainedModel(
+        name=settings.name,
+        architecture=encoder.architecture,
+        weights=encoder.deploy_weights(),
+        normal=normal,
+        channels=windows.channels,
+        converter=windows.converter,
+        calibration=windows.calibration,
+        has_anomaly=any(task.kind == "anomaly" for task in settings.tasks),
+        false_alarm_share=false_alarm_share(workspace),
+        metrics=held_out_metrics(workspace, windows, labels, statistics, encoder, normal, clean, progress),
+    )
+
+
+def calibration_split(windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(rows to fit on, rows to calibrate on): the last windows of each training device calibrate."""
+    rows = np.flatnonzero(windows.train)  # ordered by device and time
+    device = windows.index["device_id"].to_numpy()[rows]
+    starts = np.flatnonzero(np.concatenate([[True], device[1:] != device[:-1]]))
+    count = np.diff(np.concatenate([starts, [len(rows)]]))
+    place = np.arange(len(rows)) - np.repeat(starts, count)
+    late = place >= np.ceil(np.repeat(count, count) * (1 - CALIBRATION_SHARE))
+    return rows[~late], rows[late]
+
+
+def normal_windows(labels: list[LabelSet], count: int) -> NDArray[np.bool_]:
+    """(windows,) false where a weak label says that something other than class 0 is likely.
+
+    Declared gold labels name states of a machine rather than faults of single windows, so all of them are normal.
+    """
+    normal = np.ones(count, bool)
+    for label in labels:
+        if label.source == "weak":
+            normal &= ~(label.covered & (label.probabilities[:, 0] < 0.5))
+    return normal if normal.any() else np.ones(count, bool)
+
+
+def _architecture(workspace: Workspace, windows: Windows) -> Architecture:
+    model, window = workspace.settings.model, workspace.settings.windows
+    return Architecture(
+        steps=windows.codes.shape[1],
+        channels=windows.codes.shape[2],
+        width=model.width,
+        blocks=model.blocks,
+        kernel=model.kernel,
+        input_scale=window.clip / 127.0,
+        heads=tuple(Head(t.name, t.classes) for t in workspace.settings.tasks if t.kind == "classes"),
+    )
+
+
+def false_alarm_share(workspace: Workspace) -> float:
+    """The stated false alarms per device-day as a share of windows."""
+    settings = workspace.settings
+    windows_per_day = 86_400.0 / (settings.windows.stride * settings.telemetry.interval_s)
+    return float(min(max(settings.model.false_alarms_per_day / windows_per_day, 1e-4), 0.1))
+
+
+def _check(windows: Windows, fit: NDArray[np.int64], labels: list[LabelSet]) -> None:
+    if len(fit) < MIN_WINDOWS:
+        raise InputError(
+            f"{len(fit)} training windows of {len(windows)}: too few to train on (at least {MIN_WINDOWS})",
+            hint="ingest more telemetry, or shorten windows.stride or windows.steps",
+        )
+    for label in labels:
+        if not label.covered[fit].any():
+            raise InputError(
+                f"task '{label.task}': not one training window is labelled",
+                hint="muster labels report shows what the labelling functions vote",
+            )
