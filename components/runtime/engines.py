@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,16 +52,15 @@ def _onnx(model: bytes, tensors: Mapping[str, Quantized]) -> Engine:
 
 
 def _litert(model: bytes, tensors: Mapping[str, Quantized]) -> Engine:
-    """LiteRT models take (1, 1, steps, channels) int8; outputs are found by their names in ``tensors``.
-
-    ``tensors`` has the order of the model's outputs.
-    """
+    """LiteRT models take (1, 1, steps, channels) int8; their signature names the outputs."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=model, num_threads=1)
     interpreter.allocate_tensors()
     entry = interpreter.get_input_details()[0]
-    exits = {_output_name(d, tensors): d["index"] for d in interpreter.get_output_details()}
+    exits = {name: detail["index"] for name, detail in interpreter.get_signature_runner().get_output_details().items()}
+    if unknown := set(exits) - set(tensors):
+        raise ValueError(f"the model puts out {', '.join(sorted(unknown))}, which the artefact does not describe")
 
     def run(codes: NDArray[np.int8]) -> Outputs:
         x = np.where(codes == MISSING_CODE, 0, codes).astype(np.int8)
@@ -75,15 +74,6 @@ def _litert(model: bytes, tensors: Mapping[str, Quantized]) -> Engine:
         return _outputs({n: np.stack(r).reshape(shapes.get(n, (len(codes), -1))) for n, r in rows.items()})
 
     return run
-
-
-def _output_name(detail: dict[str, Any], tensors: Mapping[str, Quantized]) -> str:
-    """The converter keeps the names of Keras outputs somewhere in the tensor's name."""
-    name = str(detail["name"])
-    for wanted in tensors:
-        if wanted != "input" and wanted in name:
-            return wanted
-    raise ValueError(f"output tensor '{name}' is none of {', '.join(tensors)}")
 
 
 def _quantize(values: NDArray[np.float32], q: Quantized) -> NDArray[np.int8]:

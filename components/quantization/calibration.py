@@ -1,0 +1,86 @@
+"""The integers of an artefact's score, and its false-alarm rate in the artefact's own arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import log2
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.quantization.targets import Network
+from components.runtime.scoring import Quantized, Scoring
+from components.values import TrainedModel
+
+RAISE_AFTER, CLEAR_AFTER = 2, 3
+"""Windows in a row that raise and clear an alarm: one outlier raises none, and an alarm outlasts two calm windows."""
+
+WHITENING_SHIFT = 13
+"""|W'| * scale <= sqrt(12) (see `_whitening`), so 2^13 is the largest scale at which every entry fits int16."""
+
+KNOTS = 16
+_TAIL = 8  # windows that the rarest knot rests on
+_ONE = 1 << 16
+
+
+def calibrate(model: TrainedModel, network: Network, codes: NDArray[np.int8]) -> Scoring:
+    """Scoring of ``network`` whose surprise is calibrated on ``codes``: (windows, steps, channels) of normal windows.
+
+    Each knot is a quantile of the artefact's own scores, so that a surprise of b bits is reached by a share of
+    2^-b of these windows whatever rounding did to the network. The threshold is the surprise of
+    ``model.false_alarm_share``.
+    """
+    scoring = _integers(model, network.tensors)
+    scores = scoring.raw_score(codes, network.engine(codes))
+    return replace(scoring, knots=knots(scores))
+
+
+def knots(scores: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
+    """Pairs (score, surprise), both strictly rising, at evenly spaced surprises from 0 to what the sample supports."""
+    ordered = np.sort(scores)
+    n = len(ordered)
+    bits = np.linspace(0.0, max(log2(n / _TAIL), 1.0), KNOTS)
+    at = np.clip(n - np.rint(n * 2.0**-bits).astype(np.int64), 0, n - 1)
+    pairs: list[tuple[int, int]] = []
+    for score, surprise in zip(ordered[at].tolist(), np.rint(256 * bits).astype(int).tolist(), strict=True):
+        if pairs and score == pairs[-1][0]:
+            continue
+        pairs.append((score, surprise))
+    if len(pairs) < 2:
+        # Every window scores alike: one octave of score is one bit of surprise.
+        pairs.append((pairs[0][0] + 256, pairs[0][1] + 256))
+    return tuple(pairs)
+
+
+def _integers(model: TrainedModel, tensors: dict[str, Quantized]) -> Scoring:
+    correction, embedding = tensors["correction"], tensors["embedding"]
+    variance = model.normal.residual_variance.astype(np.float64) + correction.scale**2 / 12
+    mean = model.normal.embedding_mean.astype(np.float64) / embedding.scale
+    white = _whitening(model.normal.whitening, embedding.scale) * embedding.scale * 2**WHITENING_SHIFT
+    return Scoring(
+        residual_input=round(tensors["input"].scale * _ONE),
+        residual_output=round(correction.scale * _ONE),
+        correction_zero=correction.zero,
+        channel_weight=tuple(np.clip(np.rint(256 / variance), 1, 2**31 - 1).astype(int).tolist()),
+        embedding_zero=embedding.zero,
+        embedding_mean=tuple(np.rint(16 * mean).astype(int).tolist()),
+        whitening=tuple(tuple(row) for row in np.rint(white).astype(int).tolist()),
+        whitening_shift=WHITENING_SHIFT,
+        mix=(round(model.normal.mix[0] * _ONE), round(model.normal.mix[1] * _ONE)),
+        knots=((0, 0), (256, 256)),
+        threshold=round(-256 * log2(max(model.false_alarm_share, 2.0**-255))),
+        raise_after=RAISE_AFTER,
+        clear_after=CLEAR_AFTER,
+    )
+
+
+def _whitening(whitening: NDArray[np.float32], step: float) -> NDArray[np.float64]:
+    """A square root of the inverse of (model covariance + step^2/12).
+
+    The artefact sees embeddings rounded to ``step``, which adds a variance of step^2/12 in every direction; without
+    it, directions in which normal windows hardly vary would turn rounding into distance. Any root gives
+    the same distance; this one has singular values of at most sqrt(12)/step.
+    """
+    _, singular, directions = np.linalg.svd(whitening.astype(np.float64))
+    variance = 1 / np.maximum(singular, 1e-12) ** 2 + step**2 / 12
+    return np.asarray(directions / np.sqrt(variance)[:, None])

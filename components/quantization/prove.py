@@ -1,0 +1,113 @@
+"""Run an artefact in its own runtime on held-out windows, and hold it against the float model and its budgets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.quantization import reference
+from components.quantization.selection import held_out
+from components.quantization.targets import Trial
+from components.training.evaluation import evaluate
+from components.values import Artefact, Check, Proof, TrainedModel, Windows
+from components.workspace.errors import InputError
+from components.workspace.profiles import Profile
+
+if TYPE_CHECKING:
+    from components.workspace import Workspace
+
+
+def prove(workspace: Workspace, profile: Profile, artefact: Artefact, model: TrainedModel, windows: Windows) -> Proof:
+    """The record of ``artefact`` on up to `evaluation.max_windows` held-out windows of whole devices.
+
+    A budget that is broken is a failed check of the proof, not an error.
+
+    Raises:
+        InputError: the artefact was made for another profile, or no window is held out.
+    """
+    if artefact.profile != profile.name:
+        raise InputError(
+            f"artefact of profile '{artefact.profile}' cannot be proven for '{profile.name}'", hint="name its own profile"
+        )
+    rows = held_out(windows, workspace.settings.evaluation.max_windows)
+    trial = _try(profile, artefact, windows, rows)
+    checks = _device_checks(profile, trial) + _model_checks(workspace, profile, artefact, model, windows, rows, trial)
+    machine = f"{trial.machine}; RAM: {trial.note}" if trial.note else trial.machine
+    return Proof(profile.name, artefact.runtime, artefact.sha256, trial.level, machine, tuple(checks), trial.missing)
+
+
+def _try(profile: Profile, artefact: Artefact, windows: Windows, rows: NDArray[np.int64]) -> Trial:
+    from components.quantization.targets.interpreted import try_here
+
+    return try_here(profile, artefact, np.asarray(windows.codes[rows]))
+
+
+def _device_checks(profile: Profile, trial: Trial) -> list[Check]:
+    memory, budget = profile.memory, profile.budget
+    limits = [
+        ("self_test_mismatches", trial.self_test_mismatches, 0, "vectors"),
+        ("flash", trial.flash, memory.model_flash_kib * 1024, "bytes"),
+        ("ram", trial.ram, memory.model_ram_kib * 1024, "bytes"),
+        ("latency", trial.latency_ms, budget.latency_ms, "ms"),
+        ("instructions", trial.instructions, budget.max_instructions, "instructions a window"),
+    ]
+    return [_at_most(name, value, limit, unit) for name, value, limit, unit in limits if value is not None]
+
+
+def _model_checks(
+    workspace: Workspace,
+    profile: Profile,
+    artefact: Artefact,
+    model: TrainedModel,
+    windows: Windows,
+    rows: NDArray[np.int64],
+    trial: Trial,
+) -> list[Check]:
+    """Parity with the float model on the same windows, and each task metric beside its own."""
+    verdict, numeric = trial.verdict, profile.numeric
+    if verdict is None:
+        return []
+    codes = np.asarray(windows.codes[rows])
+    wanted = reference.forward(model.architecture, model.weights, codes)
+    classes = {task: logits.argmax(axis=1).astype(np.int8) for task, logits in wanted.logits.items()}
+    checks = [
+        _at_least(f"{task}/label_agreement", float((verdict.classes[task] == got).mean()), numeric.min_label_agreement)
+        for task, got in classes.items()
+    ]
+    scores = reference.raw_score(model, codes, wanted) if model.has_anomaly else None
+    surprise = verdict.surprise if model.has_anomaly else None
+    if scores is not None:
+        name = next((t.name for t in workspace.settings.tasks if t.kind == "anomaly"), "anomaly")
+        checks.append(
+            _at_least(f"{name}/rank_correlation", rank_correlation(scores, verdict.surprise), numeric.min_rank_correlation)
+        )
+    threshold = float(artefact.scoring.threshold) if model.has_anomaly else None
+    got = evaluate(workspace, windows, rows, surprise, verdict.classes, threshold=threshold)
+    before = evaluate(workspace, windows, rows, scores, classes)
+    checks += [_at_most(f"{name}/drop", value - got[name], numeric.max_metric_drop) for name, value in sorted(before.items())]
+    return checks + [_at_most(name, value, None) for name, value in sorted(got.items())]
+
+
+def rank_correlation(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
+    """Spearman's rho, ties sharing their mean rank; 1 when both are constant, 0 when one is."""
+    x, y = _ranks(a), _ranks(b)
+    spread = float(x.std()), float(y.std())
+    if 0.0 in spread:
+        return float(spread == (0.0, 0.0))
+    return float(np.clip(((x - x.mean()) * (y - y.mean())).mean() / (spread[0] * spread[1]), -1, 1))
+
+
+def _ranks(values: NDArray[np.generic]) -> NDArray[np.float64]:
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray(((ends - counts) + (ends - 1))[place] / 2.0)
+
+
+def _at_most(name: str, value: float, limit: float | None, unit: str = "") -> Check:
+    return Check(name, float(value), None if limit is None else float(limit), limit is None or value <= limit, unit)
+
+
+def _at_least(name: str, value: float, limit: float) -> Check:
+    return Check(name, float(value), float(limit), value >= limit)

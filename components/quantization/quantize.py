@@ -1,0 +1,84 @@
+"""Compile a trained model for one hardware profile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.quantization.calibration import calibrate
+from components.quantization.selection import normal_windows, range_windows, vector_windows
+from components.quantization.selftest import make_self_test
+from components.quantization.targets import Network
+from components.values import Artefact, TrainedModel, Windows
+from components.workspace.errors import InputError
+from components.workspace.profiles import Profile
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from components.workspace import Workspace
+
+
+def quantize(
+    workspace: Workspace, profile: Profile, model: TrainedModel, windows: Windows, model_digest: str, cache: Path
+) -> Artefact:
+    """The sealed artefact of ``profile``: int8 network, calibrated score, self-test.
+
+    ``cache`` keeps the int8 .tflite of this model, which LiteRT and C99 artefacts share; artefacts may be built in
+    parallel. Equal inputs give equal bytes.
+
+    Raises:
+        InputError: the windows do not fit the model, or there are too few to calibrate on.
+    """
+    _check(model, windows)
+    network = _compile(profile, model, range_windows(windows), cache)
+    scoring = calibrate(model, network, normal_windows(model, windows))
+    vectors = vector_windows(windows), profile.proof.vectors
+    artefact = Artefact(
+        name=model.name,
+        profile=profile.name,
+        runtime=profile.runtime.name,
+        runtime_minimal=profile.runtime.minimal,
+        channels=model.channels,
+        steps=model.architecture.steps,
+        tasks=_tasks(workspace, model),
+        converter=model.converter,
+        calibration=model.calibration,
+        scoring=scoring,
+        tensors=network.tensors,
+        members=network.members,
+        self_test=make_self_test(network, scoring, *vectors, exact=profile.runtime.name == "c99"),
+        model_digest=model_digest,
+    )
+    return artefact.sealed()
+
+
+def _compile(profile: Profile, model: TrainedModel, codes: NDArray[np.int8], cache: Path) -> Network:
+    if profile.runtime.name == "onnxruntime":
+        from components.quantization.targets import onnx_runtime
+
+        return onnx_runtime.compile_network(model, codes)
+    if profile.runtime.name == "litert":
+        from components.quantization.targets import litert
+
+        return litert.compile_network(model, codes, cache)
+    raise InputError(f"profile '{profile.name}': runtime {profile.runtime.name} has no compiler", hint="name another runtime")
+
+
+def _tasks(workspace: Workspace, model: TrainedModel) -> dict[str, tuple[str, ...]]:
+    """Task -> its classes; the anomaly task has none."""
+    tasks: dict[str, tuple[str, ...]] = {h.task: h.classes for h in model.architecture.heads}
+    if model.has_anomaly:
+        tasks |= {t.name: () for t in workspace.settings.tasks if t.kind == "anomaly"}
+    return tasks
+
+
+def _check(model: TrainedModel, windows: Windows) -> None:
+    shape = model.architecture
+    if windows.codes.shape[1:] != (shape.steps, shape.channels) or windows.channels != model.channels:
+        raise InputError(
+            f"windows of {windows.codes.shape[1]} steps and channels {', '.join(windows.channels)} do not fit the model, "
+            f"which reads {shape.steps} steps of {', '.join(model.channels)}",
+            hint="train again on these windows",
+        )

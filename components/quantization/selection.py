@@ -1,0 +1,80 @@
+"""Which windows calibrate an artefact, which make its self-test, and on which it is proven."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.runtime.scaling import MISSING_CODE
+from components.values import TrainedModel, Windows
+from components.workspace.errors import InputError
+
+RANGE_WINDOWS = 512
+"""Windows that set the ranges of activations."""
+NORMAL_WINDOWS = 8192
+"""Normal windows whose scores set the false-alarm rate."""
+VECTOR_WINDOWS = 2048
+"""Windows that self-test vectors are chosen from."""
+
+
+def range_windows(windows: Windows) -> NDArray[np.int8]:
+    """(n, steps, channels) codes of training windows: half evenly spaced, half those with the most energy.
+
+    Ranges must reach the events a model is to detect: calibrators that average or clip lose spikes.
+    """
+    train = _train(windows)
+    plain = train[_even(len(train), RANGE_WINDOWS // 2)]
+    energy = np.concatenate([_energy(windows.codes[part]) for part in np.array_split(train, max(len(train) // 4096, 1))])
+    extreme = train[np.argsort(-energy, kind="stable")[: RANGE_WINDOWS // 2]]
+    return np.asarray(windows.codes[np.union1d(plain, extreme)])
+
+
+def normal_windows(model: TrainedModel, windows: Windows) -> NDArray[np.int8]:
+    """(n, steps, channels) codes of the normal windows that training set aside, evenly spaced when they are many."""
+    rows = model.normal.calibration_rows
+    if len(rows) < 2 or rows.max() >= len(windows):
+        raise InputError("the model's calibration rows are not in these windows", hint="train again on them")
+    return np.asarray(windows.codes[rows[_even(len(rows), NORMAL_WINDOWS)]])
+
+
+def vector_windows(windows: Windows) -> NDArray[np.int8]:
+    """(n, steps, channels) codes of evenly spaced training windows, to choose self-test vectors from."""
+    train = _train(windows)
+    return np.asarray(windows.codes[train[_even(len(train), VECTOR_WINDOWS)]])
+
+
+def held_out(windows: Windows, limit: int) -> NDArray[np.int64]:
+    """Positions of held-out windows, at most ``limit`` where whole devices allow it.
+
+    Devices are kept or left whole, evenly spaced over the fleet, because events are judged over a device's whole
+    record; at least one device is kept.
+    """
+    rows = np.flatnonzero(windows.test)
+    if not len(rows):
+        raise InputError("no window is held out", hint="set evaluation.holdout, groups or after so that some are")
+    device, counts = np.unique(windows.index["device_id"].to_numpy()[rows].astype(str), return_counts=True)
+    order = _spread(len(device))
+    keep = order[: max(int(np.searchsorted(np.cumsum(counts[order]), limit, side="right")), 1)]
+    return rows[np.isin(windows.index["device_id"].to_numpy()[rows].astype(str), device[keep])]
+
+
+def _train(windows: Windows) -> NDArray[np.int64]:
+    rows = np.flatnonzero(windows.train)
+    if len(rows) < 2:
+        raise InputError(f"{len(rows)} training windows cannot calibrate an artefact", hint="ingest more telemetry")
+    return rows
+
+
+def _even(n: int, wanted: int) -> NDArray[np.int64]:
+    """``wanted`` positions evenly spaced over n, or all of them."""
+    return np.unique(np.linspace(0, n - 1, min(n, wanted)).round().astype(np.int64))
+
+
+def _spread(n: int) -> NDArray[np.int64]:
+    """0..n-1 ordered so that every prefix is evenly spread (golden ratio sequence)."""
+    return np.argsort(np.arange(n) * 0.6180339887498949 % 1.0, kind="stable")
+
+
+def _energy(codes: NDArray[np.int8]) -> NDArray[np.float64]:
+    x = np.where(codes == MISSING_CODE, 0, codes).astype(np.float64)
+    return np.asarray((x * x).mean(axis=(1, 2)))

@@ -1,0 +1,129 @@
+"""A small simulated fleet and a network with sensible weights that no training made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from components.quantization.reference import forward
+from components.runtime.scaling import Calibration, Converter, Scaling, gain_for
+from components.values import Architecture, Head, TrainedModel, Windows
+from components.values.model import Normal
+from components.workspace import Workspace
+from components.workspace.profiles import Profile
+from components.workspace.settings import Settings
+
+CHANNELS = ("flow", "pressure", "current", "vibration", "heat")
+CLASSES = ("normal", "cavitation", "clogged", "leak", "bearing")
+CLIP = 6.0
+
+
+def workspace(root: Path) -> Workspace:
+    """Two tasks, no truth: what quantisation and proof read of the configuration."""
+    settings = Settings.model_validate(
+        {
+            "name": "plant",
+            "storage": {"source": "raw"},
+            "telemetry": {"interval_s": 60.0, "channels": [{"name": c, "unit": "1", "range": [-50.0, 50.0]} for c in CHANNELS]},
+            "tasks": [
+                {"name": "anomaly", "kind": "anomaly"},
+                {"name": "fault", "kind": "classes", "classes": list(CLASSES), "labels": "weak"},
+            ],
+            "profiles": ["gateway"],
+            "fleets": [{"name": "all", "inventory": "fleet.csv", "variants": [{"name": "any", "firmware": ">=1"}]}],
+            "release": {"stages": [{"name": "all", "share": 1.0}]},
+        }
+    )
+    return Workspace(root, settings, ())
+
+
+def windows(devices: int = 6, per_device: int = 120, steps: int = 32, seed: int = 3) -> Windows:
+    """Waves with noise, spikes in some windows, gaps in others; the last third of the devices is held out."""
+    rng = np.random.default_rng(seed)
+    n, c = devices * per_device, len(CHANNELS)
+    converter = Converter((100 / 65000,) * c, (0.0,) * c)
+    calibration = Calibration(240, gain_for(CLIP), (20,) * c, Scaling((0,) * c, (655,) * c))
+    device = np.repeat(np.arange(devices), per_device)
+    t = np.arange(steps)[None, :, None]
+    phase = rng.uniform(0, 6.28, (n, 1, 1)) + np.arange(c)
+    values = 4 * np.sin(t / 5 + phase) + rng.normal(0, 1, (n, steps, c)) + device[:, None, None] - 2
+    spiked = rng.random(n) < 0.1
+    values[spiked, 10:13] += rng.normal(0, 20, (int(spiked.sum()), 3, c))
+    values = np.clip(values, -50, 50).astype(np.float32)
+    values[rng.random(values.shape) < 0.02] = np.nan
+    raw = converter.raw(values)
+    scalings = {f"d{d}": calibration.learn(raw[device == d].reshape(-1, c)) for d in range(devices)}
+    codes = np.concatenate([scalings[f"d{d}"].codes(raw[device == d]) for d in range(devices)])
+    return Windows(CHANNELS, values, codes, _index(device, per_device, devices), converter, calibration, scalings)
+
+
+def model(data: Windows, width: int = 16, blocks: int = 3, kernel: int = 7, seed: int = 5) -> TrainedModel:
+    """He-scaled random weights, a least-squares correction, and the statistics of normal training windows."""
+    rng = np.random.default_rng(seed)
+    steps, channels = data.codes.shape[1:]
+    shape = Architecture(steps, channels, width, blocks, kernel, CLIP / 127, (Head("fault", CLASSES),))
+    weights = _weights(shape, rng)
+    codes = np.asarray(data.codes[data.train])
+    out = forward(shape, weights, codes)
+    x = np.where(codes == -128, 0, codes) * np.float32(CLIP / 127)
+    centred = out.embedding - out.embedding.mean(axis=0)
+    covariance = centred.T @ centred / len(centred) + 1e-4 * np.eye(width)
+    values, vectors = np.linalg.eigh(covariance)
+    normal = Normal(
+        ((x - out.correction) ** 2).mean(axis=(0, 1)).astype(np.float32),
+        out.embedding.mean(axis=0).astype(np.float32),
+        (vectors / np.sqrt(values)).T.astype(np.float32),
+        (0.7, 0.3),
+        np.flatnonzero(data.train)[::2],
+    )
+    return TrainedModel("plant", shape, weights, normal, data.channels, data.converter, data.calibration, True, 0.02, {})
+
+
+def profile(runtime: str, **changes: Any) -> Profile:
+    """A profile that everything fits, or does not, by ``changes`` of its sections."""
+    family = {"onnxruntime": "x86-64", "litert": "aarch64", "c99": "armv7e-m"}[runtime]
+    sections: dict[str, Any] = {
+        "name": f"test-{runtime}",
+        "description": "test",
+        "arch": {"family": family, "cpu": "cortex-m4" if runtime == "c99" else "any"},
+        "memory": {"model_flash_kib": 1024.0, "model_ram_kib": 65536.0},
+        "runtime": {"name": runtime, "minimal": "1.0"},
+        "proof": {"machine": "mps2-an386" if runtime == "c99" else "native", "vectors": 12},
+    }
+    return Profile.model_validate(sections | changes)
+
+
+def _weights(shape: Architecture, rng: np.random.Generator) -> dict[str, Any]:
+    def he(*size: int) -> Any:
+        return (rng.normal(0, 1, size) * np.sqrt(2 / np.prod(size[1:]))).astype(np.float32)
+
+    w = shape.width
+    weights = {"stem.weight": he(w, shape.channels, 3), "stem.bias": rng.normal(0, 0.1, w).astype(np.float32)}
+    for i in range(shape.blocks):
+        weights[f"block{i}.depthwise.weight"] = he(w, 1, shape.kernel)
+        weights[f"block{i}.depthwise.bias"] = rng.normal(0, 0.1, w).astype(np.float32)
+        weights[f"block{i}.pointwise.weight"] = 0.3 * he(w, w, 1)
+        weights[f"block{i}.pointwise.bias"] = rng.normal(0, 0.1, w).astype(np.float32)
+    weights["correct.weight"], weights["correct.bias"] = he(shape.channels, w, 1) * 0.3, np.zeros(shape.channels, np.float32)
+    for head in shape.heads:
+        weights[f"head.{head.task}.weight"] = he(len(head.classes), w)
+        weights[f"head.{head.task}.bias"] = np.zeros(len(head.classes), np.float32)
+    return weights
+
+
+def _index(device: Any, per_device: int, devices: int) -> pd.DataFrame:
+    start = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(np.tile(np.arange(per_device), devices) * 32, unit="min")
+    return pd.DataFrame(
+        {
+            "device_id": [f"d{d}" for d in device],
+            "start": start,
+            "end": start + pd.Timedelta(minutes=32),
+            "site": "north",
+            "hardware_profile": "test",
+            "firmware_version": "1.0",
+            "split": np.where(device < devices * 2 // 3, "train", "test"),
+        }
+    )
