@@ -1,0 +1,47 @@
+"""What a device needs to learn its own scaling, made from what training devices learned (see runtime/scaling.py)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.runtime.scaling import MISSING_RAW, Calibration, Scaling, gain_for
+
+_LEAST_DEVIATION = 4  # a channel that stood still is given a quarter of the fleet's median deviation
+
+
+def make_calibration(steps: int, clip: float, histories: list[NDArray[np.int16]]) -> Calibration:
+    """``histories``: one (samples, channels) int16 array a training device, oldest first.
+
+    The fallback centre and deviation of a channel are the medians of what the devices learn; with ``steps`` 0, or
+    where no device has samples enough, those of all samples together.
+    """
+    channels = histories[0].shape[1]
+    bare = Calibration(steps, gain_for(clip), (1,) * channels, Scaling((0,) * channels, (0,) * channels))
+    learned = [bare.learn(raw) for raw in histories if steps and len(raw) >= 2 * steps]
+    center, deviation = _pooled(histories)
+    if learned:
+        multipliers = np.asarray([s.multiplier for s in learned], float)
+        centers = np.asarray([s.center for s in learned], float)
+        for c in range(channels):
+            knows = multipliers[:, c] > 0
+            if knows.any():
+                center[c] = np.median(centers[knows, c])
+                deviation[c] = np.median(bare.gain / multipliers[knows, c])
+    least = tuple(max(int(d) // _LEAST_DEVIATION, 1) for d in deviation)
+    multiplier = tuple(bare.gain // max(round(d), low) for d, low in zip(deviation, least, strict=True))
+    return replace(bare, min_deviation=least, fallback=Scaling(tuple(round(c) for c in center), multiplier))
+
+
+def _pooled(histories: list[NDArray[np.int16]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(channels,) median and mean absolute deviation from it over all samples; 0 and 1 for a silent channel."""
+    channels = histories[0].shape[1]
+    center, deviation = np.zeros(channels), np.ones(channels)
+    for c in range(channels):
+        present = np.concatenate([raw[:, c][raw[:, c] != MISSING_RAW] for raw in histories]).astype(np.float64)
+        if present.size:
+            center[c] = np.median(present)
+            deviation[c] = np.abs(present - center[c]).mean()
+    return center, deviation

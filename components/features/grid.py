@@ -1,0 +1,95 @@
+"""Telemetry on a regular grid: one slot every sampling interval, device after device, NaN where nothing was sent.
+
+Slots are counted from 1970, so the grids of all devices share their phase and a row snaps to the slot nearest to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.workspace.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from components.workspace.settings import Telemetry
+
+_CONTEXT = ["hardware_profile", "firmware_version", "site"]
+_MAX_SLOTS = 400_000_000
+_SPARSE = 1000  # a grid this many times longer than its rows is a mistake in time, not telemetry with gaps
+
+
+@dataclass(frozen=True)
+class Grid:
+    """``values``: (slots, channels) float32. ``first_slot``: (devices,) number of a device's first slot since 1970.
+
+    ``offsets``: (devices + 1,) where a device's slots begin. ``context``: (slots,) row of ``contexts`` that held at
+    that slot, the last one known where nothing was sent. ``heard``: (slots,) bool, a row arrived for the slot.
+    """
+
+    devices: list[str]
+    values: NDArray[np.float32]
+    first_slot: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    context: NDArray[np.int32]
+    contexts: pd.DataFrame
+    heard: NDArray[np.bool_]
+    interval_us: int
+
+
+def make_grid(frame: pd.DataFrame, telemetry: Telemetry) -> Grid:
+    """Place accepted rows (sorted by device and time) on the grid; of two rows in a slot the later counts.
+
+    Raises:
+        InputError: the grid would be absurdly longer than the rows.
+    """
+    import pandas as pd
+
+    interval = round(telemetry.interval_s * 1e6)
+    micros = frame["time"].dt.as_unit("us").astype("int64").to_numpy()
+    slot = (micros + interval // 2) // interval
+    device, names = pd.factorize(frame["device_id"])
+    begins = np.flatnonzero(np.diff(device, prepend=-1))
+    ends = np.append(begins[1:], len(device)) - 1
+    lengths = slot[ends] - slot[begins] + 1
+    _check_length(lengths, np.diff(np.append(begins, len(device))), [str(n) for n in names], telemetry)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    where = offsets[device] + slot - slot[begins][device]
+    values = np.full((offsets[-1], len(telemetry.channels)), np.nan, np.float32)
+    for c, name in enumerate(telemetry.names):
+        values[where, c] = frame[name].to_numpy(np.float32)
+    heard = np.zeros(offsets[-1], bool)
+    heard[where] = True
+    codes, contexts = _contexts(frame)
+    last_heard = np.maximum.accumulate(np.where(heard, np.arange(offsets[-1]), 0))  # a device's first slot is heard
+    context = np.zeros(offsets[-1], np.int32)
+    context[where] = codes
+    return Grid([str(n) for n in names], values, slot[begins], offsets, context[last_heard], contexts, heard, interval)
+
+
+def _contexts(frame: pd.DataFrame) -> tuple[NDArray[np.int32], pd.DataFrame]:
+    """(rows,) number of each row's combination of context, and the combinations."""
+    import pandas as pd
+
+    key = np.zeros(len(frame), np.int64)
+    for name in _CONTEXT:
+        codes, values = pd.factorize(frame[name])
+        key = key * (len(values) + 1) + codes
+    codes, _ = pd.factorize(key)
+    first = np.unique(codes, return_index=True)[1]
+    return codes.astype(np.int32), frame[_CONTEXT].iloc[first].reset_index(drop=True)
+
+
+def _check_length(lengths: NDArray[Any], rows: NDArray[Any], names: list[str], telemetry: Telemetry) -> None:
+    worst = int(np.argmax(lengths / rows))
+    if lengths.sum() > _MAX_SLOTS or (lengths[worst] > _SPARSE * rows[worst] and lengths[worst] > 1_000_000):
+        days = lengths[worst] * telemetry.interval_s / 86_400
+        raise InputError(
+            f"device {names[worst]} sent {rows[worst]:,} rows over {days:,.0f} days: too sparse for an interval of "
+            f"{telemetry.interval_s:g} s",
+            hint="check telemetry.interval_s and the time column",
+        )

@@ -1,0 +1,65 @@
+"""Segments: CSV files that say something about a device between two times (groups, gold labels, truth)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.workspace.errors import InputError, NotFound
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read_segments(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """device_id, start, end (UTC, end exclusive) and ``columns`` as text.
+
+    Raises:
+        NotFound: there is no such file.
+        InputError: it lacks a column, holds no times, or an end that is not after its start.
+    """
+    import pandas as pd
+
+    if not file.is_file():
+        raise NotFound(f"no file {file}", hint="write it, or take its key out of muster.yaml")
+    frame = pd.read_csv(file, dtype="str")
+    wanted = ("device_id", "start", "end", *columns)
+    if missing := [c for c in wanted if c not in frame.columns]:
+        raise InputError(f"{file}: no column {', '.join(missing)}", hint=f"it has {', '.join(frame.columns)}")
+    for column in ("start", "end"):
+        times = pd.to_datetime(frame[column], utc=True, format="ISO8601", errors="coerce").dt.as_unit("us")
+        if (bad := frame.index[times.isna()]).size:
+            raise InputError(f"{file}, line {bad[0] + 2}: '{frame[column][bad[0]]}' is no time", hint="write ISO 8601 in UTC")
+        frame[column] = times
+    if (bad := frame.index[frame["end"] <= frame["start"]]).size:
+        raise InputError(f"{file}, line {bad[0] + 2}: end is not after start", hint="ends are exclusive")
+    if (bad := frame.index[frame[list(wanted)].isna().any(axis=1)]).size:
+        raise InputError(f"{file}, line {bad[0] + 2}: a cell is empty", hint=f"every line needs {', '.join(wanted)}")
+    return frame[list(wanted)]
+
+
+def covering(index: pd.DataFrame, segments: pd.DataFrame) -> NDArray[np.int64]:
+    """(windows,) position of the segment that holds the window whole, -1 where none does.
+
+    Where segments of a device overlap, the one that starts last counts.
+    """
+    found = np.full(len(index), -1, np.int64)
+    windows = index.reset_index(drop=True).groupby("device_id", sort=False).indices
+    starts, ends = _micros(index["start"]), _micros(index["end"])
+    for device, rows in segments.reset_index(drop=True).groupby("device_id", sort=False).indices.items():
+        mine = windows.get(device)
+        if mine is None:
+            continue
+        order = np.asarray(rows)[np.argsort(_micros(segments["start"])[rows], kind="stable")]
+        begin, finish = _micros(segments["start"])[order], _micros(segments["end"])[order]
+        last = np.searchsorted(begin, starts[mine], side="right") - 1
+        inside = (last >= 0) & (ends[mine] <= finish[np.maximum(last, 0)])
+        found[np.asarray(mine)[inside]] = order[last[inside]]
+    return found
+
+
+def _micros(times: pd.Series[Any]) -> NDArray[np.int64]:
+    return np.asarray(times.dt.as_unit("us").astype("int64").to_numpy())

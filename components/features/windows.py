@@ -1,0 +1,109 @@
+"""Accepted telemetry -> windows, each with what its device's network would see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.features.calibration import make_calibration
+from components.features.grid import Grid, make_grid
+from components.features.split import held_out
+from components.runtime.scaling import Converter
+from components.values import Dataset, Windows
+from components.workspace.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from components.workspace import Workspace
+
+
+def make_windows(workspace: Workspace, dataset: Dataset) -> Windows:
+    """Cut every device's telemetry into windows of `windows.steps` slots, one every `windows.stride`.
+
+    A window that misses more than `windows.max_missing` of its samples, or in which the device changed its firmware
+    or profile, is left out. Training devices (or the training part of each device) alone make the fleet's fallback
+    scaling.
+
+    Raises:
+        InputError: no window is left, or a part of the split is empty.
+    """
+    settings = workspace.settings
+    grid = make_grid(dataset.frame(), settings.telemetry)
+    device, start = _starts(grid, settings.windows.steps, settings.windows.stride)
+    kept = _whole(grid, start, settings.windows.steps, settings.windows.max_missing)
+    device, start = device[kept], start[kept]
+    if not len(start):
+        raise InputError(
+            f"no window of {settings.windows.steps} steps is left of {dataset.rows:,} rows",
+            hint="check telemetry.interval_s, windows.steps and windows.max_missing",
+        )
+    index = _index(grid, device, start, settings.windows.steps)
+    test = held_out(workspace, index)
+    lsb, offset = zip(*(c.converter() for c in settings.telemetry.channels), strict=True)
+    converter = Converter(tuple(lsb), tuple(offset))
+    raw = converter.raw(grid.values)
+    histories = _histories(grid, raw, device[~test], start[~test], settings.windows.steps, settings.windows.calibration_steps)
+    calibration = make_calibration(settings.windows.calibration_steps, settings.windows.clip, histories)
+    scalings = {name: calibration.learn(raw[a:b]) for name, a, b in _spans(grid)}
+    codes = np.concatenate([scalings[name].codes(raw[a:b]) for name, a, b in _spans(grid)])
+    slots = start[:, None] + np.arange(settings.windows.steps)
+    index["split"] = np.where(test, "test", "train")
+    return Windows(settings.telemetry.names, grid.values[slots], codes[slots], index, converter, calibration, scalings)
+
+
+def _spans(grid: Grid) -> list[tuple[str, int, int]]:
+    """Name, first slot and slot past the last of each device."""
+    return list(zip(grid.devices, grid.offsets[:-1].tolist(), grid.offsets[1:].tolist(), strict=True))
+
+
+def _starts(grid: Grid, steps: int, stride: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(windows,) device number and first slot of every window that fits."""
+    counts = np.maximum((np.diff(grid.offsets) - steps) // stride + 1, 0)
+    device = np.repeat(np.arange(len(counts)), counts)
+    number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return device, grid.offsets[device] + number * stride
+
+
+def _whole(grid: Grid, start: NDArray[np.int64], steps: int, max_missing: float) -> NDArray[np.bool_]:
+    """(windows,) whether enough samples are there and the context did not change."""
+    missing = _running(np.isnan(grid.values).mean(axis=1))
+    changed = np.zeros(len(grid.context), np.int64)
+    changed[1:] = grid.context[1:] != grid.context[:-1]
+    changes = np.cumsum(changed)
+    share = (missing[start + steps] - missing[start]) / steps
+    return np.asarray((share <= max_missing + 1e-9) & (changes[start + steps - 1] == changes[start]))
+
+
+def _running(values: NDArray[Any]) -> NDArray[np.float64]:
+    """(n + 1,) sums of all values before each position."""
+    return np.concatenate([[0.0], np.cumsum(values)])
+
+
+def _index(grid: Grid, device: NDArray[np.int64], start: NDArray[np.int64], steps: int) -> pd.DataFrame:
+    import pandas as pd
+
+    slot = grid.first_slot[device] + start - grid.offsets[device]
+    context = grid.contexts.iloc[grid.context[start]].reset_index(drop=True)
+    return pd.DataFrame(
+        {
+            "device_id": np.asarray(grid.devices, object)[device],
+            "start": pd.to_datetime(slot * grid.interval_us, unit="us", utc=True),
+            "end": pd.to_datetime((slot + steps) * grid.interval_us, unit="us", utc=True),
+            **{name: context[name].to_numpy() for name in ("site", "hardware_profile", "firmware_version")},
+        }
+    ).astype({"device_id": "str"})
+
+
+def _histories(
+    grid: Grid, raw: NDArray[np.int16], device: NDArray[np.int64], start: NDArray[np.int64], steps: int, calibration_steps: int
+) -> list[NDArray[np.int16]]:
+    """What a training device samples: its first samples, or with one scaling for the fleet all its training windows."""
+    if calibration_steps:
+        return [raw[grid.offsets[d] : grid.offsets[d + 1]][: 2 * calibration_steps] for d in np.unique(device)]
+    used = np.zeros(len(raw) + 1, np.int64)
+    np.add.at(used, start, 1)
+    np.add.at(used, start + steps, -1)
+    return [raw[np.cumsum(used)[:-1] > 0]]
