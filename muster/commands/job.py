@@ -1,6 +1,168 @@
+"""The commands without a noun: run the main job, one step of it, look after the machine."""
+
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from muster.console import Json, Quiet, emit_json, emit_line, emit_table, say
 
-def add_to(app: typer.Typer) -> None: ...
+Root = Annotated[Path, typer.Argument(help="workspace folder", show_default="this folder")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("run")(run)
+    app.command("step")(step)
+    app.command("doctor")(doctor)
+    app.command("schema")(schema)
+
+
+def run(
+    root: Root = Path(),
+    demo: Annotated[bool, typer.Option("--demo", help="approve the releases as two demo people with demo keys")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Telemetry to drafted releases: ingest, validate, label, train, quantize, prove, register, draft."""
+    from components.workspace import open_workspace
+    from flows import job
+    from flows.summary import summarise
+    from muster.progress import shown
+
+    workspace = open_workspace(root)
+    with shown(quiet):
+        record = job.run(workspace)
+        if demo:
+            from flows.demo import approve_as_two_people
+
+            approve_as_two_people(workspace)
+    summary = summarise(workspace)
+    if json:
+        from dataclasses import asdict
+
+        emit_json("run", asdict(summary) | {"record": asdict(record)})
+    else:
+        _print(summary, root)
+
+
+def step(
+    name: Annotated[str, typer.Argument(help="ingest, validate, features, label, train, quantize or prove")],
+    root: Root = Path(),
+    profile: Annotated[str | None, typer.Option("--profile", help="one hardware profile of quantize or prove")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run one step; a result that is already there for the same data, configuration and code is put out again."""
+    from components.workspace import open_workspace
+    from flows import progress, release, steps
+    from muster.progress import shown
+
+    workspace = open_workspace(root)
+    steps.find(name)
+    with shown(quiet), progress.timed(f"{name} {profile}" if profile else name) as done:
+        results = steps.run_step(workspace, name, profile)
+        done.note = "kept from an earlier run" if all(r.reused for r in results) else str(workspace.out / name)
+    if name == "prove" and profile is None:
+        release.require_proofs(workspace)
+    if json:
+        from dataclasses import asdict
+
+        emit_json("step", [asdict(result) for result in results])
+
+
+def doctor(json: Json = False) -> None:
+    """What this machine can do: runtimes, compilers, emulators, and what to install for more."""
+    from flows.doctor import examine
+
+    findings = examine()
+    if json:
+        emit_json(
+            "doctor", [{"what": f.what, "found": f.found, "needed_for": f.needed_for, "install": f.install} for f in findings]
+        )
+        return
+    emit_table(
+        "This machine",
+        ("what", "found", "needed for", "to get it"),
+        [(f.what, f.found or "-", f.needed_for, "" if f.found else f.install) for f in findings],
+    )
+
+
+def schema(
+    profile: Annotated[bool, typer.Option("--profile", help="the schema of profiles/*.yaml instead")] = False,
+) -> None:
+    """Print the JSON schema of muster.yaml."""
+    import json
+
+    from components.workspace.profiles import Profile
+    from components.workspace.settings import Settings
+
+    emit_line(json.dumps((Profile if profile else Settings).model_json_schema(), indent=2, sort_keys=True))
+
+
+def _print(summary: Any, root: Path) -> None:
+    total = summary.rows_accepted + summary.rows_quarantined
+    emit_line()
+    emit_line(
+        f"telemetry   {summary.rows_accepted:,} of {total:,} rows accepted, {summary.rows_quarantined:,} quarantined, {summary.devices} devices"
+    )
+    for task, coverage in summary.labels.items():
+        emit_line(f"labels      {task}: {coverage:.1%} of the windows labelled")
+    _print_metrics(summary.metrics)
+    emit_line(f"model       {summary.model} version {summary.version}")
+    emit_line()
+    emit_table(
+        "Artefacts",
+        ("profile", "runtime", "bytes", "metric", "cost of a window", "proof", "passed"),
+        [
+            (
+                row["profile"],
+                row["runtime"],
+                f"{row['bytes']:,}",
+                ", ".join(f"{name} {value:.3f}" for name, value in row["metrics"].items()) or "-",
+                f"{row['cost']['value']:,.3g} {row['cost']['unit']}" if row["cost"] else "-",
+                row["level"],
+                "yes" if row["passed"] else "NO",
+            )
+            for row in summary.artefacts
+        ],
+    )
+    for row in summary.artefacts:
+        if row["missing"]:
+            emit_line(f"  {row['profile']}: proven as '{row['level']}'; for more: {row['missing']}")
+    emit_line()
+    emit_table(
+        "Manifests",
+        ("fleet", "variant", "devices", "sequence", "state", "artefact"),
+        [
+            (m["fleet"], m["variant"], m["devices"], m["sequence"], m["state"], m["artefact_sha256"][:12])
+            for m in summary.manifests
+        ],
+    )
+    emit_line()
+    _print_next(summary, root)
+
+
+def _print_metrics(metrics: dict[str, float]) -> None:
+    by_metric: dict[tuple[str, str], dict[str, float]] = {}
+    for key, value in metrics.items():
+        task, method, metric = key.split("/")
+        by_metric.setdefault((task, metric), {})[method] = value
+    for (task, metric), methods in sorted(by_metric.items()):
+        shown = ", ".join(f"{method} {value:.3f}" for method, value in methods.items())
+        emit_line(f"held out    {task} {metric}: {shown}")
+
+
+def _print_next(summary: Any, root: Path) -> None:
+    waiting = [m for m in summary.manifests if m["state"] == "WAITING_FOR_APPROVAL"]
+    release = summary.manifests[0]["release"] if summary.manifests else "RELEASE"
+    say("next:")
+    if waiting:
+        say(f"  muster release show {release} {root}")
+        say(f"  muster keys init {root} --person ana --person ben")
+        say(f"  muster release approve {release} {root} --person ana --reason '...'")
+    else:
+        say(f"  muster release show {release} {root}")
+        say(f"  muster device check {root} --device ID")
+        say(f"  muster labels report {root}")

@@ -1,0 +1,147 @@
+"""The bodies of the steps: read the inputs, call the one component, write the result.
+
+Each body imports its component when it runs, so that a step which is not needed costs nothing.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.workspace import Workspace
+from components.workspace.files import sha256_file
+from flows import progress
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a body gets: the folders its inputs were put out to, the empty ``folder`` for its result, ``profile`` ('' for
+    steps with one result for all), and ``outside``, what its step's key digests of the world outside.
+    """
+
+    workspace: Workspace
+    inputs: Mapping[str, Path]
+    folder: Path
+    profile: str
+    outside: Any
+
+
+COMPILERS_AND_EMULATORS = ("gcc", "clang", "arm-none-eabi-gcc", "qemu-system-arm")
+
+
+def ingest(work: Work) -> None:
+    """Raw objects -> the lake."""
+    from components.ingestion.ingest import ingest
+    from components.ingestion.objects import SourceObject
+
+    ingest(work.workspace, [SourceObject(*row) for row in work.outside], work.folder)
+
+
+def validate(work: Work) -> None:
+    """The lake -> accepted rows, quarantine, report."""
+    from components.validation.validate import validate
+
+    validate(work.workspace, work.inputs["ingest"], work.folder)
+
+
+def features(work: Work) -> None:
+    """Accepted rows -> windows and their statistics."""
+    from components.features.statistics import window_statistics
+    from components.features.windows import make_windows
+    from components.values import Dataset
+
+    windows = make_windows(work.workspace, Dataset.load(work.inputs["validate"]))
+    windows.save(work.folder)
+    window_statistics(work.workspace, windows).to_parquet(work.folder / "statistics.parquet", index=False)
+
+
+def label(work: Work) -> None:
+    """Windows -> votes and probabilities of each labelled task, with the report on the labelling functions."""
+    import pandas as pd
+    from components.labeling.report import write_report
+
+    from components.labeling.label import label
+    from components.values import Windows
+
+    windows = Windows.load(work.inputs["features"])
+    labels = label(work.workspace, windows, pd.read_parquet(work.inputs["features"] / "statistics.parquet"))
+    for one in labels:
+        one.save(work.folder)
+    write_report(work.folder, work.workspace, windows, labels)
+
+
+def train(work: Work) -> None:
+    """Windows and labels -> the trained model and its metrics."""
+    import pandas as pd
+
+    from components.training.train import train
+    from components.values import LabelSet, Windows
+
+    windows = Windows.load(work.inputs["features"])
+    labels = [LabelSet.load(work.inputs["label"], task.name) for task in work.workspace.settings.tasks if task.labels != "none"]
+    statistics = pd.read_parquet(work.inputs["features"] / "statistics.parquet")
+    train(work.workspace, windows, labels, statistics, progress.report).save(work.folder)
+
+
+def quantize(work: Work) -> None:
+    """The trained model -> the artefact of one hardware profile."""
+    from components.quantization.quantize import quantize
+    from components.values import TrainedModel, Windows
+
+    model, windows = TrainedModel.load(work.inputs["train"]), Windows.load(work.inputs["features"])
+    digest = TrainedModel.digest(work.inputs["train"])
+    quantize(
+        work.workspace, work.workspace.profile(work.profile), model, windows, digest, work.workspace.state / "compiled"
+    ).save(work.folder)
+
+
+def prove(work: Work) -> None:
+    """The artefact of one profile, run in its device's runtime -> the proof."""
+    from components.quantization.prove import prove
+    from components.values import Artefact, TrainedModel, Windows
+
+    artefact = Artefact.load(work.inputs["quantize"] / f"{work.profile}.artefact")
+    model, windows = TrainedModel.load(work.inputs["train"]), Windows.load(work.inputs["features"])
+    prove(work.workspace, work.workspace.profile(work.profile), artefact, model, windows).save(work.folder)
+
+
+def raw_objects(workspace: Workspace, profile: str) -> Any:
+    from components.ingestion.ingest import listing
+
+    return [[o.key, o.etag, o.size] for o in listing(workspace)]
+
+
+def profile_names(workspace: Workspace, profile: str) -> Any:
+    return [p.name for p in workspace.profiles]
+
+
+def declared_groups(workspace: Workspace, profile: str) -> Any:
+    return _digests(workspace, workspace.settings.evaluation.groups)
+
+
+def labelling_sources(workspace: Workspace, profile: str) -> Any:
+    gold = [task.gold for task in workspace.settings.tasks]
+    return _digests(workspace, workspace.settings.labeling.module, *gold)
+
+
+def declared_truth(workspace: Workspace, profile: str) -> Any:
+    return _digests(workspace, workspace.settings.evaluation.truth)
+
+
+def profile_facts(workspace: Workspace, profile: str) -> Any:
+    return workspace.profile(profile).model_dump(mode="json")
+
+
+def profile_facts_truth_and_tools(workspace: Workspace, profile: str) -> Any:
+    """A compiler or emulator that was installed since raises the level of a proof."""
+    tools = [tool for tool in COMPILERS_AND_EMULATORS if shutil.which(tool)]
+    return [profile_facts(workspace, profile), declared_truth(workspace, profile), tools, platform.machine()]
+
+
+def _digests(workspace: Workspace, *relative: str | None) -> list[str | None]:
+    files = [workspace.path(name) for name in relative if name is not None]
+    return [sha256_file(file) if file.is_file() else None for file in files]

@@ -1,0 +1,152 @@
+"""From proven artefacts to drafted releases: what follows the steps, and belongs to the registry."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.values import Artefact, Dataset, Proof
+from components.workspace import Workspace
+from components.workspace.errors import GateFailed, NotFound
+from components.workspace.files import sha256_file, sha256_json, write_json
+from components.workspace.store import digest_of
+
+if TYPE_CHECKING:
+    from registry.models import ModelVersion
+
+    from registry.rollout import Release
+
+AUTHOR = "train-and-release"
+"""Who drafts what a run has made; people approve."""
+
+
+@dataclass(frozen=True)
+class Released:
+    """What the last run registered and drafted; ``key`` digests all that it depends on."""
+
+    key: str
+    model: str
+    version: int
+    releases: tuple[str, ...]
+
+
+def require_proofs(workspace: Workspace) -> list[Proof]:
+    """The proofs of all profiles.
+
+    Raises:
+        GateFailed: an artefact missed a limit or could not be proven; the message names each miss.
+    """
+    proofs = read_proofs(workspace)
+    misses = [
+        f"{proof.profile}: {check.name} is {check.value:g} {check.unit}".rstrip() + f", limit {check.limit:g}"
+        for proof in proofs
+        for check in proof.checks
+        if not check.passed and check.limit is not None
+    ]
+    misses += [f"{proof.profile}: not proven; {proof.missing}" for proof in proofs if proof.level == "none"]
+    if misses:
+        raise GateFailed(
+            "no artefact fits its hardware profile:\n  " + "\n  ".join(misses),
+            hint=f"change the model or the budgets in profiles/*.yaml; the proofs are in {workspace.out / 'prove'}",
+        )
+    return proofs
+
+
+def register(workspace: Workspace) -> ModelVersion:
+    """One model version with every artefact, the proofs, the metrics, and where it all came from."""
+    from registry import models
+
+    out = workspace.out
+    artefacts = [out / "quantize" / p.name / f"{p.name}.artefact" for p in workspace.profiles]
+    metrics = json.loads((out / "train" / "metrics.json").read_text())
+    lineage = {
+        "data_digest": Dataset.load(out / "validate").digest,
+        "labels_digest": str(digest_of(out / "label")),
+        "workspace_digest": sha256_json(workspace.settings.model_dump(mode="json")),
+        "code_revision": code_revision(),
+    }
+    return models.register(
+        workspace,
+        model_folder=out / "train",
+        artefact_files=artefacts,
+        proofs=read_proofs(workspace),
+        metrics=metrics,
+        lineage=lineage,
+    )
+
+
+def draft(workspace: Workspace, version: ModelVersion) -> list[Release]:
+    """Offer the version to every fleet, as drafts that wait for two people."""
+    from registry import inventory, rollout
+
+    inventory.import_devices(workspace)
+    return rollout.draft(workspace, version, read_artefacts(workspace), read_proofs(workspace), AUTHOR)
+
+
+def remember(workspace: Workspace, version: ModelVersion, releases: list[Release]) -> None:
+    """Note what was released for which results, so that a run that changes nothing is over at once."""
+    note = Released(release_key(workspace), version.name, version.version, tuple(r.id for r in releases))
+    write_json(_note(workspace), asdict(note))
+
+
+def already_released(workspace: Workspace) -> Released | None:
+    """What the last run released, if nothing that it depends on has changed and the registry still has it."""
+    file = _note(workspace)
+    if not file.is_file():
+        return None
+    value = json.loads(file.read_text())
+    note = Released(value["key"], value["model"], value["version"], tuple(value["releases"]))
+    if note.key != release_key(workspace):
+        return None
+    from registry import rollout
+
+    known = {release.id for release in rollout.list_releases(workspace)}
+    return note if known.issuperset(note.releases) else None
+
+
+def release_key(workspace: Workspace) -> str:
+    settings = workspace.settings
+    inventories = [workspace.path(fleet.inventory) for fleet in settings.fleets]
+    return sha256_json(
+        [
+            digest_of(workspace.out / "prove"),
+            digest_of(workspace.out / "quantize"),
+            settings.model_dump(mode="json", include={"name", "fleets", "release", "registry"}),
+            [sha256_file(file) if file.is_file() else None for file in inventories],
+            [workspace.tracking_uri, workspace.database_url],
+        ]
+    )
+
+
+def read_artefacts(workspace: Workspace) -> list[Artefact]:
+    return [Artefact.load(_present(workspace.out / "quantize" / p.name / f"{p.name}.artefact")) for p in workspace.profiles]
+
+
+def read_proofs(workspace: Workspace) -> list[Proof]:
+    return [Proof.load(_present(workspace.out / "prove" / p.name / f"{p.name}.proof.json")) for p in workspace.profiles]
+
+
+def code_revision() -> str:
+    """The commit of this checkout, with '+' when files differ from it; 'unknown' outside of one."""
+    here = Path(__file__).parent
+    try:
+        revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True, timeout=10)
+        changes = subprocess.run(
+            ["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return revision.stdout.strip() + ("+" if changes.stdout.strip() else "")
+
+
+def _present(file: Path) -> Path:
+    if not file.is_file():
+        raise NotFound(f"{file} is not there", hint="muster run makes it")
+    return file
+
+
+def _note(workspace: Workspace) -> Path:
+    return workspace.state / "released.json"
