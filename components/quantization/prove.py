@@ -39,6 +39,10 @@ def prove(workspace: Workspace, profile: Profile, artefact: Artefact, model: Tra
 
 
 def _try(profile: Profile, artefact: Artefact, windows: Windows, rows: NDArray[np.int64]) -> Trial:
+    if artefact.runtime == "c99":
+        from components.quantization.targets.c99.trial import try_c
+
+        return try_c(profile, artefact, windows, rows)
     from components.quantization.targets.interpreted import try_here
 
     return try_here(profile, artefact, np.asarray(windows.codes[rows]))

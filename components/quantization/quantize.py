@@ -51,6 +51,10 @@ def quantize(
         self_test=make_self_test(network, scoring, *vectors, exact=profile.runtime.name == "c99"),
         model_digest=model_digest,
     )
+    if profile.runtime.name == "c99":
+        from components.quantization.targets import c99
+
+        artefact = c99.with_sources(artefact)
     return artefact.sealed()
 
 
@@ -63,7 +67,9 @@ def _compile(profile: Profile, model: TrainedModel, codes: NDArray[np.int8], cac
         from components.quantization.targets import litert
 
         return litert.compile_network(model, codes, cache)
-    raise InputError(f"profile '{profile.name}': runtime {profile.runtime.name} has no compiler", hint="name another runtime")
+    from components.quantization.targets import c99
+
+    return c99.compile_network(profile, model, codes, cache)
 
 
 def _tasks(workspace: Workspace, model: TrainedModel) -> dict[str, tuple[str, ...]]:
