@@ -103,9 +103,10 @@ class WindowView:
         usual = pd.Series(np.where(early, column, np.nan)).groupby(device.to_numpy(), sort=False).transform("median")
         return np.asarray(column / usual.to_numpy())
 
-    def fleet_share(self, mask: NDArray[Any]) -> Column:
-        """Share of windows of the same site and start for which ``mask`` holds: what all see is not one's own fault."""
+    def against_site(self, column: Column) -> Column:
+        """``column`` less its median over the site's windows of the same start: what all devices see is no device's fault."""
         import pandas as pd
 
         keys = [self.index["site"].to_numpy(), self.index["start"].to_numpy()]
-        return pd.Series(np.asarray(mask, float)).groupby(keys, sort=False).transform("mean").to_numpy()
+        common = pd.Series(column).groupby(keys, sort=False).transform("median")
+        return np.asarray(column - common.to_numpy())

@@ -28,60 +28,69 @@ def roughness(w: WindowView):
     return w.against_calibration(w.mean("vibration") / rise)
 
 
+def suction(w: WindowView):
+    """Inlet pressure as a share of the usual, less what all pumps of the site see: they draw from one tank."""
+    return w.against_site(w.against_calibration(w.mean("inlet_pressure")))
+
+
+def flutter(w: WindowView, channel: str):
+    return w.against_calibration(w.column(f"{channel}_diff_std"))
+
+
 def running(w: WindowView):
     return (w.against_calibration(w.mean("flow")) > RUNNING) & (w.against_calibration(w.min("flow")) > RUNNING)
 
 
 @labeling_function(task="fault", votes="normal", channels=("discharge_pressure", "flow", "motor_current"))
 def hydraulics_as_usual(w: WindowView):
-    return running(w) & (abs(resistance(w) - 1) < 0.12) & (abs(work(w) - 1) < 0.06)
+    return running(w) & (abs(resistance(w) - 1) < 0.12) & (abs(work(w) - 1) < 0.05)
 
 
-@labeling_function(task="fault", votes="normal", channels=("vibration",))
-def runs_as_smooth_as_ever(w: WindowView):
-    return running(w) & (roughness(w) < 1.12) & (w.z_std("inlet_pressure") < 1.0)
+@labeling_function(task="fault", votes="normal", channels=("vibration", "inlet_pressure"))
+def smooth_and_well_fed(w: WindowView):
+    return running(w) & (abs(roughness(w) - 1) < 0.06) & (abs(suction(w)) < 0.05)
 
 
 @labeling_function(task="fault", votes="normal", channels=("flow",))
 def stands_still(w: WindowView):
-    return w.against_calibration(w.max("flow")) < RUNNING
+    return w.against_calibration(w.mean("flow")) < RUNNING
 
 
 @labeling_function(task="fault", votes="blockage", channels=("discharge_pressure", "flow"))
 def pipe_resists_more(w: WindowView):
-    return running(w) & (resistance(w) > 1.25)
+    return running(w) & (resistance(w) > 1.3)
 
 
-@labeling_function(task="fault", votes="blockage", channels=("flow", "motor_current", "vibration"))
-def little_flow_little_current(w: WindowView):
-    return running(w) & (w.z_mean("flow") < -1.5) & (w.z_mean("discharge_pressure") > 0)
+@labeling_function(task="fault", votes="blockage", channels=("flow", "discharge_pressure"))
+def pressure_without_flow(w: WindowView):
+    return running(w) & (w.z_mean("discharge_pressure") - w.z_mean("flow") > 1.5)
 
 
 @labeling_function(task="fault", votes="leak", channels=("discharge_pressure", "flow"))
 def pipe_resists_less(w: WindowView):
-    return running(w) & (resistance(w) < 0.85)
+    return running(w) & (resistance(w) < 0.8)
 
 
 @labeling_function(task="fault", votes="leak", channels=("flow", "discharge_pressure"))
-def much_flow_little_pressure(w: WindowView):
-    return running(w) & (w.z_mean("flow") > 0.5) & (w.z_mean("discharge_pressure") < -0.3)
+def flow_without_pressure(w: WindowView):
+    return running(w) & (w.z_mean("flow") - w.z_mean("discharge_pressure") > 0.9)
 
 
 @labeling_function(task="fault", votes="cavitation", channels=("inlet_pressure",))
 def suction_starves(w: WindowView):
-    return running(w) & (w.z_mean("inlet_pressure") < -2.0)
+    return running(w) & (suction(w) < -0.08)
 
 
 @labeling_function(task="fault", votes="cavitation", channels=("flow", "discharge_pressure"))
-def flow_flutters(w: WindowView):
-    return running(w) & (w.against_calibration(w.column("discharge_pressure_diff_std")) > 1.5)
+def flow_and_pressure_flutter(w: WindowView):
+    return running(w) & (flutter(w, "flow") > 1.5) & (flutter(w, "discharge_pressure") > 1.5) & (roughness(w) > 1.1)
 
 
-@labeling_function(task="fault", votes="bearing_wear", channels=("vibration",))
-def shakes_at_usual_suction(w: WindowView):
-    return running(w) & (roughness(w) > 1.3) & (w.z_mean("inlet_pressure") > -1.5)
+@labeling_function(task="fault", votes="bearing_wear", channels=("vibration", "inlet_pressure"))
+def shakes_though_well_fed(w: WindowView):
+    return running(w) & (roughness(w) > 1.25) & (suction(w) > -0.06)
 
 
-@labeling_function(task="fault", votes="bearing_wear", channels=("vibration", "motor_current"))
+@labeling_function(task="fault", votes="bearing_wear", channels=("vibration", "motor_current", "discharge_pressure"))
 def shakes_and_drags(w: WindowView):
-    return running(w) & (roughness(w) > 1.2) & (work(w) > 1.02) & (abs(resistance(w) - 1) < 0.15)
+    return running(w) & (roughness(w) > 1.15) & (work(w) > 1.0) & (flutter(w, "discharge_pressure") < 1.5)

@@ -55,11 +55,8 @@ class Group:
     firmware: list[str]
 
 
-def write(workspace_root: Path, data: Path | None, seed: int, scale: int = 1) -> None:
-    """Write raw/, inventory.csv and truth/ below ``workspace_root``. ``scale`` multiplies the number of gateways.
-
-    ``data`` is not used: these data are simulated.
-    """
+def write(workspace_root: Path, data: Path | None, seed: int, scale: int = 1) -> None:  # noqa: ARG001 -- simulated: needs no data
+    """Write raw/, inventory.csv and truth/ below ``workspace_root``. ``scale`` multiplies the number of gateways."""
     groups = _groups(seed, scale)
     segments: list[pd.DataFrame] = []
     with new_folder(workspace_root / "raw") as raw:
@@ -67,7 +64,7 @@ def write(workspace_root: Path, data: Path | None, seed: int, scale: int = 1) ->
             rng = np.random.default_rng([seed, group.number])
             severity, truth = _faults(rng, group)
             segments.append(truth)
-            _upload(raw, rng, group, _sensors(rng, _physics(rng, severity)))
+            _upload(raw, rng, group, _sensors(rng, _physics(rng, severity, _ambient(seed, group.site))))
         broken = sorted(raw.rglob("*.parquet"))[len(groups) * 3]
         broken.write_bytes(broken.read_bytes()[:2000])  # an upload that was cut off
     write_text(workspace_root / "truth" / "segments.csv", pd.concat(segments).to_csv(index=False))
@@ -117,7 +114,7 @@ def _faults(rng: np.random.Generator, group: Group) -> tuple[dict[str, Array], p
     return severity, pd.DataFrame(rows, columns=["device_id", "start", "end", "task", "value"])
 
 
-def _physics(rng: np.random.Generator, severity: dict[str, Array]) -> dict[str, Array]:
+def _physics(rng: np.random.Generator, severity: dict[str, Array], ambient: Array) -> dict[str, Array]:
     """True pressures in bar, flow in m3/h, current in A and vibration in mm/s, each (pumps, steps)."""
     cavitation, wear, blockage, leak = (severity[f] for f in FAULTS)
     size = rng.uniform(0.7, 1.6, (PUMPS, 1))
@@ -130,7 +127,7 @@ def _physics(rng: np.random.Generator, severity: dict[str, Array]) -> dict[str, 
     head_at_no_flow = speed**2 * shut_off * (1 - 0.07 * cavitation) * unsteady
     flow = np.sqrt(np.maximum(head_at_no_flow - static, 0.5) / (curve + friction)) * running
     head = (head_at_no_flow - curve * flow**2) * running + (1 - running) * static * 0.6
-    inlet = 2.0 + _ambient(rng) - 0.9 * (flow / (40 * size)) ** 2 * 0.35 - 0.5 * cavitation * running
+    inlet = 2.0 + ambient - 0.3 * (flow / (40 * size)) ** 2 - 0.5 * cavitation * running
     efficiency = 0.74 - 0.25 * (flow / (41 * size) - 1) ** 2 - 0.05 * cavitation
     shaft_kw = 9.81 * flow / 3600 * head / np.maximum(efficiency, 0.3) * (1 + 0.06 * wear) + 0.25 * size * running
     rough = 1 + 1.1 * wear + 0.8 * cavitation * np.exp(0.25 * noise[1])
@@ -154,10 +151,11 @@ def _speed(rng: np.random.Generator) -> tuple[Array, Array]:
     return demand, 1 - _events(rng, rate=0.8 / 1440, low=10, high=30)
 
 
-def _ambient(rng: np.random.Generator) -> Array:
-    """Level of the suction tank in bar, (pumps, steps): it belongs to the site, so all pumps of a gateway share it."""
+def _ambient(seed: int, site: str) -> Array:
+    """(1, steps) level of the suction tank in bar around its mean; all pumps of a site draw from it."""
+    rng = np.random.default_rng([seed, 2_000_003, list(SITES).index(site)])
     slow = _decay(rng.normal(0, 0.006, (1, STEPS)), 0.998)
-    return np.repeat(0.15 * np.sin(2 * np.pi * np.arange(STEPS) / 1440 + 1.0)[None] + slow, PUMPS, axis=0)
+    return np.asarray(0.15 * np.sin(2 * np.pi * np.arange(STEPS) / 1440 + 1.0) + slow)
 
 
 def _sensors(rng: np.random.Generator, true: dict[str, Array]) -> dict[str, Array]:
