@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.quantization.levels import family, reach
 from components.quantization.selftest import mismatches
 from components.quantization.targets import Trial
 from components.quantization.targets.alone import measure
@@ -15,7 +15,6 @@ from components.runtime.engines import open_engine
 from components.values import Artefact
 from components.workspace.profiles import Profile
 
-_FAMILIES = {"x86_64": "x86-64", "amd64": "x86-64", "aarch64": "aarch64", "arm64": "aarch64"}
 _PACKAGES = {"onnxruntime": "onnxruntime", "litert": "ai-edge-litert"}
 
 
@@ -23,17 +22,16 @@ def try_here(profile: Profile, artefact: Artefact, codes: NDArray[np.int8]) -> T
     """Run all of ``codes`` (windows, steps, channels) here, and single windows in a process of their own."""
     engine = open_engine(artefact.runtime, artefact.members, artefact.tensors)
     measured = measure(artefact, codes)
-    here = _FAMILIES.get(platform.machine().lower(), platform.machine())
-    native = here == profile.arch.family
+    reached = reach(profile)
     package = _PACKAGES[artefact.runtime]
     return Trial(
-        level="native" if native else "same-runtime",
-        machine=f"{package} {version(package)} on {here}",
+        level=reached.level,
+        machine=f"{package} {version(package)} on {family()}",
         verdict=artefact.scoring.verdict(codes, engine(codes)),
         self_test_mismatches=mismatches(artefact.self_test, artefact.scoring, engine),
         flash=artefact.size,
         ram=measured.ram,
         latency_ms=measured.latency_ms,
         note="peak of resident memory above the bare runtime's",
-        missing="" if native else f"a machine of the {profile.arch.family} family",
+        missing=reached.missing,
     )

@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.quantization.levels import Board, board, host_compiler, reach
 from components.quantization.targets import Trial
 from components.quantization.targets.c99.emit import kernel
 from components.runtime.scaling import Scaling
 from components.runtime.scoring import Verdict
 from components.values import Artefact, Windows
-from components.workspace.errors import GateFailed, InputError
+from components.workspace.errors import GateFailed
 from components.workspace.profiles import Profile
 
 _STRICT = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-ffunction-sections", "-fdata-sections"]
-_HOST_COMPILERS = ("gcc", "clang", "cc")
-_PACKAGES = {
-    "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
-    "qemu-system-arm": "qemu-system-arm",
-}
 _SOURCES = ("model.c", "model_selftest.c")
 _TIME_LIMIT_S = 300
-
-
-@dataclass(frozen=True)
-class Board:
-    """An Arm MPS2 board that QEMU emulates."""
-
-    cpu: str
-    flags: tuple[str, ...]
-
-
-BOARDS = {
-    "mps2-an385": Board("cortex-m3", ("-mfloat-abi=soft",)),
-    "mps2-an386": Board("cortex-m4", ("-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")),
-    "mps2-an500": Board("cortex-m7", ("-mfloat-abi=hard", "-mfpu=fpv5-sp-d16")),
-}
 
 
 def try_c(profile: Profile, artefact: Artefact, windows: Windows, rows: NDArray[np.int64]) -> Trial:
@@ -55,20 +35,17 @@ def try_c(profile: Profile, artefact: Artefact, windows: Windows, rows: NDArray[
     Raises:
         GateFailed: a compiler refuses the sources.
     """
-    compiler = next((c for c in _HOST_COMPILERS if shutil.which(c)), None)
+    reached, compiler = reach(profile), host_compiler()
     if compiler is None:
-        return Trial("none", "no C compiler", None, None, None, None, missing="gcc (Debian: gcc libc6-dev)")
+        return Trial("none", "no C compiler", None, None, None, None, missing=reached.missing)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for member, data in artefact.members.items():
             (folder / member).write_bytes(data)
         trial = _on_host(compiler, folder, artefact, windows, rows)
-        if profile.proof.machine == "native":
-            return trial
-        board = _board(profile)
-        if lacking := [package for tool, package in _PACKAGES.items() if shutil.which(tool) is None]:
-            return replace(trial, missing=f"Debian packages {' '.join(lacking)}")
-        return _on_board(board, profile.proof.machine, folder, trial)
+        if reached.level != "emulated":
+            return replace(trial, missing=reached.missing)
+        return _on_board(board(profile), folder, trial)
 
 
 def _on_host(compiler: str, folder: Path, artefact: Artefact, windows: Windows, rows: NDArray[np.int64]) -> Trial:
@@ -100,7 +77,7 @@ def _on_host(compiler: str, folder: Path, artefact: Artefact, windows: Windows, 
     )
 
 
-def _on_board(board: Board, machine: str, folder: Path, trial: Trial) -> Trial:
+def _on_board(board: Board, folder: Path, trial: Trial) -> Trial:
     """Raise a host-compiled trial to an emulated one."""
     for name in ("cortex_m.c", "cortex_m.ld"):
         (folder / name).write_text((files("components.quantization.targets.c99") / "boards" / name).read_text(encoding="utf-8"))
@@ -110,11 +87,11 @@ def _on_board(board: Board, machine: str, folder: Path, trial: Trial) -> Trial:
     link = ["-nostartfiles", "-nostdlib", "-Wl,--gc-sections", "-T", "cortex_m.ld", "cortex_m.c", *objects, "-lc", "-lgcc"]
     _compile([*arm, *link, "-o", "board.elf"], folder)
     flash, static = _sections("arm-none-eabi-size", folder)
-    said = _emulate(machine, folder)
+    said = _emulate(board.machine, folder)
     return replace(
         trial,
         level="emulated",
-        machine=f"QEMU {machine} ({board.cpu}), self-test; all held-out windows: {trial.machine}",
+        machine=f"QEMU {board.machine} ({board.cpu}), self-test; all held-out windows: {trial.machine}",
         self_test_mismatches=said["mismatches"],
         flash=flash,
         ram=static + said["stack"],
@@ -155,7 +132,7 @@ def _sections(tool: str, folder: Path) -> tuple[int, int]:
 
 
 def _stream(artefact: Artefact, windows: Windows, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], bytes]:
-    """(order of the windows, input of `kernels/host.c`): windows device by device, raw, under the device's scaling."""
+    """(order of the windows, input of `host.c`): windows device by device, raw, under the device's scaling."""
     devices = windows.index["device_id"].to_numpy()[rows].astype(str)
     order, parts = [], []
     for device in np.unique(devices):
@@ -166,14 +143,3 @@ def _stream(artefact: Artefact, windows: Windows, rows: NDArray[np.int64]) -> tu
         parts += [head.tobytes(), raw.tobytes()]
         order.append(mine)
     return np.concatenate(order), b"".join(parts)
-
-
-def _board(profile: Profile) -> Board:
-    board = BOARDS.get(profile.proof.machine)
-    if board is None or board.cpu != profile.arch.cpu:
-        known = ", ".join(f"{name} ({b.cpu})" for name, b in BOARDS.items())
-        raise InputError(
-            f"profile '{profile.name}': no emulated board {profile.proof.machine} with a {profile.arch.cpu}",
-            hint=f"there are {known}",
-        )
-    return board
