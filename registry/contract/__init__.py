@@ -1,0 +1,15 @@
+"""What devices and the registry share: manifest, health report, cohort, reason codes.
+
+manifest.py   the JSON a device reads; `manifest.schema.json` is its exported schema
+report.py     the JSON a device sends after an attempt
+cohort.py     who belongs to a stage: a pure function of a salt and the device's own id
+reasons.py    why a device did nothing, or refused
+times.py      UTC stamps
+"""
+
+from registry.contract.cohort import bucket, cut
+from registry.contract.manifest import Manifest
+from registry.contract.reasons import Reason
+from registry.contract.report import Report
+
+__all__ = ["Manifest", "Reason", "Report", "bucket", "cut"]

@@ -1,0 +1,34 @@
+"""Releases: one model version offered to one fleet, told by one event log.
+
+states.py       the states and every edge between them
+events.py       the hash-chained log
+release.py      the pure reducer: events -> Release
+manifests.py    Release -> the manifests and the `releases` entries that devices read, pure
+draft.py        proofs, devices and cohorts -> a draft
+approval.py     two persons' signatures, or a refusal
+publication.py  the reconciler: log -> repository
+
+The log is the truth. Whatever the repository lacks, `reconcile` publishes again, and publishing what is there
+changes nothing.
+"""
+
+from registry.rollout.approval import approve, deny
+from registry.rollout.draft import draft
+from registry.rollout.publication import reconcile, verify
+from registry.rollout.query import history, list_releases, show_release
+from registry.rollout.release import Offer, Release
+from registry.rollout.states import State
+
+__all__ = [
+    "Offer",
+    "Release",
+    "State",
+    "approve",
+    "deny",
+    "draft",
+    "history",
+    "list_releases",
+    "reconcile",
+    "show_release",
+    "verify",
+]

@@ -1,0 +1,63 @@
+r"""Who belongs to a stage, computed alike by the registry and by every device, in any language.
+
+``bucket = (u64(sha256("rollout-cohort/v1\0" || len16(salt) || salt || device_id)[:8]) * 10^7) >> 64``, with
+big-endian integers and UTF-8 text. A device is in a stage iff its bucket is below the stage's ``upto``. The
+multiply-and-shift maps 64 uniform bits onto 10^7 buckets without modulo bias (Lemire, ACM TOMACS 29, 2019).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALGORITHM: Final = "sha256-mulshift/1"
+BUCKETS = 10_000_000
+_DOMAIN = b"rollout-cohort/v1\0"
+
+
+def bucket(salt: str, device_id: str) -> int:
+    """The bucket of one device, 0 to 10^7 - 1."""
+    return _scaled(hashlib.sha256(_prefix(salt) + device_id.encode()).digest())
+
+
+def buckets(salt: str, device_ids: Iterable[str]) -> NDArray[np.int64]:
+    """(devices,) int64 buckets in the order of the ids."""
+    start = hashlib.sha256(_prefix(salt))
+
+    def one(device_id: str) -> int:
+        digest = start.copy()
+        digest.update(device_id.encode())
+        return _scaled(digest.digest())
+
+    return np.fromiter((one(d) for d in device_ids), np.int64)
+
+
+def quota(devices: int, share: float) -> int:
+    """How many of ``devices`` a stage of the cumulative ``share`` holds: rounded up, so that no stage is empty."""
+    basis_points = round(share * 10_000)
+    return -(-devices * basis_points // 10_000)
+
+
+def cut(values: NDArray[np.int64], count: int) -> int:
+    """``upto`` for exactly the ``count`` devices with the smallest buckets; devices on equal buckets go together.
+
+    The whole stratum gets 10^7, so that devices which join later are in the last stage.
+    """
+    if count >= len(values):
+        return BUCKETS
+    if count <= 0:
+        return 0
+    return int(np.partition(values, count - 1)[count - 1]) + 1
+
+
+def _prefix(salt: str) -> bytes:
+    data = salt.encode()
+    return _DOMAIN + len(data).to_bytes(2, "big") + data
+
+
+def _scaled(digest: bytes) -> int:
+    return (int.from_bytes(digest[:8], "big") * BUCKETS) >> 64

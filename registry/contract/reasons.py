@@ -1,0 +1,40 @@
+"""Why a device did nothing, or refused. The words are part of the contract: they are reported and counted."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    # Nothing to do: the device waits, which is no failure.
+    NOTHING_OFFERED = "nothing_offered"
+    NOT_RUNNING = "not_running"
+    NOT_YET = "not_yet"
+    NOT_IN_COHORT = "not_in_cohort"
+    ALREADY_INSTALLED = "already_installed"
+    # To install.
+    OFFERED = "offered"
+    # Refused: metadata or transport.
+    UNREACHABLE = "unreachable"
+    TOO_SLOW = "too_slow"
+    TOO_LARGE = "too_large"
+    BAD_SIGNATURE = "bad_signature"
+    BAD_METADATA = "bad_metadata"
+    METADATA_EXPIRED = "metadata_expired"
+    METADATA_ROLLBACK = "metadata_rollback"
+    # Refused: manifest.
+    BAD_MANIFEST = "bad_manifest"
+    MANIFEST_EXPIRED = "manifest_expired"
+    CLOCK_BEHIND = "clock_behind"
+    SEQUENCE_ROLLBACK = "sequence_rollback"
+    COUNTER_ROLLBACK = "counter_rollback"
+    WRONG_FLEET = "wrong_fleet"
+    WRONG_HARDWARE = "wrong_hardware"
+    WRONG_FIRMWARE = "wrong_firmware"
+    UNPARSABLE_VERSION = "unparsable_version"
+    WRONG_RUNTIME = "wrong_runtime"
+    # Refused: artefact.
+    NOT_APPROVED = "not_approved"
+    WRONG_DIGEST = "wrong_digest"
+    BAD_ARTEFACT = "bad_artefact"
+    SELF_TEST_FAILED = "self_test_failed"

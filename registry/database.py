@@ -1,0 +1,194 @@
+"""The registry's database: SQLite by default, PostgreSQL by URL, brought up to date whenever it is opened.
+
+The event log is the truth. The other tables index it or make two writers collide: ``publications`` hands out the
+sequence numbers of a fleet's variant, ``role_versions`` the versions of what persons sign, each number once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from filelock import FileLock
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
+
+from components.workspace.errors import BackendUnreachable, Conflict, InputError
+
+metadata = sa.MetaData()
+
+devices = sa.Table(
+    "devices",
+    metadata,
+    sa.Column("device_id", sa.String(128), primary_key=True),
+    sa.Column("fleet", sa.String(64), nullable=False, index=True),
+    sa.Column("hardware_profile", sa.String(64), nullable=False),
+    sa.Column("firmware_version", sa.String(64), nullable=False),
+    sa.Column("site", sa.String(128), nullable=False),
+    sa.Column("public_key", sa.String(64), nullable=False),
+    sa.Column("via", sa.String(128), nullable=False),
+)
+releases = sa.Table(
+    "releases",
+    metadata,
+    sa.Column("id", sa.String(128), primary_key=True),
+    sa.Column("fleet", sa.String(64), nullable=False),
+    sa.Column("counter", sa.Integer, nullable=False),
+    sa.Column("model_name", sa.String(64), nullable=False),
+    sa.Column("model_version", sa.Integer, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.UniqueConstraint("fleet", "counter"),
+    sa.UniqueConstraint("fleet", "model_name", "model_version", "attempt"),
+)
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("release_id", sa.String(128), sa.ForeignKey("releases.id"), nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("time", sa.String(32), nullable=False),
+    sa.Column("actor", sa.String(128), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Column("prev_hash", sa.String(64), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.UniqueConstraint("release_id", "revision"),
+)
+publications = sa.Table(
+    "publications",
+    metadata,
+    sa.Column("fleet", sa.String(64), primary_key=True),
+    sa.Column("variant", sa.String(128), primary_key=True),
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("release_id", sa.String(128), sa.ForeignKey("releases.id"), nullable=False),
+)
+role_versions = sa.Table(
+    "role_versions",
+    metadata,
+    sa.Column("role", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("release_id", sa.String(128), sa.ForeignKey("releases.id"), nullable=False),
+)
+documents = sa.Table(
+    "documents",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+_BUSY_MS = 10_000
+_UPGRADE_LOCK = 7_239_901  # PostgreSQL advisory lock, an arbitrary constant of this project
+_WRITES = "muster_writes"
+
+
+def open_database(url: str) -> sa.Engine:
+    """An engine on a database that has every table of this version.
+
+    Raises:
+        InputError: ``url`` is none, or names an engine other than SQLite and PostgreSQL.
+        BackendUnreachable: the server does not answer or refuses the credentials.
+    """
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+        if current != _scripts().get_current_head():
+            _upgrade(engine)
+    except OperationalError as error:
+        raise BackendUnreachable(
+            f"the registry database {engine.url.render_as_string()} does not answer: {error.orig}",
+            hint="check registry.database in muster.yaml or MUSTER_DATABASE_URL, and that the server runs",
+        ) from None
+    return engine
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """One consistent view."""
+    with engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """One transaction, all or nothing.
+
+    Raises:
+        Conflict: another writer took the same revision, sequence number or version first.
+    """
+    try:
+        with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+            yield connection
+    except IntegrityError as error:
+        raise Conflict(
+            f"someone else changed it first ({_constraint(error)})", hint="look at it again, then repeat the command"
+        ) from None
+    except DBAPIError as error:
+        if "locked" not in str(error.orig):
+            raise
+        raise Conflict("the database is busy with another writer", hint="repeat the command") from None
+
+
+def _engine(url: str) -> sa.Engine:
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "postgresql" and parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+            raise ArgumentError(f"no support for {parsed.get_backend_name()}")
+        engine = sa.create_engine(parsed, poolclass=sa.NullPool)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise InputError(
+            f"the registry database is not usable: {error}", hint="write sqlite:///file or postgresql://user@host/name"
+        ) from None
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine)
+    return engine
+
+
+def _prepare_sqlite(engine: sa.Engine) -> None:
+    """Write-ahead log, waiting instead of failing, and BEGIN IMMEDIATE for writers so that none upgrades a read lock."""
+    if engine.url.database:
+        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+
+    @sa.event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", f"busy_timeout={_BUSY_MS}", "foreign_keys=ON", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _upgrade(engine: sa.Engine) -> None:
+    """Run the migrations once, however many processes open the database at the same time."""
+    from alembic import command
+
+    on_file = engine.dialect.name == "sqlite" and engine.url.database
+    with FileLock(f"{engine.url.database}.upgrade.lock") if on_file else nullcontext(), writing(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _constraint(error: IntegrityError) -> str:
+    return str(error.orig).splitlines()[0]

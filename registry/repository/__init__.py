@@ -1,0 +1,14 @@
+"""The TUF repository: static files that devices verify, on any folder or object store.
+
+store.py      where the files go: a folder, or s3://bucket/prefix
+metadata.py   what the files say
+publish.py    sign and write what changed, in an order that shows every reader a whole repository
+
+`metadata/<version>.<role>.json`, `metadata/timestamp.json`, `targets/artifacts/<sha256>.<sha256>.artefact`,
+`targets/fleets/<fleet>/<variant>/<sha256>.rollout.json`.
+"""
+
+from registry.repository.publish import Refreshed, publish, refresh_expiring, upload_artefact
+from registry.repository.store import location
+
+__all__ = ["Refreshed", "location", "publish", "refresh_expiring", "upload_artefact"]

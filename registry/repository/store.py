@@ -1,0 +1,160 @@
+"""Where a repository's files go. A name is written once; only `metadata/timestamp.json` is ever replaced.
+
+Two publishers that meet lose cleanly: a folder has a lock, an object store compares (`If-None-Match: *` for new
+names, `If-Match` for the timestamp). Both raise Conflict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+from filelock import FileLock, Timeout
+
+from components.workspace import Workspace
+from components.workspace.errors import BackendUnreachable, Conflict
+from components.workspace.files import write_bytes
+
+_LOCK_TIMEOUT_S = 60
+
+
+class Store(Protocol):
+    def lock(self) -> AbstractContextManager[None]:
+        """Keep other publishers out where the store can."""
+
+    def names(self, folder: str) -> list[str]:
+        """The files directly in ``folder``, without its name."""
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a file, None where it is not there."""
+
+    def create(self, name: str, data: bytes) -> None:
+        """Write a name that is not there yet. Equal bytes are fine, others a Conflict."""
+
+    def replace(self, name: str, data: bytes, before: bytes | None) -> None:
+        """Write over ``before``. Anything else there is a Conflict."""
+
+
+def location(workspace: Workspace) -> str:
+    """The folder or s3:// address that the workspace publishes to."""
+    configured = workspace.settings.registry.repository
+    if configured is None:
+        return str(workspace.state / "repository")
+    return configured if configured.startswith("s3://") else str(workspace.root / configured)
+
+
+def open_store(workspace: Workspace) -> Store:
+    place = location(workspace)
+    return _Bucket(place) if place.startswith("s3://") else Folder(Path(place))
+
+
+class Folder:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        self._root.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self._root / ".publish.lock", timeout=_LOCK_TIMEOUT_S):
+                yield
+        except Timeout:
+            raise Conflict(f"another publisher holds {self._root}", hint="repeat the command when it is done") from None
+
+    def names(self, folder: str) -> list[str]:
+        base = self._root / folder
+        return [f.name for f in base.iterdir() if f.is_file()] if base.is_dir() else []
+
+    def read(self, name: str) -> bytes | None:
+        file = self._root / name
+        return file.read_bytes() if file.is_file() else None
+
+    def create(self, name: str, data: bytes) -> None:
+        present = self.read(name)
+        if present is None:
+            write_bytes(self._root / name, data)
+        elif present != data:
+            raise _taken(name)
+
+    def replace(self, name: str, data: bytes, before: bytes | None) -> None:
+        if self.read(name) != before:
+            raise _taken(name)
+        write_bytes(self._root / name, data)
+
+
+class _Bucket:
+    """Credentials, region and endpoint come from the usual AWS settings."""
+
+    def __init__(self, address: str) -> None:
+        import boto3
+
+        self._bucket, _, prefix = address.removeprefix("s3://").partition("/")
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._client: Any = boto3.client("s3")
+
+    def lock(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def names(self, folder: str) -> list[str]:
+        start = f"{self._prefix}{folder}/"
+        with _explained(self._bucket):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start, Delimiter="/")
+            return [item["Key"].removeprefix(start) for page in pages for item in page.get("Contents", ())]
+
+    def read(self, name: str) -> bytes | None:
+        return self._get(name)[0]
+
+    def create(self, name: str, data: bytes) -> None:
+        present = self.read(name)
+        if present is None:
+            self._put(name, data, IfNoneMatch="*")
+        elif present != data:
+            raise _taken(name)
+
+    def replace(self, name: str, data: bytes, before: bytes | None) -> None:
+        present, tag = self._get(name)
+        if present != before:
+            raise _taken(name)
+        self._put(name, data, **({"IfMatch": tag} if tag else {"IfNoneMatch": "*"}))
+
+    def _get(self, name: str) -> tuple[bytes | None, str]:
+        from botocore.exceptions import ClientError
+
+        with _explained(self._bucket):
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
+            except ClientError as error:
+                if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                    return None, ""
+                raise
+            return answer["Body"].read(), str(answer["ETag"])
+
+    def _put(self, name: str, data: bytes, **condition: str) -> None:
+        from botocore.exceptions import ClientError
+
+        with _explained(self._bucket):
+            try:
+                self._client.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=data, **condition)
+            except ClientError as error:
+                if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
+                    raise _taken(name) from None
+                raise
+
+
+@contextmanager
+def _explained(bucket: str) -> Iterator[None]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise BackendUnreachable(
+            f"s3://{bucket} does not answer as it should: {error}",
+            hint="check registry.repository in muster.yaml and the AWS settings (credentials, region, AWS_ENDPOINT_URL)",
+        ) from None
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict(f"another publisher wrote {name} first", hint="run muster release publish again: it goes on from there")

@@ -1,0 +1,204 @@
+"""Approve or deny a release. Two persons sign the same `releases` metadata; the second signature starts the release.
+
+What is signed is proposed by the first approver: the metadata that is in force, plus this release's artefacts. Each
+approver computes it again and signs only what comes out equal. When another release starts in between, the proposal
+is stale and the signatures over it are void, which the log shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from tuf.api.metadata import Metadata, Targets
+from tuf.api.serialization.json import JSONSerializer
+
+from components.workspace import Workspace
+from components.workspace.errors import ApprovalNeeded, Conflict, VerificationFailed
+from components.workspace.files import sha256_bytes
+from registry import trust
+from registry.contract.times import stamp, utc_now
+from registry.database import documents, open_database, publications, reading, releases, role_versions, writing
+from registry.keys import no_keys, signer_of
+from registry.repository.metadata import targets
+from registry.rollout import events
+from registry.rollout.events import Event, following
+from registry.rollout.manifests import entries_of, merged
+from registry.rollout.publication import in_force, reconcile
+from registry.rollout.query import history
+from registry.rollout.release import Release, apply, next_state, replay
+from registry.rollout.states import OFFERED, Kind, State
+
+
+@dataclass(frozen=True)
+class Signing:
+    """What an approval would sign: version and digest of the `releases` metadata, and the paths it adds or changes."""
+
+    version: int
+    digest: str
+    paths: tuple[str, ...]
+    approvals: tuple[str, ...]
+    needed: int
+
+
+def approve(workspace: Workspace, release_id: str, person: str, reason: str, *, now: datetime | None = None) -> Release:
+    """Sign the release with the key of ``person``; with the second person's signature it starts and is published.
+
+    Raises:
+        NotFound: no such release, or the person's key is not here.
+        Conflict: the person has signed already, the release does not wait for approval, or someone was faster.
+        VerificationFailed: the person's key is not one of those that may release.
+    """
+    now = now or utc_now()
+    log = history(workspace, release_id)
+    release = replay(log)
+    next_state(release, Kind.APPROVED)
+    version, body = _proposal(workspace, release, now)
+    digest = sha256_bytes(body)
+    valid = _valid(release, digest)
+    if person in {a.person for a in valid}:
+        raise Conflict(f"{person} has approved '{release_id}' already", hint="a second person has to approve it")
+    keyid, signature = _sign(workspace, person, body)
+    payload = {"version": version, "digest": digest, "keyid": keyid, "signature": signature, "reason": reason}
+    new = [following(log[-1], release_id, stamp(now), person, Kind.APPROVED, payload)]
+    release = apply(release, new[0])
+    with writing(open_database(workspace.database_url)) as connection:
+        _keep(connection, digest, body)
+        if len(release.approvals) >= trust.RELEASES_THRESHOLD:
+            release = _start(connection, release, new, person, stamp(now))
+        events.append(connection, new)
+    if release.state == State.RUNNING:
+        reconcile(workspace, now=now)
+    return release
+
+
+def deny(workspace: Workspace, release_id: str, person: str, reason: str, *, now: datetime | None = None) -> Release:
+    """End a release that waits for approval.
+
+    Raises:
+        NotFound: no such release.
+        Conflict: it does not wait for approval.
+    """
+    log = history(workspace, release_id)
+    event = following(log[-1], release_id, stamp(now or utc_now()), person, Kind.DENIED, {"reason": reason})
+    release = apply(replay(log), event)
+    with writing(open_database(workspace.database_url)) as connection:
+        events.append(connection, [event])
+    return release
+
+
+def preview(workspace: Workspace, release_id: str, *, now: datetime | None = None) -> Signing:
+    """What `approve` would sign now."""
+    release = replay(history(workspace, release_id))
+    next_state(release, Kind.APPROVED)
+    version, body = _proposal(workspace, release, now or utc_now())
+    digest = sha256_bytes(body)
+    people = tuple(a.person for a in _valid(release, digest))
+    return Signing(version, digest, tuple(entries_of(release)), people, trust.RELEASES_THRESHOLD)
+
+
+def required(release: Release) -> None:
+    """Raises ApprovalNeeded while the release waits for persons."""
+    if release.state == State.WAITING_FOR_APPROVAL:
+        missing = trust.RELEASES_THRESHOLD - len(release.approvals)
+        raise ApprovalNeeded(
+            f"release '{release.id}' waits for the approval of {missing} more person{'s' if missing > 1 else ''}",
+            hint=f"muster release approve {release.id} --person NAME --reason TEXT",
+        )
+
+
+def _proposal(workspace: Workspace, release: Release, now: datetime) -> tuple[int, bytes]:
+    """(version, unsigned metadata file). An earlier approver's proposal is taken over when it is still what would be proposed."""
+    with reading(open_database(workspace.database_url)) as connection:
+        base = in_force(connection)
+        earlier = _kept(connection, release.proposal.digest) if release.proposal else None
+    version, before = (base.signed.version + 1, base.signed.targets) if base else (1, {})
+    fresh = targets("releases", version, merged(before, entries_of(release)), now)
+    if earlier is not None and _still_good(Metadata[Targets].from_bytes(earlier), fresh, now):
+        return version, earlier
+    return version, fresh.to_bytes(JSONSerializer(compact=True))
+
+
+def _still_good(earlier: Metadata[Targets], fresh: Metadata[Targets], now: datetime) -> bool:
+    same = (earlier.signed.version, earlier.signed.targets) == (fresh.signed.version, fresh.signed.targets)
+    return same and trust.is_fresh("releases", earlier.signed, now) and earlier.signed.expires <= fresh.signed.expires
+
+
+def _valid(release: Release, digest: str) -> tuple[Any, ...]:
+    return release.approvals if release.proposal and release.proposal.digest == digest else ()
+
+
+def _sign(workspace: Workspace, person: str, body: bytes) -> tuple[str, str]:
+    """(keyid, hex signature) by a key that may release."""
+    top = trust.newest_targets(workspace)
+    if top is None or top.signed.delegations is None:
+        raise no_keys(workspace)
+    signer = signer_of(workspace, f"people/{person}")
+    if signer.public_key.keyid not in (top.signed.delegations.roles or {})["releases"].keyids:
+        raise VerificationFailed(
+            f"the key of '{person}' is not one of those that may release", hint="muster keys show lists them"
+        )
+    signature = Metadata[Targets].from_bytes(body).sign(signer)
+    return signature.keyid, signature.signature
+
+
+def _start(connection: sa.Connection, release: Release, new: list[Event], person: str, time: str) -> Release:
+    """Claim the version of `releases` and the sequence numbers, end what this release replaces, and start it."""
+    proposal = release.proposal
+    if proposal is None:
+        raise ValueError("a release starts by its proposal")
+    claim = {"role": "releases", "version": proposal.version, "release_id": release.id}
+    connection.execute(role_versions.insert(), claim)
+    told = {o.variant: _claim(connection, release, o.variant) for o in release.manifests}
+    _displace(connection, release, person, time)
+    new.append(following(new[-1], release.id, time, person, Kind.RELEASED, {}))
+    new.append(following(new[-1], release.id, time, person, Kind.STARTED, {"variants": told}))
+    for event in new[-2:]:
+        release = apply(release, event)
+    return release
+
+
+def _claim(connection: sa.Connection, release: Release, variant: str) -> dict[str, Any]:
+    """The variant's next sequence number, and what it was told before."""
+    same = (publications.c.fleet == release.fleet, publications.c.variant == variant)
+    last = connection.execute(sa.select(publications).where(*same).order_by(publications.c.sequence.desc())).first()
+    sequence = last.sequence + 1 if last else 1
+    connection.execute(
+        publications.insert(), {"fleet": release.fleet, "variant": variant, "sequence": sequence, "release_id": release.id}
+    )
+    if last is None:
+        return {"sequence": sequence, "previous": None}
+    before = replay(events.read(connection, last.release_id))
+    way = {"sequence": last.sequence, "version": before.model_version, "sha256": before.offer(variant).artefact_sha256}
+    return {"sequence": sequence, "previous": way}
+
+
+def _displace(connection: sa.Connection, release: Release, person: str, time: str) -> None:
+    """Older releases of the fleet lose the variants that this one takes; those that have nothing left are superseded."""
+    others = sa.select(releases.c.id).where(releases.c.fleet == release.fleet, releases.c.id != release.id)
+    taken = [o.variant for o in release.manifests]
+    for other in connection.scalars(others.order_by(releases.c.counter)).all():
+        log = events.read(connection, other)
+        old, new = replay(log), []
+        payload: dict[str, Any] = {"by": release.id}
+        if old.state in OFFERED and any(o.live and o.variant in taken for o in old.manifests):
+            new.append(following(log[-1], other, time, person, Kind.DISPLACED, payload | {"variants": taken}))
+            old = apply(old, new[-1])
+        outdated = old.counter < release.counter and old.state not in OFFERED
+        if old.open and (outdated or (old.state in OFFERED and not any(o.live for o in old.manifests))):
+            new.append(following(new[-1] if new else log[-1], other, time, person, Kind.SUPERSEDED, payload))
+        if new:
+            events.append(connection, new)
+
+
+def _keep(connection: sa.Connection, digest: str, body: bytes) -> None:
+    if _kept(connection, digest) is None:
+        connection.execute(documents.insert(), {"digest": digest, "body": body})
+
+
+def _kept(connection: sa.Connection, digest: str) -> bytes | None:
+    """The document of a digest; a changed one counts as missing."""
+    body = connection.scalar(sa.select(documents.c.body).where(documents.c.digest == digest))
+    return bytes(body) if body is not None and sha256_bytes(bytes(body)) == digest else None

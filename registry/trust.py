@@ -1,0 +1,84 @@
+"""Root and targets metadata: what the offline keys signed, kept in the workspace and copied to the repository."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from securesystemslib.signer import Key
+from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, Signed, Targets
+from tuf.api.serialization.json import JSONSerializer
+
+from components.workspace import Workspace
+from components.workspace.files import write_bytes
+
+ROOT_THRESHOLD = 2
+RELEASES_THRESHOLD = 2
+_LIFETIME_DAYS = {"root": 365, "targets": 90, "releases": 90, "fleet": 7, "snapshot": 7, "timestamp": 1}
+"""How long a signature counts: the shorter, the sooner a device notices that it is shown old metadata."""
+
+
+def newest_root(workspace: Workspace) -> Metadata[Root] | None:
+    """The latest root metadata, None before the first."""
+    files = files_of(workspace, Root.type)
+    return Metadata[Root].from_bytes(files[-1].read_bytes()) if files else None
+
+
+def newest_targets(workspace: Workspace) -> Metadata[Targets] | None:
+    """The latest targets metadata, None before the first."""
+    files = files_of(workspace, Targets.type)
+    return Metadata[Targets].from_bytes(files[-1].read_bytes()) if files else None
+
+
+def files_of(workspace: Workspace, role: str) -> list[Path]:
+    """`<version>.<role>.json` of 'root' or 'targets', oldest first. The first root is what devices carry in their image."""
+    return sorted((workspace.state / "trust").glob(f"*.{role}.json"), key=lambda f: int(f.name.partition(".")[0]))
+
+
+def keep(workspace: Workspace, metadata: Metadata[Any]) -> None:
+    file = workspace.state / "trust" / f"{metadata.signed.version}.{metadata.signed.type}.json"
+    write_bytes(file, to_bytes(metadata))
+
+
+def key_of(workspace: Workspace, keyid: str) -> Key:
+    """A trusted key by its id.
+
+    Raises:
+        KeyError: no role has it.
+    """
+    root, targets = newest_root(workspace), newest_targets(workspace)
+    keys = dict(root.signed.keys) if root else {}
+    if targets and targets.signed.delegations:
+        keys |= targets.signed.delegations.keys
+    return keys[keyid]
+
+
+def delegations(persons: dict[str, Key], fleets: dict[str, Key]) -> Delegations:
+    """``persons`` release artefacts, two at a time; each fleet's key writes the manifests of its fleet alone."""
+    roles = {
+        "releases": DelegatedRole(
+            "releases", [k.keyid for k in persons.values()], RELEASES_THRESHOLD, terminating=True, paths=["artifacts/*"]
+        )
+    }
+    for role, key in fleets.items():
+        path = f"fleets/{role.removeprefix('fleet-')}/*/rollout.json"
+        roles[role] = DelegatedRole(role, [key.keyid], 1, terminating=True, paths=[path])
+    return Delegations({k.keyid: k for k in (*persons.values(), *fleets.values())}, roles)
+
+
+def expiry(role: str, now: datetime) -> datetime:
+    return now + _lifetime(role)
+
+
+def is_fresh(role: str, signed: Signed, now: datetime) -> bool:
+    """Whether at least half of the lifetime is left."""
+    return signed.expires - now > _lifetime(role) / 2
+
+
+def to_bytes(metadata: Metadata[Any]) -> bytes:
+    return metadata.to_bytes(JSONSerializer(compact=True))
+
+
+def _lifetime(role: str) -> timedelta:
+    return timedelta(days=_LIFETIME_DAYS["fleet" if role.startswith("fleet-") else role])

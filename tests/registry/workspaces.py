@@ -1,0 +1,177 @@
+"""Small workspaces, artefacts and fleets for these tests: real files, real keys, a real (tiny) network."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from components.runtime.engines import open_engine
+from components.runtime.scaling import Calibration, Converter, Scaling
+from components.runtime.scoring import Quantized, Scoring
+from components.values import Artefact, Check, Proof
+from components.values.artefact import SelfTest
+from components.workspace import Workspace, open_workspace
+from registry.keys import init_keys
+from registry.models import ModelVersion
+
+STEPS, CHANNELS = 8, 2
+
+CONFIGURATION = """
+name: pumps
+storage: {source: raw}
+telemetry:
+  interval_s: 60
+  channels:
+    - {name: pressure, unit: bar, range: [0, 10]}
+    - {name: flow, unit: l/s, range: [0, 5]}
+tasks:
+  - {name: anomaly, kind: anomaly}
+profiles: [gateway, node]
+fleets:
+  - name: north
+    inventory: inventory.csv
+    variants:
+      - {name: v2, firmware: ">=2,<3"}
+      - {name: v3, firmware: ">=3,<4"}
+release:
+  stages:
+    - {name: canary, share: 0.1, soak_s: 60}
+    - {name: half, share: 0.5, soak_s: 60}
+    - {name: all, share: 1.0, soak_s: 60}
+"""
+GATEWAY = """
+name: gateway
+description: a gateway
+arch: {family: x86-64, cpu: generic}
+memory: {model_flash_kib: 1024, model_ram_kib: 65536}
+runtime: {name: onnxruntime, minimal: "1.20"}
+"""
+NODE = """
+name: node
+description: a sensor node
+arch: {family: armv7e-m, cpu: cortex-m4}
+memory: {model_flash_kib: 64, model_ram_kib: 16}
+runtime: {name: c99, minimal: "1.0"}
+"""
+HEADER = "device_id,fleet,hardware_profile,firmware_version,site,public_key,via"
+
+
+def inventory(gateways: int = 20, nodes: int = 4, newer: int = 5) -> str:
+    """``newer`` of the gateways run firmware 3; the nodes hang on the first gateway."""
+    rows = [f"gw-{i:03},north,gateway,{'3.0.1' if i < newer else '2.1.0'},plant-1,," for i in range(gateways)]
+    rows += [f"node-{i:03},north,node,2.0.0,plant-1,,gw-000" for i in range(nodes)]
+    return "\n".join([HEADER, *rows]) + "\n"
+
+
+def make_workspace(root: Path, *, devices: str | None = None, people: tuple[str, ...] = ("ana", "ben")) -> Workspace:
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "profiles").mkdir(exist_ok=True)
+    (root / "muster.yaml").write_text(CONFIGURATION)
+    (root / "profiles/gateway.yaml").write_text(GATEWAY)
+    (root / "profiles/node.yaml").write_text(NODE)
+    (root / "inventory.csv").write_text(devices or inventory())
+    workspace = open_workspace(root)
+    if people:
+        init_keys(workspace, people, demo=True)
+    return workspace
+
+
+def version(number: int = 1) -> ModelVersion:
+    return ModelVersion("pumps", number, f"run-{number}")
+
+
+@functools.cache
+def gateway_artefact(label: str = "a") -> Artefact:
+    """A network that corrects nothing and embeds the mean of each channel; ``label`` makes different bytes."""
+    tensors = {"input": Quantized(6 / 127, 0), "correction": Quantized(6 / 127, 0), "embedding": Quantized(6 / 127, 0)}
+    members = {"model.onnx": _network(), "label.txt": label.encode()}
+    scaling = Scaling((0,) * CHANNELS, (256,) * CHANNELS)
+    raw = np.random.default_rng(7).integers(-20000, 20000, (4, STEPS, CHANNELS)).astype(np.int16)
+    codes = scaling.codes(raw)
+    verdict = _scoring().verdict(codes, open_engine("onnxruntime", members, tensors)(codes))
+    test = SelfTest(raw, scaling, verdict.surprise, verdict.classes, tolerance=2)
+    return _artefact("gateway", "onnxruntime", "1.20", members, tensors, test)
+
+
+@functools.cache
+def node_artefact(label: str = "a") -> Artefact:
+    scaling = Scaling((0,) * CHANNELS, (256,) * CHANNELS)
+    test = SelfTest(np.zeros((4, STEPS, CHANNELS), np.int16), scaling, np.zeros(4, np.int32), {}, tolerance=0)
+    members = {"model.c": f"int model_{label}(void) {{ return 0; }}\n".encode()}
+    return _artefact("node", "c99", "1.0", members, {}, test)
+
+
+def artefacts(label: str = "a") -> list[Artefact]:
+    return [gateway_artefact(label), node_artefact(label)]
+
+
+def proof(artefact: Artefact, *, level: str = "native", passed: bool = True) -> Proof:
+    checks = (Check("label_agreement", 0.99 if passed else 0.2, 0.97, passed),)
+    return Proof(artefact.profile, artefact.runtime, artefact.sha256, level, "this machine", checks)
+
+
+def proofs(label: str = "a") -> list[Proof]:
+    return [proof(a) for a in artefacts(label)]
+
+
+def _artefact(
+    profile: str, runtime: str, minimal: str, members: dict[str, bytes], tensors: dict[str, Quantized], test: SelfTest
+) -> Artefact:
+    return Artefact(
+        name="pumps",
+        profile=profile,
+        runtime=runtime,
+        runtime_minimal=minimal,
+        channels=("pressure", "flow"),
+        steps=STEPS,
+        tasks={},
+        converter=Converter((0.1, 0.1), (0.0, 0.0)),
+        calibration=Calibration(0, 256, (1, 1), test.scaling),
+        scoring=_scoring(),
+        tensors=tensors,
+        members=members,
+        self_test=test,
+        model_digest="0" * 64,
+    ).sealed()
+
+
+def _scoring() -> Scoring:
+    identity = tuple(tuple(256 if i == j else 0 for j in range(CHANNELS)) for i in range(CHANNELS))
+    return Scoring(
+        residual_input=3096,
+        residual_output=3096,
+        correction_zero=0,
+        channel_weight=(256,) * CHANNELS,
+        embedding_zero=0,
+        embedding_mean=(0,) * CHANNELS,
+        whitening=identity,
+        whitening_shift=8,
+        mix=(32768, 32768),
+        knots=((0, 0), (2048, 1024), (8192, 4096)),
+        threshold=2048,
+        raise_after=2,
+        clear_after=2,
+    )
+
+
+@functools.cache
+def _network() -> bytes:
+    from onnx import TensorProto, helper
+
+    shape = ["n", STEPS, CHANNELS]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Identity", ["input"], ["correction"]),
+            helper.make_node("ReduceMean", ["input"], ["embedding"], axes=[1], keepdims=0),
+        ],
+        "tiny",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
+        [
+            helper.make_tensor_value_info("correction", TensorProto.FLOAT, shape),
+            helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", CHANNELS]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return model.SerializeToString()
