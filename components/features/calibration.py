@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from components.runtime.scaling import MISSING_RAW, Calibration, Scaling, gain_for
 
-_LEAST_DEVIATION = 4  # a channel that stood still is given a quarter of the fleet's median deviation
+# A channel that stood still during calibration is given at least a quarter of the fleet's median deviation, and where
+# it stands still on most devices a sixteenth of the deviation of all samples together.
+_OF_MEDIAN, _OF_POOLED = 4, 16
 
 
 def make_calibration(steps: int, clip: float, histories: list[NDArray[np.int16]]) -> Calibration:
@@ -21,7 +23,8 @@ def make_calibration(steps: int, clip: float, histories: list[NDArray[np.int16]]
     channels = histories[0].shape[1]
     bare = Calibration(steps, gain_for(clip), (1,) * channels, Scaling((0,) * channels, (0,) * channels))
     learned = [bare.learn(raw) for raw in histories if steps and len(raw) >= 2 * steps]
-    center, deviation = _pooled(histories)
+    center, pooled = _pooled(histories)
+    deviation = pooled.copy()
     if learned:
         multipliers = np.asarray([s.multiplier for s in learned], float)
         centers = np.asarray([s.center for s in learned], float)
@@ -30,7 +33,7 @@ def make_calibration(steps: int, clip: float, histories: list[NDArray[np.int16]]
             if knows.any():
                 center[c] = np.median(centers[knows, c])
                 deviation[c] = np.median(bare.gain / multipliers[knows, c])
-    least = tuple(max(int(d) // _LEAST_DEVIATION, 1) for d in deviation)
+    least = tuple(max(int(d) // _OF_MEDIAN, int(p) // _OF_POOLED, 1) for d, p in zip(deviation, pooled, strict=True))
     multiplier = tuple(bare.gain // max(round(d), low) for d, low in zip(deviation, least, strict=True))
     return replace(bare, min_deviation=least, fallback=Scaling(tuple(round(c) for c in center), multiplier))
 

@@ -61,5 +61,19 @@ def covering(index: pd.DataFrame, segments: pd.DataFrame) -> NDArray[np.int64]:
     return found
 
 
+def touching(index: pd.DataFrame, segments: pd.DataFrame) -> NDArray[np.bool_]:
+    """(windows,) whether any of the segments shares time with the window."""
+    found = np.zeros(len(index), bool)
+    windows = index.reset_index(drop=True).groupby("device_id", sort=False).indices
+    starts, ends = _micros(index["start"]), _micros(index["end"])
+    for device, rows in segments.reset_index(drop=True).groupby("device_id", sort=False).indices.items():
+        mine = windows.get(device, np.empty(0, np.int64))
+        begin, finish = np.sort(_micros(segments["start"])[rows]), np.sort(_micros(segments["end"])[rows])
+        begun = np.searchsorted(begin, ends[mine], side="left")
+        over = np.searchsorted(finish, starts[mine], side="right")
+        found[mine] = begun > over
+    return found
+
+
 def _micros(times: pd.Series[Any]) -> NDArray[np.int64]:
     return np.asarray(times.dt.as_unit("us").astype("int64").to_numpy())

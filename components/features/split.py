@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from components.features.segments import covering, read_segments
+from components.features.segments import read_segments, touching
 from components.workspace.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,28 +58,29 @@ def stratified(names: list[str], strata: list[str], share: float, seed: int) -> 
 
 
 def _from_time(index: pd.DataFrame, after: str) -> NDArray[np.bool_]:
+    """A window that reaches past the time is held out, so no held-out sample is trained on."""
     import pandas as pd
 
     try:
         start = datetime.fromisoformat(after)
     except ValueError:
-        raise InputError(f"evaluation.after: '{after}' is no ISO 8601 time", hint="write e.g. 2026-01-31T00:00:00Z") from None
-    return np.asarray(index["end"] > pd.Timestamp(start).tz_convert("UTC")) if start.tzinfo else _no_offset(after)
-
-
-def _no_offset(after: str) -> NDArray[np.bool_]:
-    raise InputError(f"evaluation.after: '{after}' has no offset", hint="end it with Z for UTC")
+        start = None
+    if start is None or start.tzinfo is None:
+        raise InputError(
+            f"evaluation.after: '{after}' is no ISO 8601 time with an offset", hint="write e.g. 2026-01-31T00:00:00Z"
+        )
+    return np.asarray(index["end"] > pd.Timestamp(start).tz_convert("UTC"))
 
 
 def _groups(workspace: Workspace, index: pd.DataFrame) -> NDArray[np.bool_]:
-    """Windows in no group's segment train, if they do not touch a held-out one."""
+    """A window that touches a segment of a held-out group is held out."""
     evaluation = workspace.settings.evaluation
     segments = read_segments(workspace.path(str(evaluation.groups)), ("group",))
     names = sorted(set(segments["group"]))
     if len(names) < 2:
         raise InputError(f"{evaluation.groups}: one group cannot be split", hint="name at least two groups")
     chosen = stratified(names, [""] * len(names), evaluation.holdout, workspace.settings.seed)
-    return np.asarray(covering(index, segments[segments["group"].isin(chosen)]) >= 0)
+    return touching(index, segments[segments["group"].isin(chosen)])
 
 
 def _salted(seed: int, name: str) -> str:

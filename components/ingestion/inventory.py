@@ -46,3 +46,19 @@ def inventory_csv(rows: Iterable[InventoryRow]) -> str:
     writer.writerow([f.name for f in fields(InventoryRow)])
     writer.writerows(astuple(row) for row in rows)
     return text.getvalue()
+
+
+def synthetic_inventory(devices: Iterable[str], fleet: str, profiles: tuple[str, ...], seed: int) -> list[InventoryRow]:
+    """An invented inventory: profiles in turn, firmware 1.0.0, one site; microcontrollers go through the first gateway."""
+    named = [(device, profiles[i % len(profiles)]) for i, device in enumerate(devices)]
+    gateway = next((device for device, profile in named if not _is_tiny(profile)), "")
+    return [
+        InventoryRow(
+            device, fleet, profile, "1.0.0", "site-1", demo_public_key(seed, device), via=gateway if _is_tiny(profile) else ""
+        )
+        for device, profile in named
+    ]
+
+
+def _is_tiny(profile: str) -> bool:
+    return profile.startswith("mcu")

@@ -141,7 +141,9 @@ def _client_error(where: str, error: Any) -> MusterError:
     if code in {"PreconditionFailed", "412"}:
         return NotFound(f"{where} changed while it was ingested", hint="run the step again")
     if status in {401, 403}:
-        return BackendUnreachable(f"{where}: access denied ({code})", hint="check the credentials and their rights to list and get")
+        return BackendUnreachable(
+            f"{where}: access denied ({code})", hint="check the credentials and their rights to list and get"
+        )
     return BackendUnreachable(f"{where}: the server answers {code} after {_ATTEMPTS} attempts", hint="try again later")
 
 

@@ -143,7 +143,8 @@ def _votes(function: LabelingFunction, classes: tuple[str, ...], view: WindowVie
     if (said < ABSTAIN).any() or (said >= len(classes)).any():
         outside = said[(said < ABSTAIN) | (said >= len(classes))][0]
         raise InputError(
-            f"{function.where}: returned vote {outside}", hint=f"votes are -1 (abstain) to {len(classes) - 1}: {', '.join(classes)}"
+            f"{function.where}: returned vote {outside}",
+            hint=f"votes are -1 (abstain) to {len(classes) - 1}: {', '.join(classes)}",
         )
     return said.astype(np.int8)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,9 +82,7 @@ class WindowView:
         """Any column of `features.statistics`, e.g. ``flow_diff_std``."""
         if name not in self.statistics.columns:
             known = sorted({c.removeprefix(self.channels[0]) for c in self.statistics.columns if c.startswith(self.channels[0])})
-            raise InputError(
-                f"no statistic '{name}'", hint=f"channels: {', '.join(self.channels)}; endings: {', '.join(known)}"
-            )
+            raise InputError(f"no statistic '{name}'", hint=f"channels: {', '.join(self.channels)}; endings: {', '.join(known)}")
         return self.statistics[name].to_numpy(np.float64)
 
     def values(self, channel: str) -> NDArray[np.float32]:

@@ -16,7 +16,8 @@ def page(title: str, *sections: str) -> str:
     """A whole document."""
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
     body = "\n".join(sections)
-    return f"<!doctype html>\n<html lang=en><head>{head}<style>{_STYLE}</style></head>\n<body><h1>{escape(title)}</h1>\n{body}\n</body></html>\n"
+    content = f"<body><h1>{escape(title)}</h1>\n{body}\n</body>"
+    return f'<!doctype html>\n<html lang="en"><head>{head}<style>{_STYLE}</style></head>\n{content}</html>\n'
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _WORST = 20
+CHANNEL_COLUMNS = ("channel", "missing share", "min", "1 %", "median", "99 %", "max")
+SUITE_COLUMNS = ("expectation", "column", "limits", "result", "unexpected rows")
 
 
 def profile_of(
@@ -46,18 +48,26 @@ def write_report(folder: Path, name: str, profile: dict[str, Any], expected: lis
     """Write `report.html`, `profile.json` and `suite.json`."""
     write_json(folder / "profile.json", profile)
     write_json(folder / "suite.json", {"name": suite["name"], "expectations": _without_ids(suite["expectations"])})
+    summary = (
+        f"{profile['rows']:,} rows: {profile['accepted']:,} accepted, {profile['quarantined']:,} in quarantine.parquet, "
+        f"{profile['duplicates']:,} exact duplicates dropped."
+    )
+    skipped = [(s["key"], s["reason"]) for s in profile["skipped_objects"]]
     ranges = [(c, *values.values()) for c, values in profile["channels"].items()]
-    rows = [(e.name, e.column, e.limits, "passed" if e.passed else "failed", "" if e.unexpected is None else e.unexpected) for e in expected]
+    outcomes = [(e.name, e.column, e.limits, *_verdict(e)) for e in expected]
     sections = [
-        paragraph(f"{profile['rows']:,} rows: {profile['accepted']:,} accepted, {profile['quarantined']:,} in quarantine.pa"
-                  f"rquet, {profile['duplicates']:,} exact duplicates dropped."),
+        paragraph(summary),
         table("Why rows are in quarantine", ("reason", "rows"), list(profile["reasons"].items())),
-        table("Objects that could not be read", ("object", "reason"), [(s["key"], s["reason"]) for s in profile["skipped_objects"]]),
-        table("Channels (accepted rows)", ("channel", "missing share", "min", "1 %", "median", "99 %", "max"), ranges),
-        table("The contract as a Great Expectations suite", ("expectation", "column", "limits", "result", "unexpected rows"), rows),
+        table("Objects that could not be read", ("object", "reason"), skipped),
+        table("Channels (accepted rows)", CHANNEL_COLUMNS, ranges),
+        table("The contract as a Great Expectations suite", SUITE_COLUMNS, outcomes),
         table("Devices with most rows in quarantine", ("device", "rows"), list(profile["worst_devices"].items())),
-    ]  # fmt: skip
+    ]
     write_text(folder / "report.html", page(f"Validation of {name}", *sections))
+
+
+def _verdict(outcome: Expected) -> tuple[str, int | str]:
+    return "passed" if outcome.passed else "failed", "" if outcome.unexpected is None else outcome.unexpected
 
 
 def _ranges(values: NDArray[Any]) -> dict[str, float | None]:
@@ -70,4 +80,6 @@ def _ranges(values: NDArray[Any]) -> dict[str, float | None]:
 def _without_ids(expectations: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Great Expectations gives each expectation a random id; equal contracts shall be equal bytes."""
     kept = [{"type": e["type"], "kwargs": e["kwargs"]} for e in expectations]
-    return [{"type": e["type"], "kwargs": {k: str(v) if hasattr(v, "isoformat") else v for k, v in e["kwargs"].items()}} for e in kept]
+    return [
+        {"type": e["type"], "kwargs": {k: str(v) if hasattr(v, "isoformat") else v for k, v in e["kwargs"].items()}} for e in kept
+    ]

@@ -77,7 +77,9 @@ def bad_rows(workspace: Workspace, frame: pd.DataFrame, span: Span) -> tuple[NDA
         low, high = np.asarray(channel.range, values.dtype)
         if not channel.nullable:
             note(f"{channel.name} is null", np.isnan(values))
-        note(f"{channel.name} outside {channel.range[0]:g}..{channel.range[1]:g} {channel.unit}", (values < low) | (values > high))
+        note(
+            f"{channel.name} outside {channel.range[0]:g}..{channel.range[1]:g} {channel.unit}", (values < low) | (values > high)
+        )
     if settings.telemetry.context.hardware_profile:
         note("unknown hardware profile", ~_category_mask(frame["hardware_profile"], ("", *settings.profiles).__contains__))
     if settings.telemetry.context.firmware_version:

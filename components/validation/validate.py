@@ -52,7 +52,9 @@ def validate(workspace: Workspace, lake: Path, folder: Path) -> Dataset:
     if problem := _problem(workspace, profile):
         with new_folder(workspace.state / "reports" / "validate") as report:
             write(report)
-        raise GateFailed(problem, hint=f"read {workspace.state / 'reports' / 'validate' / 'report.html'}; mend the source or the contract")
+        raise GateFailed(
+            problem, hint=f"read {workspace.state / 'reports' / 'validate' / 'report.html'}; mend the source or the contract"
+        )
     write(folder)
     _write_parquet(accepted, folder / "accepted.parquet")
     dataset = Dataset(
@@ -71,18 +73,20 @@ def _accepted(frame: pd.DataFrame, verdict: NDArray[np.int16], channels: tuple[s
     """Good rows by device and time, and how many exact duplicates were dropped."""
     good = frame[verdict < 0]
     devices = good["device_id"].cat.remove_unused_categories()
-    devices = devices.cat.set_categories(sorted(devices.cat.categories)).cat.codes.to_numpy()
+    numbers = devices.cat.set_categories(sorted(devices.cat.categories)).cat.codes.to_numpy()
     times = good["time"].to_numpy()
-    order = np.lexsort((good["row"].to_numpy(), good["object"].cat.codes.to_numpy(), times, devices))
-    devices, times = devices[order], times[order]
+    order = np.lexsort((good["row"].to_numpy(), good["object"].cat.codes.to_numpy(), times, numbers))
+    numbers, times = numbers[order], times[order]
     again = np.zeros(len(order), bool)
-    again[1:] = (devices[1:] == devices[:-1]) & (times[1:] == times[:-1])
+    again[1:] = (numbers[1:] == numbers[:-1]) & (times[1:] == times[:-1])
     rows = good.iloc[order[~again]][[*COLUMNS, *channels]].reset_index(drop=True)
     texts = [c for c in COLUMNS if c != "time"]
     return rows.astype(dict.fromkeys(texts, "str")), int(again.sum())
 
 
-def _quarantine(frame: pd.DataFrame, verdict: NDArray[np.int16], reasons: list[str], skipped: list[dict[str, str]]) -> pd.DataFrame:
+def _quarantine(
+    frame: pd.DataFrame, verdict: NDArray[np.int16], reasons: list[str], skipped: list[dict[str, str]]
+) -> pd.DataFrame:
     """Bad rows as they came, with the reason first; an unreadable object is one row without values."""
     import pandas as pd
 
@@ -102,7 +106,10 @@ def _problem(workspace: Workspace, profile: dict[str, Any]) -> str:
     share = profile["quarantined"] / profile["rows"]
     if share > allowed or not profile["accepted"]:
         reason, rows = next(iter(profile["reasons"].items()))
-        return f"{share:.1%} of {profile['rows']:,} rows break the contract, {allowed:.1%} are allowed; mostly: {reason} ({rows:,} rows)"
+        return (
+            f"{share:.1%} of {profile['rows']:,} rows break the contract, {allowed:.1%} are allowed; "
+            f"mostly: {reason} ({rows:,} rows)"
+        )
     if silent := [name for name, values in profile["channels"].items() if values["median"] is None]:
         return f"no accepted row has a value of {', '.join(silent)}"
     return ""

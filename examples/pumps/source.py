@@ -55,7 +55,7 @@ class Group:
     firmware: list[str]
 
 
-def write(workspace_root: Path, data: Path | None, seed: int, scale: int = 1) -> None:  # noqa: ARG001 -- simulated: needs no data
+def write(workspace_root: Path, data: Path | None, seed: int, scale: int = 1) -> None:
     """Write raw/, inventory.csv and truth/ below ``workspace_root``. ``scale`` multiplies the number of gateways."""
     groups = _groups(seed, scale)
     segments: list[pd.DataFrame] = []
