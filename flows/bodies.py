@@ -45,7 +45,7 @@ def validate(work: Work) -> None:
     """The lake -> accepted rows, quarantine, report."""
     from components.validation.validate import validate
 
-    validate(work.workspace, work.inputs["ingest"], work.folder)
+    validate(work.workspace, work.inputs["ingest"] / "lake", work.folder)
 
 
 def features(work: Work) -> None:

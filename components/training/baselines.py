@@ -20,8 +20,7 @@ _MAX_FIT = 20_000
 
 def sub_pca(codes: NDArray[np.int8], fit: NDArray[np.int64], test: NDArray[np.int64]) -> NDArray[np.float64]:
     """Reconstruction error of whole windows by principal components (Sub-PCA of TSB-AD) -> (test,) scores."""
-    fit = fit if len(fit) <= _MAX_FIT else fit[np.linspace(0, len(fit) - 1, _MAX_FIT).astype(int)]
-    flat = _flat(codes[fit])
+    flat = _flat(codes[_thinned(fit)])
     mean = flat.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov((flat - mean).T))
     kept = np.searchsorted(np.cumsum(values[::-1]) / max(values.sum(), 1e-12), EXPLAINED) + 1
@@ -39,7 +38,7 @@ def gradient_boosting(
     """
     from xgboost import XGBClassifier
 
-    rows = fit[label.covered[fit]]
+    rows = _thinned(fit[label.covered[fit]])
     features = statistics.to_numpy(np.float32)
     k = len(label.classes)
     weights = label.probabilities[rows].T.ravel()
@@ -58,6 +57,10 @@ def gradient_boosting(
 def chance(count: int, seed: int) -> NDArray[np.float64]:
     """(count,) scores that know nothing: the floor that every metric is read against."""
     return np.random.default_rng(seed).random(count)
+
+
+def _thinned(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    return rows if len(rows) <= _MAX_FIT else rows[np.linspace(0, len(rows) - 1, _MAX_FIT).astype(int)]
 
 
 def _flat(codes: NDArray[np.int8]) -> NDArray[np.float32]:

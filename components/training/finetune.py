@@ -42,9 +42,8 @@ def finetune(
     draws = [(label, *_draw_weights(label, fit)) for label in labels if label.task in encoder.heads]
     steps = settings.finetune_steps
     parameters = [*encoder.parameters(), *generator.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate / 2, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate / 2, total_steps=steps)
-    encoder.train()
+    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=steps)
     for step in range(steps):
         batch = clean[torch.randint(0, len(clean), (settings.batch,), generator=random).numpy()]
         loss, _ = electra_loss(encoder, generator, codes[batch], settings.detect_weight, random)

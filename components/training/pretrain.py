@@ -22,6 +22,7 @@ CORRECT_WEIGHT = 10.0
 GENERATOR_WEIGHT = 0.1
 WEIGHT_DECAY = 0.01
 _REPORT_EVERY = 25
+_SETTLING_BATCHES = 16
 
 
 def pretrain(
@@ -68,6 +69,25 @@ def electra_loss(
         + CORRECT_WEIGHT * (correction * seen).sum() / count
     )
     return loss, encoded
+
+
+def settle_norms(encoder: Encoder, codes: NDArray[np.int8], rows: NDArray[np.int64], seed: int) -> None:
+    """Give batch norm the statistics of whole, natural windows, and hold them.
+
+    Pre-training fed corrupted windows and fine-tuning draws rare classes often: with either's statistics the network
+    would see a shifted world on devices.
+    """
+    random = torch.Generator().manual_seed(seed)
+    norms = [module for module in encoder.modules() if isinstance(module, torch.nn.BatchNorm1d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over the batches below
+    encoder.train()
+    with torch.no_grad():
+        for _ in range(_SETTLING_BATCHES):
+            batch = rows[torch.randint(0, len(rows), (512,), generator=random).numpy()]
+            encoder(as_input(codes[batch], encoder.architecture.input_scale)[0])
+    encoder.eval()
 
 
 def as_input(codes: NDArray[np.int8], scale: float) -> tuple[Tensor, Tensor]:

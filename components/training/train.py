@@ -38,7 +38,7 @@ def train(
     from components.models.telemetry_electra import Encoder
     from components.training.finetune import finetune
     from components.training.normal import describe_normal
-    from components.training.pretrain import pretrain
+    from components.training.pretrain import pretrain, settle_norms
     from components.training.report import held_out_metrics
 
     settings = workspace.settings
@@ -51,7 +51,8 @@ def train(
     normal_rows = normal_windows(labels, len(windows))
     clean = fit[normal_rows[fit]]
     generator = pretrain(encoder, windows.codes, clean, settings.model, settings.seed, progress)
-    if any(task.kind == "classes" for task in settings.tasks):
+    settle_norms(encoder, windows.codes, clean, settings.seed)
+    if encoder.architecture.heads:
         finetune(encoder, generator, windows.codes, fit, clean, labels, settings.model, settings.seed, progress)
     quiet = calibration[normal_rows[calibration]]
     normal = describe_normal(encoder, windows.codes, clean, quiet if len(quiet) else clean, settings.seed)

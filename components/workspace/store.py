@@ -8,6 +8,7 @@ folders, because DVC deletes those before it runs a stage; `materialise` puts a 
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -88,9 +89,24 @@ class StepStore:
 
 
 def listing_of(folder: Path) -> dict[str, str]:
-    """Relative name -> sha256 of every file below ``folder``."""
+    """Relative name -> sha256 of every file below ``folder``; a file is read again only when its status changed."""
     return {
-        Path(base, name).relative_to(folder).as_posix(): sha256_file(Path(base, name))
+        Path(base, name).relative_to(folder).as_posix(): _digest_now(Path(base, name))
         for base, _, names in os.walk(folder)
         for name in names
     }
+
+
+def digest_of(folder: Path) -> str | None:
+    """What `StepStore` calls the digest of a result with these files; None when the folder is not there."""
+    return sha256_json(listing_of(folder)) if folder.is_dir() else None
+
+
+def _digest_now(file: Path) -> str:
+    status = file.stat()
+    return _digest_as_of(file, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=100_000)
+def _digest_as_of(file: Path, _inode: int, _size: int, _changed: int) -> str:
+    return sha256_file(file)
