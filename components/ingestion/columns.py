@@ -65,10 +65,10 @@ def _check_names(found: list[str], telemetry: Telemetry, key: str) -> None:
             f"{key}: no column {', '.join(missing)}",
             hint=f"it has {', '.join(found)}; mend the object, or telemetry: in muster.yaml",
         )
-    if unknown := [n for n in found if n not in wanted]:
+    if unknown := [n for n in found if n not in wanted and n not in telemetry.ignored]:
         raise InputError(
             f"{key}: the contract does not know column {', '.join(unknown)}",
-            hint="add it to telemetry.channels or telemetry.context, rename it there, or leave it out of the upload",
+            hint="add it to telemetry.channels, rename it at its source, or list it under telemetry.ignored",
         )
 
 

@@ -109,6 +109,7 @@ class Telemetry(Section):
     interval_s: float = Field(gt=0, description="sampling interval")
     channels: tuple[Channel, ...] = Field(min_length=1, max_length=64, strict=False)
     context: Context = Context()
+    ignored: tuple[str, ...] = Field((), strict=False, description="columns that may be there and are not read")
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
