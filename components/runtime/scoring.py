@@ -133,7 +133,7 @@ class Scoring:
 
 
 def log2_q8(value: NDArray[np.int64]) -> NDArray[np.int64]:
-    """256 * log2(value) to within one unit, by the position of the highest bit and a table; 0 for value < 1."""
+    """256 * log2(value) to within two units, by the position of the highest bit and a table; 0 for value < 1."""
     value = np.maximum(value, 1)
     top = np.frexp(value.astype(np.float64))[1].astype(np.int64) - 1
     top -= (np.int64(1) << top) > value  # a value past 2^53 may have rounded up

@@ -1,0 +1,140 @@
+"""Integer networks made by hand, so that the C generator is tried on many shapes without a converter."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from components.quantization.calibration import calibrate
+from components.quantization.selftest import make_self_test
+from components.quantization.targets import Network
+from components.quantization.targets.c99 import emit, interpreter
+from components.quantization.targets.c99.graph import Graph, Layer, Sum, Tensor, quantize_multiplier
+from components.runtime.scaling import Calibration, Converter, Scaling
+from components.runtime.scoring import Quantized
+from components.values import Architecture, Artefact, Head, TrainedModel
+from components.values.model import Normal
+
+CLASSES = ("normal", "worn", "broken")
+
+
+def graph(steps: int = 16, channels: int = 3, width: int = 8, kernel: int = 5, heads: int = 1, seed: int = 1) -> Graph:
+    """Stem, one residual block, correction, embedding and heads with random weights that use the int8 range."""
+    rng = np.random.default_rng(seed)
+    tensors = {0: Tensor(steps, channels, 6 / 127, 0)}
+    operations: list[Layer | Sum] = []
+
+    def layer(source: int, out: int, kernel: int, *, depthwise: bool = False, relu: bool = False, valid: bool = False) -> int:
+        x, target = tensors[source], len(tensors)
+        y = Tensor(1 if valid else x.steps, out, float(rng.uniform(0.02, 0.1)), -128 if relu else int(rng.integers(-60, 60)))
+        size = (kernel, out) if depthwise else (out, kernel, x.channels)
+        weights = rng.integers(-127, 128, size).astype(np.int8)
+        axes = 0 if depthwise else (1, 2)
+        bias = rng.integers(-2000, 2000, out) - x.zero * weights.astype(np.int64).sum(axis=axes)
+        fan = kernel * (1 if depthwise else x.channels)
+        factors = tuple(quantize_multiplier(float(rng.uniform(0.5, 2.0)) / (40 * np.sqrt(fan))) for _ in range(out))
+        before, after = (0, 0) if valid else ((kernel - 1) // 2, kernel // 2)
+        tensors[target] = y
+        low = max(-128, y.zero) if relu else -128
+        operations.append(
+            Layer(source, target, depthwise, weights, bias.astype(np.int32), factors, before, after, x.zero, y.zero, low, 127)
+        )
+        return target
+
+    h = layer(0, width, 3, relu=True)
+    p = layer(layer(h, width, kernel, depthwise=True, relu=True), width, 1)
+    s = len(tensors)
+    tensors[s] = Tensor(steps, width, 0.08, -128)
+    twice = 2 * max(tensors[h].scale, tensors[p].scale)
+    factors = quantize_multiplier(tensors[h].scale / twice), quantize_multiplier(tensors[p].scale / twice)
+    zeros = tensors[h].zero, tensors[p].zero
+    operations.append(Sum((h, p), s, zeros, factors, quantize_multiplier(twice / ((1 << 20) * 0.08)), -128, -128, 127))
+    outputs = {"correction": layer(s, channels, 1), "embedding": layer(s, width, steps, depthwise=True, valid=True)}
+    outputs |= {f"logits.task{i}": layer(outputs["embedding"], len(CLASSES), 1) for i in range(heads)}
+    return Graph(tensors, tuple(operations), 0, outputs)
+
+
+def artefact(made: Graph, calibration_steps: int = 20, seed: int = 2) -> Artefact:
+    """A C artefact of ``made`` whose score is calibrated on random windows."""
+    rng = np.random.default_rng(seed)
+    shape = made.tensors[0]
+    codes = np.clip(rng.normal(0, 40, (256, shape.steps, shape.channels)), -127, 127).astype(np.int8)
+    tensors = {"input": Quantized(shape.scale, shape.zero)}
+    tensors |= {n: Quantized(made.tensors[t].scale, made.tensors[t].zero) for n, t in made.outputs.items()}
+    network = Network({}, tensors, interpreter.engine(made))
+    calibration = Calibration(
+        calibration_steps, 1_000_000, (3,) * shape.channels, Scaling((7,) * shape.channels, (900,) * shape.channels)
+    )
+    width = tensors["embedding"]
+    seen = (network.engine(codes).embedding.astype(np.float64) - width.zero) * width.scale
+    values, vectors = np.linalg.eigh(np.cov(seen.T) + 1e-3 * np.eye(seen.shape[1]))
+    normal = Normal(
+        np.full(shape.channels, 2.0, np.float32),
+        seen.mean(axis=0).astype(np.float32),
+        (vectors / np.sqrt(values)).T.astype(np.float32),
+        (0.6, 0.4),
+        np.arange(10),
+    )
+    heads = tuple(Head(n.removeprefix("logits."), CLASSES) for n in made.outputs if n.startswith("logits."))
+    architecture = Architecture(shape.steps, shape.channels, seen.shape[1], 1, 5, shape.scale, heads)
+    channels = tuple(f"c{i}" for i in range(shape.channels))
+    converter = Converter((0.5,) * shape.channels, (0.0,) * shape.channels)
+    model = TrainedModel("forged", architecture, {}, normal, channels, converter, calibration, True, 0.01, {})
+    scoring = calibrate(model, network, codes)
+    test = make_self_test(network, scoring, codes, 6, exact=True)
+    tasks = {h.task: h.classes for h in heads} | {"anomaly": ()}
+    about = ("forged", "node", "c99", emit.INTERFACE, channels, shape.steps, tasks, converter, calibration, scoring, tensors)
+    bare = Artefact(*about, {}, test, "0" * 64)
+    return Artefact(*about, emit.sources(bare, made), test, "0" * 64).sealed()
+
+
+class Device:
+    """The generated C as a shared library: one sensor."""
+
+    def __init__(self, library: Path, made: Artefact) -> None:
+        self._c = ctypes.CDLL(str(library))
+        self._shape = made.steps, len(made.channels)
+        self._tasks = sum(bool(classes) for classes in made.tasks.values())
+        self._state = ctypes.create_string_buffer(1 << 14)
+        self.reset()
+
+    def reset(self) -> None:
+        self._c.model_init(self._state)
+
+    def calibrate(self, sample: np.ndarray) -> int:
+        return int(self._c.model_calibrate(self._state, np.ascontiguousarray(sample, np.int16).ctypes.data_as(ctypes.c_void_p)))
+
+    @property
+    def scaling(self) -> Scaling:
+        channels = self._shape[1]
+        words = np.frombuffer(self._state, np.int32, 2 * channels)
+        return Scaling(tuple(words[:channels].tolist()), tuple(words[channels:].tolist()))
+
+    @scaling.setter
+    def scaling(self, value: Scaling) -> None:
+        words = np.asarray([*value.center, *value.multiplier], np.int32).tobytes()
+        ctypes.memmove(self._state, words, len(words))
+
+    def run(self, raw: np.ndarray) -> tuple[int, int, list[int]]:
+        """One window -> (surprise, alarm, class of each task)."""
+        result = ctypes.create_string_buffer(64)
+        self._c.model_run(self._state, np.ascontiguousarray(raw, np.int16).ctypes.data_as(ctypes.c_void_p), result)
+        surprise = int(np.frombuffer(result, np.int32, 1)[0])
+        return surprise, result.raw[4], np.frombuffer(result, np.int8)[5 : 5 + self._tasks].tolist()
+
+    def self_test(self) -> int:
+        return int(self._c.model_selftest())
+
+
+def build(folder: Path, made: Artefact, compiler: str = "gcc", *flags: str) -> Device:
+    """Compile the artefact's sources, warnings being errors, and load them."""
+    for name, data in made.members.items():
+        (folder / name).write_bytes(data)
+    strict = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", *flags]
+    subprocess.run([compiler, *strict, "-c", "main.c", "-o", "main.o"], cwd=folder, check=True)
+    library = folder / f"{compiler}.so"
+    subprocess.run([compiler, *strict, "-shared", "-fPIC", "model.c", "model_selftest.c", "-o", library], cwd=folder, check=True)
+    return Device(library, made)
