@@ -29,7 +29,7 @@ class Span:
 
 
 def read_lake(lake: Path) -> pd.DataFrame:
-    """All rows below ``lake``, text as categories, in the order of objects and rows."""
+    """All rows below ``lake``, text as categories, in no particular order of objects."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from components.ingestion.ingest import read_report
 from components.validation.report import profile_of, write_report
+from components.validation.results import failed_folder
 from components.validation.rows import bad_rows, believed_span, read_lake
 from components.validation.suite import run_suite
 from components.values.dataset import COLUMNS, Dataset
@@ -49,12 +51,11 @@ def validate(workspace: Workspace, lake: Path, folder: Path) -> Dataset:
         _write_parquet(quarantine, target / "quarantine.parquet")
         write_report(target, settings.name, profile, expected, suite)
 
+    refused = failed_folder(workspace)
     if problem := _problem(workspace, profile):
-        with new_folder(workspace.state / "reports" / "validate") as report:
+        with new_folder(refused) as report:
             write(report)
-        raise GateFailed(
-            problem, hint=f"read {workspace.state / 'reports' / 'validate' / 'report.html'}; mend the source or the contract"
-        )
+        raise GateFailed(problem, hint=f"read {refused / 'report.html'}; mend the source or the contract")
     write(folder)
     _write_parquet(accepted, folder / "accepted.parquet")
     dataset = Dataset(
@@ -66,22 +67,27 @@ def validate(workspace: Workspace, lake: Path, folder: Path) -> Dataset:
         digest=sha256_file(folder / "accepted.parquet"),
     )
     dataset.save_summary()
+    shutil.rmtree(refused, ignore_errors=True)
     return dataset
 
 
 def _accepted(frame: pd.DataFrame, verdict: NDArray[np.int16], channels: tuple[str, ...]) -> tuple[pd.DataFrame, int]:
     """Good rows by device and time, and how many exact duplicates were dropped."""
     good = frame[verdict < 0]
-    devices = good["device_id"].cat.remove_unused_categories()
-    numbers = devices.cat.set_categories(sorted(devices.cat.categories)).cat.codes.to_numpy()
     times = good["time"].to_numpy()
-    order = np.lexsort((good["row"].to_numpy(), good["object"].cat.codes.to_numpy(), times, numbers))
+    numbers = _by_name(good["device_id"])
+    order = np.lexsort((good["row"].to_numpy(), _by_name(good["object"]), times, numbers))
     numbers, times = numbers[order], times[order]
     again = np.zeros(len(order), bool)
     again[1:] = (numbers[1:] == numbers[:-1]) & (times[1:] == times[:-1])
     rows = good.iloc[order[~again]][[*COLUMNS, *channels]].reset_index(drop=True)
     texts = [c for c in COLUMNS if c != "time"]
     return rows.astype(dict.fromkeys(texts, "str")), int(again.sum())
+
+
+def _by_name(column: pd.Series[Any]) -> NDArray[Any]:
+    """(rows,) numbers that sort as the texts do."""
+    return np.argsort(np.argsort(np.asarray(column.cat.categories, object)))[column.cat.codes.to_numpy()]
 
 
 def _quarantine(
@@ -91,9 +97,10 @@ def _quarantine(
     import pandas as pd
 
     bad = frame[verdict >= 0]
+    order = np.lexsort((bad["row"].to_numpy(), _by_name(bad["object"])))
     texts = {c: "object" for c in frame.columns if isinstance(frame[c].dtype, pd.CategoricalDtype)}
-    rows = bad.astype(texts)
-    rows.insert(0, "reason", np.asarray(reasons, object)[verdict[verdict >= 0]])
+    rows = bad.astype(texts).iloc[order]
+    rows.insert(0, "reason", np.asarray(reasons, object)[verdict[verdict >= 0][order]])
     rows["row"] = rows["row"].astype("Int64")
     objects = pd.DataFrame({"reason": [s["reason"] for s in skipped], "object": [s["key"] for s in skipped]})
     first = ["reason", "object", "row"]
