@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from components.quantization.quantize import quantize
+
+from . import plant
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory):
+    return plant.workspace(tmp_path_factory.mktemp("plant"))
+
+
+@pytest.fixture(scope="session")
+def windows():
+    return plant.windows()
+
+
+@pytest.fixture(scope="session")
+def model(windows):
+    return plant.model(windows)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def build(workspace, windows, model, cache):
+    """Runtime -> its artefact, each built once."""
+    made = {}
+
+    def of(runtime):
+        if runtime not in made:
+            made[runtime] = quantize(workspace, plant.profile(runtime), model, windows, "d" * 64, cache)
+        return made[runtime]
+
+    return of

@@ -1,0 +1,83 @@
+"""A proof never claims more than the tools on this machine can show."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+
+import numpy as np
+import pytest
+
+from components.quantization.levels import board, reach
+from components.quantization.targets.c99.trial import try_c
+from components.values import Proof
+from components.workspace.errors import GateFailed, InputError
+
+from . import forge, plant
+
+
+@pytest.fixture
+def only(tmp_path, monkeypatch):
+    """PATH with nothing but the named tools."""
+
+    def tools(*names):
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            found = shutil.which(name)
+            if found is None:
+                pytest.skip(f"no {name} here")
+            (folder / name).symlink_to(found)
+        monkeypatch.setenv("PATH", str(folder))
+
+    return tools
+
+
+def test_without_a_c_compiler_nothing_is_proven(only):
+    only()
+    got = reach(plant.profile("c99"))
+    assert got.level == "none"
+    assert "gcc" in got.missing
+    assert not Proof("p", "c99", "", got.level, "", ()).passed
+
+
+def test_a_trial_without_a_c_compiler_has_no_verdict(only):
+    only()
+    windows = plant.windows(devices=3, per_device=4)
+    trial = try_c(plant.profile("c99"), forge.artefact(forge.graph()), windows, np.arange(2))
+    assert (trial.level, trial.verdict, trial.self_test_mismatches) == ("none", None, None)
+
+
+def test_without_emulator_or_arm_compiler_the_missing_packages_are_named(only):
+    only("gcc", "arm-none-eabi-gcc")
+    assert reach(plant.profile("c99")).level == "host-compiled"
+    assert reach(plant.profile("c99")).missing == "Debian packages qemu-system-arm"
+
+
+def test_with_all_tools_the_board_is_emulated(only):
+    only("gcc", "arm-none-eabi-gcc", "qemu-system-arm")
+    assert reach(plant.profile("c99")).level == "emulated"
+
+
+@pytest.mark.parametrize(("machine", "family"), [("x86_64", "x86-64"), ("aarch64", "aarch64"), ("arm64", "aarch64")])
+def test_only_the_same_processor_family_is_native(machine, family, monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    for wanted in ("x86-64", "aarch64"):
+        profile = plant.profile("onnxruntime", arch={"family": wanted, "cpu": "any"})
+        assert reach(profile).level == ("native" if wanted == family else "same-runtime")
+
+
+@pytest.mark.parametrize(
+    "proof", [{"machine": "mps2-an999"}, {"machine": "mps2-an385"}], ids=["unknown board", "other processor"]
+)
+def test_a_board_that_is_not_the_profiles_is_refused(proof):
+    with pytest.raises(InputError, match="no emulated board"):
+        board(plant.profile("c99", proof=proof))
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler (Debian: gcc libc6-dev)")
+def test_sources_that_do_not_compile_fail_the_gate():
+    broken = forge.artefact(forge.graph())
+    broken.members["model.c"] = b"int main(void) { return missing; }"
+    with pytest.raises(GateFailed, match="refuses the generated sources"):
+        try_c(plant.profile("c99"), broken, plant.windows(devices=3, per_device=4), np.arange(2))

@@ -1,0 +1,41 @@
+"""The float reference computes what the deploy form says."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from components.quantization import reference
+from components.quantization.targets.onnx_runtime import float_graph
+
+from . import plant
+
+
+@pytest.mark.parametrize("kernel", [3, 4, 7])
+def test_the_reference_and_the_float_graph_agree(windows, kernel):
+    """Two independent implementations of the architecture, numpy and ONNX Runtime, to single precision."""
+    model = plant.model(windows, kernel=kernel, blocks=2)
+    codes = windows.codes[::7]
+    session = ort.InferenceSession(float_graph(model).SerializeToString())
+    correction, embedding, logits = session.run(None, {"input": reference.inputs(model.architecture, codes)})
+    floats = reference.forward(model.architecture, model.weights, codes)
+    assert np.allclose(floats.correction, correction, atol=1e-4)
+    assert np.allclose(floats.embedding, embedding, atol=1e-4)
+    assert np.allclose(floats.logits["fault"], logits, atol=1e-4)
+
+
+def test_a_missing_sample_is_read_as_the_middle_and_not_counted_in_the_score(windows, model):
+    codes = np.array(windows.codes[:1])
+    codes[:] = -128
+    floats = reference.forward(model.architecture, model.weights, codes)
+    still = reference.forward(model.architecture, model.weights, np.zeros_like(codes))
+    assert np.array_equal(floats.correction, still.correction)
+    assert reference.raw_score(model, codes, floats)[0] <= reference.raw_score(model, np.zeros_like(codes), still)[0]
+
+
+def test_batches_do_not_change_the_result(windows, model, monkeypatch):
+    whole = reference.forward(model.architecture, model.weights, windows.codes[:20])
+    monkeypatch.setattr(reference, "_BATCH", 7)
+    parts = reference.forward(model.architecture, model.weights, windows.codes[:20])
+    assert np.allclose(whole.embedding, parts.embedding, atol=1e-6)
