@@ -77,7 +77,7 @@ def _say_what_is_kept(kept: list[StepResult], done: release.Released | None) -> 
 def _refresh(workspace: Workspace) -> tuple[str, ...]:
     from registry import repository
 
-    return tuple(repository.refresh_expiring(workspace))
+    return repository.refresh_expiring(workspace)
 
 
 @contextmanager

@@ -182,7 +182,7 @@ class Evaluation(Section):
         None, description="CSV with device_id, start, end, task, value; absent: no metric against truth"
     )
     buffer_steps: int = Field(24, ge=0, description="fixed VUS buffer, chosen without looking at labels")
-    max_windows: int = Field(4000, ge=100, description="held-out windows on which each artefact is proven")
+    max_windows: int = Field(20_000, ge=100, description="held-out windows on which each artefact is proven")
 
     @model_validator(mode="after")
     def _split_has_what_it_needs(self) -> Self:

@@ -1,5 +1,64 @@
+"""`muster fleet`: who is out there."""
+
 from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True)
+from components.workspace import open_workspace
+from components.workspace.errors import NotFound
+from muster.console import Json, emit_json, emit_line, emit_table
+
+app = typer.Typer(no_args_is_help=True, help="Fleets: the devices of the inventory.")
+
+WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]
+
+
+@app.command("import")
+def import_inventories(workspace: WorkspacePath = Path(), json: Json = False) -> None:
+    """Read the inventory CSV of every fleet; importing the same file again changes nothing."""
+    from registry.inventory import import_devices
+
+    done = import_devices(open_workspace(workspace))
+    if json:
+        emit_json("fleet-import", asdict(done))
+    else:
+        emit_line(f"{done.devices} devices: {done.added} added, {done.changed} changed, {done.removed} removed")
+
+
+@app.command("list")
+def list_fleets(workspace: WorkspacePath = Path(), json: Json = False) -> None:
+    """Devices per fleet, profile and firmware version, and the firmware variant that takes them."""
+    from registry.inventory import count_devices
+
+    groups = count_devices(open_workspace(workspace))
+    if json:
+        emit_json("fleets", [asdict(g) for g in groups])
+        return
+    rows = [(g.fleet, g.profile, g.firmware, g.devices, g.variant or f"none: {g.reason}") for g in groups]
+    emit_table("Fleets", ("fleet", "profile", "firmware", "devices", "variant"), rows)
+
+
+@app.command()
+def show(
+    fleet: Annotated[str, typer.Argument(help="name of a fleet")],
+    workspace: WorkspacePath = Path(),
+    limit: Annotated[int, typer.Option(min=1, help="devices to show")] = 50,
+    json: Json = False,
+) -> None:
+    """The devices of one fleet."""
+    from registry.inventory import count_devices, list_devices
+
+    opened = open_workspace(workspace)
+    total = sum(g.devices for g in count_devices(opened, fleet=fleet))
+    if not total:
+        raise NotFound(f"fleet '{fleet}' has no devices", hint="muster fleet import reads the inventories of muster.yaml")
+    devices = list_devices(opened, fleet=fleet, limit=limit)
+    if json:
+        emit_json("fleet", {"fleet": fleet, "devices": total, "shown": [asdict(d) for d in devices]})
+        return
+    rows = [(d.device_id, d.hardware_profile, d.firmware_version, d.site, d.via) for d in devices]
+    emit_table(f"Fleet {fleet}: {len(rows)} of {total} devices", ("device", "profile", "firmware", "site", "via"), rows)

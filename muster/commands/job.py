@@ -155,7 +155,7 @@ def _print_metrics(metrics: dict[str, float]) -> None:
 
 
 def _print_next(summary: Any, root: Path) -> None:
-    waiting = [m for m in summary.manifests if m["state"] == "WAITING_FOR_APPROVAL"]
+    waiting = [m for m in summary.manifests if m["state"] == "waiting_for_approval"]
     release = summary.manifests[0]["release"] if summary.manifests else "RELEASE"
     say("next:")
     if waiting:

@@ -1,5 +1,218 @@
+"""`muster release`: from a draft through two persons to the devices."""
+
 from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True)
+from components.workspace import open_workspace
+from muster.console import Json, emit_json, emit_line, emit_table, say
+
+if TYPE_CHECKING:
+    from components.values import Artefact, Proof
+    from components.workspace import Workspace
+    from registry.models import ModelVersion
+    from registry.rollout import Release
+
+app = typer.Typer(no_args_is_help=True, help="Releases: one model version offered to one fleet.")
+
+WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]
+ReleaseId = Annotated[str, typer.Argument(help="id of a release")]
+Person = Annotated[str, typer.Option(help="who decides; approving takes their key")]
+Reason = Annotated[str, typer.Option(help="why; it is kept in the release's log")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="show what would happen and be signed; change nothing")]
+
+
+@app.command()
+def draft(
+    workspace: WorkspacePath = Path(),
+    version: Annotated[str, typer.Option(help="version number or alias of the model")] = "candidate",
+    actor: Annotated[str | None, typer.Option(help="who drafts (default: you)")] = None,
+    again: Annotated[bool, typer.Option("--again", help="draft anew where the version's earlier release has ended")] = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Offer a registered model version to every fleet; each release then waits for two persons."""
+    import getpass
+
+    from registry import models, rollout
+
+    opened = open_workspace(workspace)
+    found = models.find_version(opened, version)
+    artefacts, proofs = _fetch(opened, found)
+    drafted = rollout.draft(opened, found, artefacts, proofs, actor or getpass.getuser(), again=again, dry_run=dry_run)
+    if json:
+        emit_json("releases", [r.to_json() for r in drafted])
+    else:
+        for release in drafted:
+            _print(release)
+    if dry_run:
+        say("dry run: nothing was drafted")
+
+
+@app.command()
+def approve(
+    release: ReleaseId,
+    workspace: WorkspacePath = Path(),
+    *,
+    person: Person,
+    reason: Reason,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Sign a release with your key. With the second person's signature it starts and is published."""
+    from registry import rollout
+
+    opened = open_workspace(workspace)
+    if dry_run:
+        signing = rollout.preview(opened, release)
+        if json:
+            emit_json("signing", asdict(signing))
+            return
+        _print(rollout.show_release(opened, release))
+        emit_line(f"would sign version {signing.version} of the releases role, digest {signing.digest}")
+        emit_line(f"signed so far: {', '.join(signing.approvals) or 'nobody'}; needed: {signing.needed} persons")
+        return
+    _emit(rollout.approve(opened, release, person, reason), json=json)
+
+
+@app.command()
+def deny(release: ReleaseId, workspace: WorkspacePath = Path(), *, person: Person, reason: Reason, json: Json = False) -> None:
+    """End a release that waits for approval."""
+    from registry import rollout
+
+    _emit(rollout.deny(open_workspace(workspace), release, person, reason), json=json)
+
+
+@app.command()
+def start(release: ReleaseId, workspace: WorkspacePath = Path(), json: Json = False) -> None:
+    """Make sure that an approved release is published; exits 7 while it waits for persons."""
+    from registry import rollout
+
+    _emit(rollout.start(open_workspace(workspace), release), json=json)
+
+
+@app.command()
+def show(release: ReleaseId, workspace: WorkspacePath = Path(), json: Json = False) -> None:
+    """What a release offers to which devices, and how far it is."""
+    from registry import rollout
+
+    _emit(rollout.show_release(open_workspace(workspace), release), json=json)
+
+
+@app.command("list")
+def list_all(workspace: WorkspacePath = Path(), json: Json = False) -> None:
+    """Every release of every fleet."""
+    from registry import rollout
+
+    found = rollout.list_releases(open_workspace(workspace))
+    if json:
+        emit_json("releases", [r.to_json() for r in found])
+        return
+    columns = ("release", "fleet", "model", "state", "stage", "variants", "devices", "approved by")
+    emit_table("Releases", columns, [_row(r) for r in found])
+
+
+@app.command()
+def history(release: ReleaseId, workspace: WorkspacePath = Path(), json: Json = False) -> None:
+    """The log of a release: who did what, when."""
+    from registry import rollout
+
+    log = rollout.history(open_workspace(workspace), release)
+    if json:
+        emit_json("history", [asdict(e) for e in log])
+        return
+    rows = [(e.revision, e.time, e.actor, e.kind, e.payload.get("reason") or e.payload.get("by", ""), e.hash[:16]) for e in log]
+    emit_table(f"Log of {release}", ("revision", "time", "actor", "event", "why", "hash"), rows)
+
+
+@app.command()
+def publish(workspace: WorkspacePath = Path(), json: Json = False) -> None:
+    """Bring the repository to what the log says, and sign anew what nears its expiry."""
+    from registry import repository, rollout
+
+    opened = open_workspace(workspace)
+    written, offline = rollout.reconcile(opened), repository.expiring_offline(opened)
+    if json:
+        emit_json("publication", {"written": written, "needs_people": offline})
+    else:
+        emit_line(f"written: {', '.join(written)}" if written else "the repository is up to date")
+    if offline:
+        say(f"near their expiry, and signed by persons only: {', '.join(offline)} (muster keys init; a new release for releases)")
+
+
+@app.command()
+def verify(workspace: WorkspacePath = Path(), json: Json = False) -> None:
+    """Check the hash chain of every log, and that the repository says what the logs say."""
+    from registry import rollout
+
+    found = rollout.verify(open_workspace(workspace))
+    if json:
+        emit_json("verification", [{"release": r.id, "revision": r.revision} for r in found])
+    else:
+        emit_line(f"{len(found)} releases: every log is whole, and the repository says what they say")
+
+
+def _fetch(workspace: Workspace, version: ModelVersion) -> tuple[list[Artefact], list[Proof]]:
+    """Artefacts and proofs of a model version."""
+    import tempfile
+
+    from components.values import Artefact, Proof
+    from registry import models
+
+    with tempfile.TemporaryDirectory() as folder:
+        artefacts = models.fetch(workspace, version, "artefacts", Path(folder))
+        proofs = models.fetch(workspace, version, "proofs", Path(folder))
+        return [Artefact.load(f) for f in sorted(artefacts.iterdir())], [Proof.load(f) for f in sorted(proofs.iterdir())]
+
+
+def _emit(release: Release, *, json: bool) -> None:
+    if json:
+        emit_json("release", release.to_json())
+    else:
+        _print(release)
+
+
+def _print(release: Release) -> None:
+    title = f"{release.id}: {release.model_name} version {release.model_version} for fleet {release.fleet}, {_state(release)}"
+    rows = [
+        (
+            o.variant,
+            o.firmware,
+            o.devices,
+            " / ".join(str(s.quota) for s in o.stages),
+            o.artefact_sha256[:12],
+            o.proof_level,
+            o.sequence,
+        )
+        for o in release.manifests
+    ]
+    emit_table(title, ("variant", "firmware", "devices", "stages", "artefact", "proof", "sequence"), rows)
+    for s in release.skipped:
+        emit_line(f"not reached: {s.devices} devices with {s.profile}, firmware {s.firmware}: {s.reason}")
+    if release.approvals:
+        emit_line(f"approved by {', '.join(f'{a.person} ({a.reason})' for a in release.approvals)}")
+
+
+def _state(release: Release) -> str:
+    words = release.state.replace("_", " ")
+    if release.state == "running":
+        stages = release.manifests[0].stages
+        return f"{words}, stage {release.stage + 1} of {len(stages)} ({stages[release.stage].name})"
+    return words
+
+
+def _row(release: Release) -> tuple[object, ...]:
+    return (
+        release.id,
+        release.fleet,
+        f"{release.model_name} {release.model_version}",
+        release.state.replace("_", " "),
+        release.stage + 1,
+        len(release.manifests),
+        sum(o.devices for o in release.manifests),
+        ", ".join(a.person for a in release.approvals),
+    )
