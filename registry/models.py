@@ -59,17 +59,17 @@ def register(
 ) -> ModelVersion:
     """Make a version of the workspace's model with everything of this training run, under the alias `candidate`.
 
-    ``lineage`` becomes tags; it has at least 'workspace', the digest of the configuration. The same artefacts from
+    ``lineage`` becomes tags; it has at least 'workspace_digest', the digest of the configuration. The same artefacts from
     the same configuration are registered once: a second call returns the version that is there.
 
     Raises:
-        InputError: ``lineage`` has no 'workspace'.
+        InputError: ``lineage`` has no 'workspace_digest'.
         BackendUnreachable: the tracking server does not answer.
     """
     name = workspace.settings.name
-    if "workspace" not in lineage:
-        raise InputError("the lineage of a model version has no 'workspace'", hint="give the digest of the configuration")
-    digest = sha256_json([sorted(sha256_file(f) for f in artefact_files), lineage["workspace"]])
+    if "workspace_digest" not in lineage:
+        raise InputError("the lineage of a model version has no 'workspace_digest'", hint="give the digest of the configuration")
+    digest = sha256_json([sorted(sha256_file(f) for f in artefact_files), lineage["workspace_digest"]])
     with _client(workspace) as client:
         version = _find(client, name, digest)
         if version is None:

@@ -8,7 +8,7 @@ publish.py    sign and write what changed, in an order that shows every reader a
 `targets/fleets/<fleet>/<variant>/<sha256>.rollout.json`.
 """
 
-from registry.repository.publish import Refreshed, publish, refresh_expiring, upload_artefact
+from registry.repository.publish import expiring_offline, publish, refresh_expiring, upload_artefact
 from registry.repository.store import location
 
-__all__ = ["Refreshed", "location", "publish", "refresh_expiring", "upload_artefact"]
+__all__ = ["expiring_offline", "location", "publish", "refresh_expiring", "upload_artefact"]

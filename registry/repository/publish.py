@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,14 +25,6 @@ from registry.repository.store import Store, open_store
 
 _VERSIONED = re.compile(r"(\d+)\.(.+)\.json")
 _TIMESTAMP = "metadata/timestamp.json"
-
-
-@dataclass(frozen=True)
-class Refreshed:
-    """``refreshed``: roles that were signed anew. ``needs_people``: roles near their expiry whose keys are kept offline."""
-
-    refreshed: tuple[str, ...]
-    needs_people: tuple[str, ...]
 
 
 def publish(
@@ -61,14 +52,18 @@ def publish(
         return _Publication(workspace, store, now or utc_now()).run(wanted, releases)
 
 
-def refresh_expiring(workspace: Workspace, *, now: datetime | None = None) -> Refreshed:
-    """Sign anew what nears its expiry, as it stands, with the online keys. Changes no release."""
-    store, now = open_store(workspace), now or utc_now()
+def refresh_expiring(workspace: Workspace, *, now: datetime | None = None) -> tuple[str, ...]:
+    """Sign anew what nears its expiry, as it stands, with the online keys; returns these roles. Changes no release."""
+    store = open_store(workspace)
     if store.read(_TIMESTAMP) is None:
-        return Refreshed((), ())
+        return ()
     with store.lock():
-        publication = _Publication(workspace, store, now)
-        return Refreshed(publication.run({}, None), publication.stale())
+        return _Publication(workspace, store, now or utc_now()).run({}, None)
+
+
+def expiring_offline(workspace: Workspace, *, now: datetime | None = None) -> tuple[str, ...]:
+    """Published roles past half of their lifetime that only persons can sign anew."""
+    return _Publication(workspace, open_store(workspace), now or utc_now()).stale()
 
 
 def upload_artefact(workspace: Workspace, sha256: str, data: bytes, *, store: Store | None = None) -> None:

@@ -12,7 +12,7 @@ The log is the truth. Whatever the repository lacks, `reconcile` publishes again
 changes nothing.
 """
 
-from registry.rollout.approval import approve, deny
+from registry.rollout.approval import approve, deny, preview, start
 from registry.rollout.draft import draft
 from registry.rollout.publication import reconcile, verify
 from registry.rollout.query import history, list_releases, show_release
@@ -28,7 +28,9 @@ __all__ = [
     "draft",
     "history",
     "list_releases",
+    "preview",
     "reconcile",
     "show_release",
+    "start",
     "verify",
 ]

@@ -99,14 +99,24 @@ def preview(workspace: Workspace, release_id: str, *, now: datetime | None = Non
     return Signing(version, digest, tuple(entries_of(release)), people, trust.RELEASES_THRESHOLD)
 
 
-def required(release: Release) -> None:
-    """Raises ApprovalNeeded while the release waits for persons."""
+def start(workspace: Workspace, release_id: str) -> Release:
+    """A release that persons have approved, with everything that it offers published.
+
+    Raises:
+        ApprovalNeeded: it still waits for persons.
+        Conflict: it was denied, or has ended.
+    """
+    release = replay(history(workspace, release_id))
     if release.state == State.WAITING_FOR_APPROVAL:
         missing = trust.RELEASES_THRESHOLD - len(release.approvals)
         raise ApprovalNeeded(
-            f"release '{release.id}' waits for the approval of {missing} more person{'s' if missing > 1 else ''}",
+            f"release '{release.id}' waits for {missing} more person{'s' if missing > 1 else ''}",
             hint=f"muster release approve {release.id} --person NAME --reason TEXT",
         )
+    if release.state not in OFFERED:
+        raise Conflict(f"release '{release.id}' is {release.state.replace('_', ' ')}", hint="draft it again with --again")
+    reconcile(workspace)
+    return release
 
 
 def _proposal(workspace: Workspace, release: Release, now: datetime) -> tuple[int, bytes]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tuf.api.metadata import TargetFile
 
+from registry.contract.approval import Approved, FleetApproval
 from registry.contract.cohort import ALGORITHM
 from registry.contract.manifest import (
     Artifact,
@@ -51,7 +52,7 @@ def manifest_of(release: Release, offer: Offer) -> Manifest:
         compatibility=Compatibility(
             hardware_ids=(offer.profile,),
             firmware_version=offer.firmware,
-            runtime=Runtime(name=offer.runtime, minimal=offer.runtime_minimal),  # type: ignore[arg-type]
+            runtime=_runtime(offer),
         ),
         cohort=Cohort(algorithm=ALGORITHM, salt=release.id),
         stages=tuple(Stage(name=s.name, quota=s.quota, upto=s.upto, bake_seconds=s.soak_s) for s in offer.stages),
@@ -66,12 +67,12 @@ def entries_of(release: Release) -> dict[str, TargetFile]:
     entries: dict[str, TargetFile] = {}
     for offer in release.manifests:
         ranges = sorted({o.firmware for o in release.manifests if o.artefact_sha256 == offer.artefact_sha256})
-        custom = {
-            "hardware_ids": [offer.profile],
-            "runtime": {"name": offer.runtime, "minimal": offer.runtime_minimal},
-            "fleets": {release.fleet: {"release_counter": release.counter, "firmware": ranges}},
-        }
-        entry = artefact_target(offer.artefact_sha256, offer.length, custom)
+        approved = Approved(
+            hardware_ids=(offer.profile,),
+            runtime=_runtime(offer),
+            fleets={release.fleet: FleetApproval(release_counter=release.counter, firmware=tuple(ranges))},
+        )
+        entry = artefact_target(offer.artefact_sha256, offer.length, approved.model_dump(mode="json"))
         entries[entry.path] = entry
     return entries
 
@@ -106,6 +107,10 @@ def _artifact(release: Release, offer: Offer) -> Artifact:
         path=artefact_path(offer.artefact_sha256),
         release_counter=release.counter,
     )
+
+
+def _runtime(offer: Offer) -> Runtime:
+    return Runtime.model_validate({"name": offer.runtime, "minimal": offer.runtime_minimal})
 
 
 def _previous(offer: Offer) -> Previous | None:

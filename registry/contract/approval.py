@@ -1,0 +1,24 @@
+"""What two persons vouch for: the ``custom`` part of an artefact's entry in the `releases` role.
+
+A fleet's online key chooses among these and cannot widen them: a device compares its own facts and the manifest
+with this entry, and both have to match.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from registry.contract.manifest import Name, Part, Range, Runtime
+
+
+class FleetApproval(Part):
+    """The latest release of the artefact in one fleet, and the firmware ranges it may run under."""
+
+    release_counter: int = Field(ge=1)
+    firmware: tuple[Range, ...] = Field(min_length=1, strict=False)
+
+
+class Approved(Part):
+    hardware_ids: tuple[Name, ...] = Field(min_length=1, strict=False)
+    runtime: Runtime
+    fleets: dict[Name, FleetApproval]

@@ -1,0 +1,56 @@
+"""What a device knows of itself, from its image and its own boot, never from the network."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from components.workspace.errors import InputError, NotFound
+from registry.contract.manifest import Name, Part, Sha256
+
+_PACKAGES = {"onnxruntime": "onnxruntime", "litert": "ai-edge-litert"}
+
+
+class Facts(Part):
+    """``firmware_variant`` is written into the firmware's image; a manifest whose range does not fit is refused.
+
+    ``runtime_version``: absent, the installed runtime is asked. ``via``: the gateway that checks for this device.
+    """
+
+    device_id: str = Field(min_length=1, max_length=128)
+    fleet: Name
+    firmware_variant: Name
+    hardware_profile: Name
+    firmware_version: str
+    runtime: Name
+    runtime_version: str | None = None
+    running_sha256: Sha256 | None = None
+    via: str = ""
+
+    def version_of_runtime(self) -> str | None:
+        """None when the device has no such runtime."""
+        if self.runtime_version is not None:
+            return self.runtime_version
+        try:
+            return version(_PACKAGES[self.runtime])
+        except (KeyError, PackageNotFoundError):
+            return None
+
+
+def read_facts(file: Path) -> Facts:
+    """Read `device.json`.
+
+    Raises:
+        NotFound: no such file.
+        InputError: it is no JSON, or a fact is missing or wrong; the message names it.
+    """
+    if not file.is_file():
+        raise NotFound(f"no facts of a device in {file}", hint="see docs/device-contract.md for what the file holds")
+    try:
+        return Facts.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(top)"
+        raise InputError(f"{file}, key {key}: {first['msg']}", hint="see docs/device-contract.md") from None

@@ -1,0 +1,106 @@
+"""What a verified manifest means for this device. Pure; the order of the checks is part of the contract."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+from pydantic import ValidationError
+from tuf.api.metadata import TargetFile
+
+from registry.contract.approval import Approved
+from registry.contract.cohort import bucket
+from registry.contract.manifest import Manifest
+from registry.contract.reasons import Reason
+from registry.contract.times import parse_stamp
+from registry.device.facts import Facts
+from registry.device.floors import Floors
+from registry.device.refusal import Refused
+
+CLOCK_TOLERANCE = timedelta(minutes=10)
+
+
+def refuse_wrong(manifest: Manifest, facts: Facts, floors: Floors, now: datetime) -> None:
+    """Raises Refused for a manifest that is expired, older than what the device knows, or meant for another device."""
+    if parse_stamp(manifest.expires) <= now:
+        raise Refused(Reason.MANIFEST_EXPIRED, f"the manifest expired at {manifest.expires}")
+    refuse_early_clock(max(manifest.created_at, floors.time), now)
+    floor = floors.sequence.get(manifest.path, 0)
+    if manifest.sequence_number < floor:
+        raise Refused(Reason.SEQUENCE_ROLLBACK, f"sequence {manifest.sequence_number} after {floor} was seen")
+    if (manifest.fleet_id, manifest.firmware_variant) != (facts.fleet, facts.firmware_variant):
+        raise Refused(Reason.WRONG_FLEET, f"the manifest is for {manifest.fleet_id}/{manifest.firmware_variant}")
+    if facts.hardware_profile not in manifest.compatibility.hardware_ids:
+        raise Refused(
+            Reason.WRONG_HARDWARE, f"for {', '.join(manifest.compatibility.hardware_ids)}, not {facts.hardware_profile}"
+        )
+    if not _within(facts.firmware_version, manifest.compatibility.firmware_version):
+        raise Refused(
+            Reason.WRONG_FIRMWARE, f"firmware {facts.firmware_version} is not in {manifest.compatibility.firmware_version}"
+        )
+    _refuse_runtime(manifest, facts)
+    counter = floors.release_counter.get(facts.fleet, 0)
+    if manifest.artifact.release_counter < counter:
+        raise Refused(
+            Reason.COUNTER_ROLLBACK, f"release counter {manifest.artifact.release_counter} after {counter} was installed"
+        )
+
+
+def refuse_early_clock(floor: str, now: datetime) -> None:
+    """A clock behind what is proven to have passed could make expired metadata look fresh."""
+    if now < parse_stamp(floor) - CLOCK_TOLERANCE:
+        raise Refused(
+            Reason.CLOCK_BEHIND, f"the clock says {now:%Y-%m-%dT%H:%M:%SZ}, but {floor} has passed", hint="set the clock"
+        )
+
+
+def reason_to_wait(manifest: Manifest, facts: Facts, now: datetime) -> tuple[Reason, str] | None:
+    """Why there is nothing to do now, or None."""
+    if manifest.state not in ("running", "completed"):
+        return Reason.NOT_RUNNING, f"the rollout is {manifest.state}"
+    if now < parse_stamp(manifest.not_before):
+        return Reason.NOT_YET, f"not before {manifest.not_before}"
+    own = bucket(manifest.cohort.salt, facts.device_id)
+    if own >= manifest.upto:
+        stage = manifest.stages[manifest.active_stage].name
+        return Reason.NOT_IN_COHORT, f"stage '{stage}' takes buckets below {manifest.upto}, this device has {own}"
+    if facts.running_sha256 == manifest.artifact.sha256:
+        return Reason.ALREADY_INSTALLED, f"artefact {manifest.artifact.sha256[:12]} is what runs"
+    return None
+
+
+def approved_entry(entry: TargetFile | None, manifest: Manifest, facts: Facts) -> TargetFile:
+    """Raises Refused unless two persons' entry for the artefact says the same as the manifest, and fits this device."""
+    artifact = manifest.artifact
+    if entry is None:
+        raise Refused(Reason.NOT_APPROVED, f"the releases role does not list artefact {artifact.sha256[:12]}")
+    try:
+        approved = Approved.model_validate(entry.custom)
+    except ValidationError:
+        raise Refused(Reason.NOT_APPROVED, "the entry in the releases role does not parse") from None
+    if (entry.length, entry.hashes.get("sha256")) != (artifact.length, artifact.sha256):
+        raise Refused(Reason.NOT_APPROVED, "length or digest differ between the manifest and the releases role")
+    if facts.hardware_profile not in approved.hardware_ids:
+        raise Refused(Reason.WRONG_HARDWARE, f"approved for {', '.join(approved.hardware_ids)}, not {facts.hardware_profile}")
+    fleet = approved.fleets.get(facts.fleet)
+    if fleet is None or approved.runtime != manifest.compatibility.runtime:
+        raise Refused(Reason.NOT_APPROVED, f"not approved for fleet '{facts.fleet}' with this runtime")
+    if manifest.compatibility.firmware_version not in fleet.firmware or artifact.release_counter > fleet.release_counter:
+        raise Refused(Reason.NOT_APPROVED, "not approved for this firmware range and release counter")
+    return entry
+
+
+def _refuse_runtime(manifest: Manifest, facts: Facts) -> None:
+    wanted, version = manifest.compatibility.runtime, facts.version_of_runtime()
+    if wanted.name != facts.runtime or version is None:
+        raise Refused(Reason.WRONG_RUNTIME, f"needs {wanted.name}, the device has {facts.runtime if version else 'none'}")
+    if not _within(version, f">={wanted.minimal}"):
+        raise Refused(Reason.WRONG_RUNTIME, f"needs {wanted.name} {wanted.minimal} or later, the device has {version}")
+
+
+def _within(version: str, allowed: str) -> bool:
+    try:
+        return SpecifierSet(allowed).contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        raise Refused(Reason.UNPARSABLE_VERSION, f"'{version}' is no version (PEP 440)") from None
