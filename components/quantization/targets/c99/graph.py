@@ -181,8 +181,10 @@ class _Reader:
         if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
             bias = self._constant(operator.inputs[2]).astype(np.int64)
         bias = bias - x.zero * weights.astype(np.int64).sum(axis=axes)
-        _require(int(np.abs(bias).max()) < 2**31, "a bias beyond 32 bits")
         multipliers = tuple(quantize_multiplier(x.scale * s / y.scale) for s in scales)
+        largest = np.abs(bias) + 128 * np.abs(weights.astype(np.int64)).sum(axis=axes)
+        left = np.array([max(m.shift, 0) for m in multipliers])
+        _require(bool((largest << left < 2**30).all()), "a sum beyond 30 bits")  # what rounding in `rescale` leaves room for
         low, high = self._range(options, y)
         before, after = ((kernel - 1) // 2, kernel // 2) if same else (0, 0)
         folded = bias.astype(np.int32)

@@ -82,7 +82,8 @@ static uint32_t prove(void)
     return wrong;
 }
 
-static void reset(void)
+void reset(void);
+void reset(void)
 {
 #if defined(__ARM_FP)
     CPACR |= 0xFu << 20;

@@ -4,7 +4,7 @@ typedef struct {
     int16_t zero[3], low, high;
 } addition;
 
-static void add(const addition *s, const int8_t *a, const int8_t *b, int8_t *y)
+static void add(const addition *restrict s, const int8_t *a, const int8_t *b, int8_t *restrict y)
 {
     for (int i = 0; i < s->size; i++) {
         const int32_t left = rescale((a[i] - s->zero[0]) * (1 << 20), s->multiplier[0], s->shift[0]);

@@ -13,11 +13,10 @@ typedef struct {
 /* x * multiplier * 2^(shift - 31), rounded at 2^-31 and again at the shift. */
 static inline int32_t rescale(int32_t x, int32_t multiplier, int shift)
 {
-    const int left = shift > 0 ? shift : 0, right = shift > 0 ? 0 : -shift;
+    const int left = shift > 0 ? shift : 0, right = left - shift;
     const int64_t product = (int64_t)(int32_t)((uint32_t)x << left) * multiplier;
     const int32_t high = (int32_t)((product + (1 << 30)) >> 31);
-    const int32_t mask = (int32_t)((1u << right) - 1u), half = (mask >> 1) + (high < 0);
-    return (high >> right) + ((high & mask) > half);
+    return (high + ((1 << right) >> 1) - ((high < 0) & (right > 0))) >> right; /* halves away from zero */
 }
 
 static inline int8_t to_code(int32_t x, int low, int high)
@@ -25,7 +24,7 @@ static inline int8_t to_code(int32_t x, int low, int high)
     return (int8_t)(x < low ? low : x > high ? high : x);
 }
 
-static inline int8_t layer_code(const layer *l, int channel, int32_t sum)
+static inline int8_t layer_code(const layer *restrict l, int channel, int32_t sum)
 {
     return to_code(rescale(sum, l->multiplier[channel], l->shift[channel]) + l->out_zero, l->low, l->high);
 }

@@ -6,8 +6,17 @@ static inline uint32_t load4(const int8_t *p)
     memcpy(&word, p, 4);
     return word;
 }
-#define EVEN(word) __sxtb16(word)
-#define ODD(word) __sxtb16(((word) >> 8) | ((word) << 24))
+static inline int16x2_t even_of(uint32_t word)
+{
+    return __sxtb16(word);
+}
+
+static inline int16x2_t odd_of(uint32_t word)
+{
+    int16x2_t pair;
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(pair) : "r"(word)); /* arm_acle.h has no rotating form */
+    return pair;
+}
 #endif
 
 static inline int32_t dot(const int8_t *w, const int8_t *x, int n, int32_t sum)
@@ -23,11 +32,11 @@ static inline void dot2(const int8_t *w0, const int8_t *w1, const int8_t *x, int
     int32_t a = sum[0], b = sum[1];
     for (; n >= 4; n -= 4, w0 += 4, w1 += 4, x += 4) {
         const uint32_t four = load4(x), u = load4(w0), v = load4(w1);
-        const int16x2_t even = EVEN(four), odd = ODD(four);
-        a = __smlad(EVEN(u), even, a);
-        b = __smlad(EVEN(v), even, b);
-        a = __smlad(ODD(u), odd, a);
-        b = __smlad(ODD(v), odd, b);
+        const int16x2_t even = even_of(four), odd = odd_of(four);
+        a = __smlad(even_of(u), even, a);
+        b = __smlad(even_of(v), even, b);
+        a = __smlad(odd_of(u), odd, a);
+        b = __smlad(odd_of(v), odd, b);
     }
     sum[0] = a;
     sum[1] = b;
@@ -44,7 +53,7 @@ static inline int32_t total(const int8_t *w, int n)
 }
 
 /* Convolution over steps, all input channels into each output channel. */
-static void convolution(const layer *l, const int8_t *x, int8_t *y)
+static void convolution(const layer *restrict l, const int8_t *restrict x, int8_t *restrict y)
 {
     const int row = l->kernel * l->in_channels;
     for (int t = 0; t < l->out_steps; t++) {

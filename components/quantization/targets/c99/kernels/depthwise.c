@@ -1,5 +1,5 @@
 /* Convolution over steps, each channel with weights of its own. */
-static void depthwise(const layer *l, const int8_t *x, int8_t *y)
+static void depthwise(const layer *restrict l, const int8_t *restrict x, int8_t *restrict y)
 {
     const int channels = l->out_channels;
     for (int t = 0; t < l->out_steps; t++) {
