@@ -110,6 +110,8 @@ def _convert(workspace: Workspace, source: Source, item: SourceObject, kept: Pat
     name = sha256_json(identity)[:24]
     target, fetched = kept / name, False
     if not (target / "object.json").is_file():
+        for left in kept.glob(f".{name}.*"):  # by a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
         table, reason = _read(source.read(item), item.key)
         with new_folder(target) as beside:
             rows = _write_days(lake_table(table, telemetry, item.key), beside, name) if table is not None else 0

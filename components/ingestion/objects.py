@@ -94,7 +94,7 @@ class _Bucket:
         )
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
         with s3_errors_explained(bucket):
-            self._client = boto3.client("s3", region_name=region, config=config)
+            self._client = boto3.session.Session().client("s3", region_name=region, config=config)
 
     def objects(self) -> list[SourceObject]:
         pages = self._client.get_paginator("list_objects_v2")
@@ -108,9 +108,19 @@ class _Bucket:
         return sorted(_some(found, f"s3://{self._bucket}/{self._prefix}", self._suffix))
 
     def read(self, item: SourceObject) -> bytes:
+        """botocore retries requests; a body that breaks off on its way is asked for again here."""
+        from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+
         with s3_errors_explained(self._bucket, item.key):
-            answer: dict[str, Any] = self._client.get_object(Bucket=self._bucket, Key=item.key, IfMatch=f'"{item.etag}"')
-            return bytes(answer["Body"].read())
+            for attempts_left in reversed(range(_ATTEMPTS)):
+                answer = self._client.get_object(Bucket=self._bucket, Key=item.key, IfMatch=f'"{item.etag}"')
+                try:
+                    body = bytes(answer["Body"].read())
+                    break
+                except (IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
+                    if not attempts_left:
+                        raise
+        return body
 
 
 @contextmanager

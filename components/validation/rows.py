@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from packaging.version import InvalidVersion, Version
 
+from components.workspace.errors import InputError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -29,11 +31,17 @@ class Span:
 
 
 def read_lake(lake: Path) -> pd.DataFrame:
-    """All rows below ``lake``, text as categories, in no particular order of objects."""
+    """All rows below ``lake``, text as categories, in no particular order of objects.
+
+    Raises:
+        InputError: there are no rows at all: every expectation would pass.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     files = sorted(lake.rglob("*.parquet"))
+    if not files:
+        raise InputError(f"the lake {lake} has no rows", hint="the raw objects are empty; look at what the gateways uploaded")
     tables = [pq.ParquetFile(f, read_dictionary=list(_LABELS)).read() for f in files]
     return pa.concat_tables(tables).unify_dictionaries().to_pandas()
 

@@ -15,7 +15,7 @@ from components.validation.results import failed_folder
 from components.validation.rows import bad_rows, believed_span, read_lake
 from components.validation.suite import run_suite
 from components.values.dataset import COLUMNS, Dataset
-from components.workspace.errors import GateFailed, InputError
+from components.workspace.errors import GateFailed
 from components.workspace.files import new_folder, sha256_file
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ def validate(workspace: Workspace, lake: Path, folder: Path) -> Dataset:
     settings = workspace.settings
     skipped = read_report(lake.parent)["skipped"]
     frame = read_lake(lake)
-    if frame.empty:
-        raise InputError(f"the lake {lake} has no rows", hint="look at what muster step ingest skipped")
     span = believed_span(frame["time"], settings.validation.max_quarantined)
     verdict, reasons = bad_rows(workspace, frame, span)
     accepted, duplicates = _accepted(frame, verdict, settings.telemetry.names)
