@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from components.models.scores import log2_score
 from components.runtime.scaling import MISSING_CODE
 from components.values import Architecture, TrainedModel
 
@@ -40,14 +41,8 @@ def forward(architecture: Architecture, weights: Mapping[str, Array], codes: NDA
 
 def raw_score(model: TrainedModel, codes: NDArray[np.int8], outputs: Floats) -> NDArray[np.float64]:
     """(windows,) log2 of the weighted sum of residual and distance: `Scoring.raw_score` / 256 without rounding."""
-    normal = model.normal
-    present = codes != MISSING_CODE
-    difference = np.where(present, inputs(model.architecture, codes) - outputs.correction, 0.0).astype(np.float64)
-    weighted = (difference**2 / normal.residual_variance).sum(axis=(1, 2))
-    residual = weighted / np.maximum(present.sum(axis=(1, 2)), 1)
-    white = (outputs.embedding - normal.embedding_mean).astype(np.float64) @ normal.whitening.T
-    distance = (white**2).mean(axis=1)
-    return np.asarray(np.log2(np.maximum(normal.mix[0] * residual + normal.mix[1] * distance, 2.0**-10)))
+    scale = model.architecture.input_scale
+    return log2_score(codes, outputs.correction, outputs.embedding, model.normal, scale)
 
 
 def inputs(architecture: Architecture, codes: NDArray[np.int8]) -> Array:

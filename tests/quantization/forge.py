@@ -57,7 +57,7 @@ def graph(steps: int = 16, channels: int = 3, width: int = 8, kernel: int = 5, h
     return Graph(tensors, tuple(operations), 0, outputs)
 
 
-def artefact(made: Graph, calibration_steps: int = 20, seed: int = 2) -> Artefact:
+def artefact(made: Graph, calibration_steps: int = 20, mix: tuple[float, float] = (0.6, 0.4), seed: int = 2) -> Artefact:
     """A C artefact of ``made`` whose score is calibrated on random windows."""
     rng = np.random.default_rng(seed)
     shape = made.tensors[0]
@@ -75,7 +75,7 @@ def artefact(made: Graph, calibration_steps: int = 20, seed: int = 2) -> Artefac
         np.full(shape.channels, 2.0, np.float32),
         seen.mean(axis=0).astype(np.float32),
         (vectors / np.sqrt(values)).T.astype(np.float32),
-        (0.6, 0.4),
+        mix,
         np.arange(10),
     )
     heads = tuple(Head(n.removeprefix("logits."), CLASSES) for n in made.outputs if n.startswith("logits."))

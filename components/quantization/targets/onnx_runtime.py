@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +85,7 @@ def _quantize(proto: Any, x: NDArray[np.float32]) -> Any:
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-    logging.getLogger().setLevel(max(logging.getLogger().level, logging.ERROR))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _only_errors():
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(proto, source)
         quantize_static(
@@ -98,6 +99,18 @@ def _quantize(proto: Any, x: NDArray[np.float32]) -> Any:
             calibrate_method=CalibrationMethod.MinMax,
         )
         return onnx.load(target)
+
+
+@contextmanager
+def _only_errors() -> Iterator[None]:
+    """The quantiser warns through the root logger that the graph is not simplified, which ours need not be."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 class _Reader:

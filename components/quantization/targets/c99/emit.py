@@ -145,30 +145,48 @@ def _network(graph: Graph, arena: Arena) -> str:
 def _score_tables(artefact: Artefact) -> str:
     scoring, calibration = artefact.scoring, artefact.calibration
     constants = {
-        "WIDTH": len(scoring.embedding_mean),
         "KNOTS": len(scoring.knots),
         "RESIDUAL_INPUT": scoring.residual_input,
         "RESIDUAL_OUTPUT": scoring.residual_output,
         "CORRECTION_ZERO": f"({scoring.correction_zero})",
-        "EMBEDDING_ZERO": f"({scoring.embedding_zero})",
-        "WHITENING_SHIFT": scoring.whitening_shift,
         "MIX_RESIDUAL": scoring.mix[0],
         "MIX_DISTANCE": scoring.mix[1],
         "RAISE_AFTER": scoring.raise_after,
         "CLEAR_AFTER": scoring.clear_after,
     }
-    calibrates = {"GAIN": f"UINT32_C({calibration.gain})"} if calibration.steps else {}
-    return (
-        "".join(f"#define {name} {value}\n" for name, value in (constants | calibrates).items())
-        + _array("FALLBACK_CENTER", "int32_t", calibration.fallback.center)
-        + _array("FALLBACK_MULTIPLIER", "int32_t", calibration.fallback.multiplier)
-        + (_array("MIN_DEVIATION", "uint32_t", calibration.min_deviation) if calibration.steps else "")
-        + _array("CHANNEL_WEIGHT", "int32_t", scoring.channel_weight)
-        + _array("EMBEDDING_MEAN", "int32_t", scoring.embedding_mean)
-        + _array("WHITENING", "int16_t", scoring.whitening)
-        + _array("KNOT", "int32_t", scoring.knots)
-        + _array("LOG2_TABLE", "uint8_t", LOG2_TABLE)
-    )
+    parts = [
+        _defines(constants),
+        _array("FALLBACK_CENTER", "int32_t", calibration.fallback.center),
+        _array("FALLBACK_MULTIPLIER", "int32_t", calibration.fallback.multiplier),
+        _array("CHANNEL_WEIGHT", "int32_t", scoring.channel_weight),
+        _array("KNOT", "int32_t", scoring.knots),
+        _array("LOG2_TABLE", "uint8_t", LOG2_TABLE),
+    ]
+    if calibration.steps:
+        parts += [
+            _defines({"GAIN": f"UINT32_C({calibration.gain})"}),
+            _array("MIN_DEVIATION", "uint32_t", calibration.min_deviation),
+        ]
+    if scoring.mix[1] > 0:
+        parts += _distance_tables(scoring)
+    return "".join(parts)
+
+
+def _distance_tables(scoring: Scoring) -> list[str]:
+    constants = {
+        "WIDTH": len(scoring.embedding_mean),
+        "EMBEDDING_ZERO": f"({scoring.embedding_zero})",
+        "WHITENING_SHIFT": scoring.whitening_shift,
+    }
+    return [
+        _defines(constants),
+        _array("EMBEDDING_MEAN", "int32_t", scoring.embedding_mean),
+        _array("WHITENING", "int16_t", scoring.whitening),
+    ]
+
+
+def _defines(constants: dict[str, object]) -> str:
+    return "".join(f"#define {name} {value}\n" for name, value in constants.items())
 
 
 def _self_test(artefact: Artefact, heads: tuple[str, ...]) -> str:

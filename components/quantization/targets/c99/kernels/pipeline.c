@@ -87,6 +87,7 @@ static int64_t residual(const int16_t raw[MODEL_STEPS][MODEL_CHANNELS])
     return ((weighted >> 8) / (present ? present : 1)) >> 10;
 }
 
+#if MIX_DISTANCE > 0
 /* Mahalanobis distance of the embedding from normal windows over its width; 2^-10. */
 static int64_t distance(void)
 {
@@ -101,6 +102,7 @@ static int64_t distance(void)
     }
     return (sum / WIDTH) >> 10;
 }
+#endif
 
 /* 256 * log2(value): position of the highest bit and a table. */
 static int32_t log2_q8(int64_t value)
@@ -133,9 +135,14 @@ static void follow_alarm(model_state *state, int hot)
 $largest
 void model_run(model_state *state, const int16_t raw[MODEL_STEPS][MODEL_CHANNELS], model_result *result)
 {
+    int64_t sum;
     read_codes(state, raw);
     network();
-    result->surprise = surprise_of(log2_q8((residual(raw) * MIX_RESIDUAL + distance() * MIX_DISTANCE) >> 16));
+    sum = residual(raw) * MIX_RESIDUAL;
+#if MIX_DISTANCE > 0
+    sum += distance() * MIX_DISTANCE;
+#endif
+    result->surprise = surprise_of(log2_q8(sum >> 16));
     follow_alarm(state, result->surprise >= MODEL_THRESHOLD);
     result->alarm = state->alarm;
 $classes}
