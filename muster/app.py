@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from muster import __version__
-from muster.commands import artefact, data, device, fleet, job, keys, labels, model, profile, release
+from muster.commands import artefact, data, device, fleet, init, job, keys, labels, model, profile, release
 from muster.console import DEBUG, emit_line, errors_explained
 
 _SILENT = {
@@ -29,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: importing rich costs a third of the time budget
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+init.add_to(app)
 job.add_to(app)
 for name, noun in (
     ("data", data.app),
