@@ -41,8 +41,9 @@ def measure(artefact: Artefact, codes: NDArray[np.int8]) -> Measured:
         command = [sys.executable, "-m", __spec__.name, str(file), str(windows)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise BackendUnreachable(
-            f"{artefact.runtime} could not run {artefact.profile}: {done.stderr.strip().splitlines()[-1:] or done.returncode}",
+            f"{artefact.runtime} could not run the artefact of {artefact.profile}: {said[-1]}",
             hint="install the pipeline extra: pip install 'muster-mlops[pipeline]'",
         )
     return Measured(**json.loads(done.stdout.splitlines()[-1]))

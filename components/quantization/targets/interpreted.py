@@ -33,5 +33,5 @@ def try_here(profile: Profile, artefact: Artefact, codes: NDArray[np.int8]) -> T
         ram=measured.ram,
         latency_ms=measured.latency_ms,
         note="peak of resident memory above the bare runtime's",
-        missing=reached.missing,
+        missing="; ".join(filter(None, [reached.missing, "" if measured.ram is not None else "Linux, to measure RAM"])),
     )

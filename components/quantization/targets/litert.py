@@ -81,9 +81,9 @@ def _convert(job: bytes, target: Path) -> None:
         command = [sys.executable, "-m", _TWIN, str(source), str(made)]
         done = subprocess.run(command, capture_output=True, text=True, env=quiet, check=False)
         if done.returncode or not made.is_file():
-            said = done.stderr.strip().splitlines()
+            said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             raise BackendUnreachable(
-                f"TensorFlow did not convert the model: {said[-1] if said else f'exit code {done.returncode}'}",
+                f"TensorFlow did not convert the model: {said[-1]}",
                 hint="install the pipeline extra: pip install 'muster-mlops[pipeline]'",
             )
         write_bytes(target, made.read_bytes())
