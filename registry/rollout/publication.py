@@ -41,21 +41,25 @@ def reconcile(workspace: Workspace, *, now: datetime | None = None, store: Store
 
 
 def verify(workspace: Workspace) -> tuple[Release, ...]:
-    """Check every release's hash chain, and that the repository holds exactly the manifests that the log gives.
+    """Check every release's hash chain, and that the repository holds what the log gives: manifests, and what persons signed.
 
     Raises:
-        VerificationFailed: the log was changed, or a published manifest is missing or differs.
+        VerificationFailed: the log was changed, or a published file is missing or differs.
     """
     found = tuple(list_releases(workspace))
-    store = open_store(workspace)
     with reading(open_database(workspace.database_url)) as connection:
         fleets = _manifests(connection, [f.name for f in workspace.settings.fleets])
+        releases = in_force(connection)
+    wanted = {f"metadata/{releases.signed.version}.releases.json": trust.to_bytes(releases)} if releases else {}
     for manifests in fleets.values():
         for path, target in manifest_targets(manifests).items():
-            if store.read(stored_name(path, target.hashes["sha256"])) != manifests[path]:
-                raise VerificationFailed(
-                    f"the repository does not hold {path} as the log gives it", hint="muster release publish puts it there"
-                )
+            wanted[stored_name(path, target.hashes["sha256"])] = manifests[path]
+    store = open_store(workspace)
+    if wrong := [name for name, data in wanted.items() if store.read(name) != data]:
+        raise VerificationFailed(
+            f"the repository does not hold {wrong[0]} as the log gives it",
+            hint="muster release publish puts back what is missing; what differs was changed by someone else",
+        )
     return found
 
 

@@ -200,6 +200,8 @@ def _started(release: Release, event: Event) -> Release:
 
 def _promoted(release: Release, event: Event) -> Release:
     """The next stage under new sequence numbers."""
+    if release.stage + 1 >= len(release.manifests[0].stages):
+        raise Conflict(f"release '{release.id}' is in its last stage", hint="it can be completed")
     numbers = event.payload["sequences"]
     offers = tuple(replace(o, sequence=numbers.get(o.variant, o.sequence), created=event.time) for o in release.manifests)
     return replace(release, stage=release.stage + 1, manifests=offers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,13 @@ from components.runtime.scoring import Quantized, Scoring
 from components.values import Artefact, Check, Proof
 from components.values.artefact import SelfTest
 from components.workspace import Workspace, open_workspace
+from registry import rollout
+from registry.contract.cohort import bucket
+from registry.device import Facts
+from registry.inventory import count_devices, devices_of, show_device
 from registry.keys import init_keys
 from registry.models import ModelVersion
+from registry.rollout import Offer, Release
 
 STEPS, CHANNELS = 8, 2
 
@@ -175,3 +181,41 @@ def _network() -> bytes:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     return model.SerializeToString()
+
+
+def release(workspace: Workspace, number: int = 1, label: str = "a", *, now: datetime | None = None) -> Release:
+    """Draft a model version, let two persons approve it, and so start it."""
+    (drafted,) = rollout.draft(workspace, version(number), artefacts(label), proofs(label), "pipeline", now=now)
+    rollout.approve(workspace, drafted.id, "ana", "fine", now=now)
+    return rollout.approve(workspace, drafted.id, "ben", "fine", now=now)
+
+
+def canary(workspace: Workspace, started: Release, variant: str = "gateway-v2") -> Facts:
+    """The facts of the device that is first in line for a variant."""
+    offer = started.offer(variant)
+    groups = [g for g in count_devices(workspace) if g.variant == variant]
+    device_id = min(devices_of(workspace, groups), key=lambda d: bucket(started.id, d))
+    return facts(workspace, device_id, variant, offer)
+
+
+def facts(workspace: Workspace, device_id: str, variant: str, offer: Offer) -> Facts:
+    device = show_device(workspace, device_id)
+    return Facts(
+        device_id=device_id,
+        fleet=device.fleet,
+        firmware_variant=variant,
+        hardware_profile=offer.profile,
+        firmware_version=device.firmware_version,
+        runtime=offer.runtime,
+        runtime_version="1.0" if offer.runtime == "c99" else None,
+        via=device.via,
+    )
+
+
+def image_root(workspace: Workspace) -> bytes:
+    """The root metadata that devices have in their image."""
+    return (workspace.state / "trust/1.root.json").read_bytes()
+
+
+def repository_of(workspace: Workspace) -> Path:
+    return workspace.state / "repository"

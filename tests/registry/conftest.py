@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from components.workspace import Workspace, open_workspace
+from registry import rollout
+from registry.inventory import import_devices
+from tests.registry.workspaces import artefacts, make_workspace, proofs, release, version
+
+
+@pytest.fixture(scope="session")
+def _stocked_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workspace = make_workspace(tmp_path_factory.mktemp("stocked") / "w")
+    import_devices(workspace)
+    return workspace.root
+
+
+@pytest.fixture(scope="session")
+def _released_template(tmp_path_factory: pytest.TempPathFactory, _stocked_template: Path) -> Path:
+    root = tmp_path_factory.mktemp("released") / "w"
+    shutil.copytree(_stocked_template, root)
+    release(open_workspace(root))
+    return root
+
+
+@pytest.fixture
+def stocked(tmp_path: Path, _stocked_template: Path) -> Workspace:
+    """A workspace with keys and 24 devices, and nothing released."""
+    shutil.copytree(_stocked_template, tmp_path / "w")
+    return open_workspace(tmp_path / "w")
+
+
+@pytest.fixture
+def drafted(stocked: Workspace) -> Workspace:
+    """Release north-r1 waits for approval."""
+    rollout.draft(stocked, version(1), artefacts(), proofs(), "pipeline")
+    return stocked
+
+
+@pytest.fixture
+def released(tmp_path: Path, _released_template: Path) -> Workspace:
+    """Release north-r1 runs in its first stage."""
+    shutil.copytree(_released_template, tmp_path / "w")
+    return open_workspace(tmp_path / "w")

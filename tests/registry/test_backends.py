@@ -1,0 +1,146 @@
+"""The same registry on a real PostgreSQL, and model versions in a real MLflow."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from components.workspace import Workspace
+from components.workspace.errors import BackendUnreachable, Conflict, InputError, NotFound
+from registry import models, rollout
+from registry.database import devices, events, metadata, open_database, writing
+from registry.inventory import import_devices
+from tests.registry.workspaces import artefacts, make_workspace, proofs, release
+
+
+def _server_binaries() -> Path | None:
+    """Where initdb and postgres are: on PATH, or in Debian's versioned folder."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).parent
+    return next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
+
+
+@pytest.fixture(scope="module")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    binaries = _server_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL server (Debian: postgresql)")
+    if os.getuid() == 0 and shutil.which("runuser") is None:
+        pytest.skip("initdb refuses root, and runuser is not here to become someone else")
+    folder = tmp_path_factory.mktemp("postgresql")
+    become = []
+    if os.getuid() == 0:
+        become = ["runuser", "-u", "nobody", "--"]
+        for part in (folder, *folder.parents[:2]):
+            os.chmod(part, 0o755)
+        shutil.chown(folder, "nobody")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    data = folder / "data"
+    environment = {**os.environ, "LC_ALL": "C"}
+    initdb = [*become, str(binaries / "initdb"), "-D", str(data), "-U", "muster", "-A", "trust", "-E", "UTF8", "--no-sync"]
+    subprocess.run(initdb, check=True, capture_output=True, cwd=folder, env=environment)
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    control = [*become, str(binaries / "pg_ctl"), "-D", str(data)]
+    subprocess.run(
+        [*control, "-w", "-l", str(folder / "log"), "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, cwd=folder
+    )
+    yield f"postgresql://muster@127.0.0.1:{port}/postgres"
+    subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder)
+
+
+def test_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'registry.db'}")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_url_of_another_engine_is_refused() -> None:
+    for url in ("mysql://host/db", "nonsense", "oracle://x"):
+        with pytest.raises(InputError, match="not usable"):
+            open_database(url)
+
+
+def test_a_server_that_is_not_there_is_unreachable() -> None:
+    with pytest.raises(BackendUnreachable) as caught:
+        open_database("postgresql://muster:secret@127.0.0.1:1/registry")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_release_runs_on_postgresql(postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUSTER_DATABASE_URL", postgresql)
+    workspace = make_workspace(tmp_path / "w")
+    assert import_devices(workspace).added == 24
+    assert import_devices(workspace).changed == 0
+    assert release(workspace).state == "running"
+    release(workspace, 2, "b")
+    assert [r.id for r in rollout.verify(workspace)] == ["north-r1", "north-r2"]
+    engine = open_database(postgresql)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        row = connection.execute(sa.select(events).where(events.c.revision == 1)).mappings().first()
+    with pytest.raises(Conflict), writing(engine) as connection:
+        connection.execute(events.insert(), {k: v for k, v in row.items() if k != "seq"})
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(devices)) == 24
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """One model version in MLflow."""
+    workspace = make_workspace(tmp_path_factory.mktemp("models"), people=())
+    register(workspace, "a")
+    return workspace
+
+
+def register(workspace: Workspace, label: str, configuration: str = "w1") -> models.ModelVersion:
+    folder = workspace.root / f"run-{label}"
+    (folder / "model").mkdir(parents=True, exist_ok=True)
+    (folder / "model/model.json").write_text("{}")
+    return models.register(
+        workspace,
+        model_folder=folder / "model",
+        artefact_files=[a.save(folder) for a in artefacts(label)],
+        proofs=proofs(label),
+        metrics={"anomaly/electra/vus_pr": 0.47},
+        lineage={"workspace_digest": configuration, "data_digest": "d1"},
+    )
+
+
+@pytest.mark.slow
+def test_a_model_version_holds_everything_of_its_run(registered: Workspace, tmp_path: Path) -> None:
+    found = models.describe(registered, models.find_version(registered))
+    assert found.artefacts == ("gateway.artefact", "node.artefact")
+    assert found.lineage == {"data_digest": "d1", "workspace_digest": "w1"}
+    assert found.metrics == {"anomaly/electra/vus_pr": 0.47, "gateway/label_agreement": 0.99, "node/label_agreement": 0.99}
+    file = models.fetch(registered, found.model, "artefacts/gateway.artefact", tmp_path)
+    assert file.read_bytes() == artefacts("a")[0].to_bytes()
+    with pytest.raises(NotFound, match=r"it has .*gateway\.artefact"):
+        models.fetch(registered, found.model, "artefacts/phone.artefact", tmp_path)
+
+
+@pytest.mark.slow
+def test_the_same_artefacts_are_registered_once(registered: Workspace) -> None:
+    first = models.find_version(registered, "1")
+    assert register(registered, "a") == first
+    assert register(registered, "a", "w2").version == 2
+    assert models.find_version(registered, "candidate").version == 2
+    assert [v.version for v in models.list_versions(registered)] == [2, 1]
+
+
+@pytest.mark.slow
+def test_a_version_that_is_not_there_is_not_found(registered: Workspace) -> None:
+    for selector in ("99", "champion"):
+        with pytest.raises(NotFound, match=f"no version or alias '{selector}'"):
+            models.find_version(registered, selector)

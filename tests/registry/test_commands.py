@@ -1,0 +1,104 @@
+"""The command line of releases: what it prints, and the exit code that scripts rely on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.workspace import Workspace
+from muster.app import main
+from registry import rollout
+from tests.registry.workspaces import canary, image_root, make_workspace, repository_of
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def muster(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["muster", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def document(output: str) -> Any:
+    value = json.loads(output)
+    assert value["schema_version"] == 1
+    return value["data"]
+
+
+def test_a_release_from_the_inventory_to_the_device(drafted: Workspace, muster: Run) -> None:
+    root = drafted.root
+    assert muster("fleet", "import", root)[1] == "24 devices: 0 added, 0 changed, 0 removed\n"
+    code, _, error = muster("release", "start", "north-r1", root)
+    assert (code, "waits for 2 more persons" in error) == (7, True)
+    code, output, _ = muster("release", "approve", "north-r1", root, "--person", "ana", "--reason", "fine", "--dry-run", "--json")
+    assert (code, document(output)["version"]) == (0, 1)
+    assert muster("release", "approve", "north-r1", root, "--person", "ana", "--reason", "fine")[0] == 0
+    assert muster("release", "approve", "north-r1", root, "--person", "ana", "--reason", "fine")[0] == 5
+    code, output, _ = muster("release", "approve", "north-r1", root, "--person", "ben", "--reason", "fine", "--json")
+    assert (code, document(output)["state"]) == (0, "running")
+    assert muster("release", "verify", root)[0] == 0
+    assert muster("release", "publish", root)[1] == "the repository is up to date\n"
+    assert [e["kind"] for e in document(muster("release", "history", "north-r1", root, "--json")[1])][-1] == "started"
+    code, output, _ = muster("device", "check", root, "--device", "gw-008", "--json")
+    assert (code, document(output)["reason"] in ("offered", "not_in_cohort")) == (0, True)
+    assert muster("device", "show", "gw-008", root)[0] == 0
+
+
+def test_a_tampered_artefact_exits_8_with_the_reason(released: Workspace, muster: Run) -> None:
+    device = canary(released, rollout.show_release(released, "north-r1")).device_id
+    assert muster("device", "check", released.root, "--device", device)[0] == 0
+    for file in repository_of(released).glob("targets/artifacts/*"):
+        file.write_bytes(file.read_bytes()[:-1] + b"?")
+    code, output, error = muster("device", "check", released.root, "--device", device)
+    assert (code, output) == (8, "")
+    assert "[wrong_digest]" in error
+
+
+def test_a_device_without_a_workspace_needs_its_image_only(released: Workspace, muster: Run, tmp_path: Path) -> None:
+    (tmp_path / "device.json").write_text(canary(released, rollout.show_release(released, "north-r1")).model_dump_json())
+    (tmp_path / "root.json").write_bytes(image_root(released))
+    image = ("--facts", tmp_path / "device.json", "--root", tmp_path / "root.json")
+    code, output, _ = muster("device", "check", repository_of(released), *image)
+    assert (code, "would install pumps version 1" in output) == (0, True)
+    assert (tmp_path / "device-state/floors.json").is_file()
+    assert muster("device", "check", "ftp://host/x", *image)[0] == 2
+    assert muster("device", "check", tmp_path / "nowhere", *image)[0] == 6
+    assert muster("device", "check", released.root)[0] == 2
+
+
+def test_what_is_not_there_exits_3(stocked: Workspace, muster: Run) -> None:
+    for arguments in (
+        ("release", "show", "north-r9", stocked.root),
+        ("fleet", "show", "south", stocked.root),
+        ("device", "check", stocked.root, "--device", "gw-999"),
+        ("release", "list", stocked.root / "nowhere"),
+    ):
+        assert muster(*arguments)[0] == 3
+
+
+def test_keys_are_shown_with_a_warning_about_demo_keys(tmp_path: Path, muster: Run) -> None:
+    root = make_workspace(tmp_path, people=()).root
+    assert muster("keys", "show", root)[0] == 3
+    assert muster("keys", "init", root, "--person", "ana")[0] == 2
+    code, output, error = muster("keys", "init", root, "--person", "ana", "--person", "ben", "--demo", "--json")
+    assert (code, {h["name"] for h in document(output) if h["role"] == "releases"}) == (0, {"ana", "ben"})
+    assert "demo keys" in error
+
+
+def test_tables_and_documents_list_the_same(released: Workspace, muster: Run) -> None:
+    code, table, _ = muster("release", "list", released.root)
+    (only,) = document(muster("release", "list", released.root, "--json")[1])
+    assert (code, only["id"], "north-r1" in table) == (0, "north-r1", True)
+    assert sum(g["devices"] for g in document(muster("fleet", "list", released.root, "--json")[1])) == 24
+    assert document(muster("fleet", "show", "north", released.root, "--limit", 3, "--json")[1])["devices"] == 24

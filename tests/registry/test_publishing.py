@@ -1,0 +1,221 @@
+"""The repository is whole at every moment, whoever dies or meets whom."""
+
+from __future__ import annotations
+
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.workspace import Workspace, open_workspace
+from components.workspace.errors import Conflict, InputError, VerificationFailed
+from registry import rollout
+from registry.device import check
+from registry.repository import expiring_offline, publish, refresh_expiring
+from registry.repository.store import Folder, Store, open_store
+from registry.rollout.publication import reconcile
+from tests.registry.workspaces import artefacts, canary, image_root, proofs, release, repository_of, version
+
+
+class Killed(BaseException):
+    """The publisher's process dies; no handler runs."""
+
+
+class Dying(Folder):
+    """A folder whose publisher dies instead of making write number ``after``."""
+
+    def __init__(self, root: Path, after: int) -> None:
+        super().__init__(root)
+        self.left = after
+
+    def create(self, name: str, data: bytes) -> None:
+        if self.read(name) is None:
+            self._write()
+        super().create(name, data)
+
+    def replace(self, name: str, data: bytes, before: bytes | None) -> None:
+        self._write()
+        super().replace(name, data, before)
+
+    def _write(self) -> None:
+        if self.left == 0:
+            raise Killed
+        self.left -= 1
+
+
+def half_published(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Release 2 is approved and in the log; nobody has published it."""
+    (drafted,) = rollout.draft(workspace, version(2), artefacts("b"), proofs("b"), "pipeline")
+    rollout.approve(workspace, drafted.id, "ana", "fine")
+    monkeypatch.setattr("registry.rollout.approval.reconcile", lambda *_a, **_k: ())
+    rollout.approve(workspace, drafted.id, "ben", "fine")
+
+
+def ask(workspace: Workspace, state: Path) -> int:
+    """The sequence number that a fresh device sees."""
+    shutil.rmtree(state, ignore_errors=True)
+    known = canary(workspace, rollout.show_release(workspace, "north-r1"))
+    decision = check(str(repository_of(workspace)), image_root(workspace), known, state)
+    assert decision.manifest is not None
+    return decision.manifest.sequence_number
+
+
+def test_a_publisher_killed_at_any_write_leaves_the_old_or_the_new_repository(
+    released: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each point a fresh device reads a whole repository, and the next publisher goes on from there."""
+    half_published(released, monkeypatch)
+    seen, writes = [], 0
+    before = tmp_path / "before"
+    shutil.copytree(repository_of(released), before)
+    while True:
+        store = Dying(repository_of(released), writes)
+        try:
+            reconcile(released, store=store)
+        except Killed:
+            seen.append(ask(released, tmp_path / "device"))
+            reconcile(released)
+            assert ask(released, tmp_path / "device") == 2
+            shutil.rmtree(repository_of(released))
+            shutil.copytree(before, repository_of(released))
+            writes += 1
+        else:
+            break
+    assert writes == 7, "three manifests, releases, the fleet, snapshot, timestamp"
+    assert seen == [1] * 7
+    assert ask(released, tmp_path / "device") == 2
+
+
+def test_a_first_publication_killed_at_any_write_goes_on(
+    drafted: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollout.approve(drafted, "north-r1", "ana", "fine")
+    with monkeypatch.context() as patch:
+        patch.setattr("registry.rollout.approval.reconcile", lambda *_a, **_k: ())
+        rollout.approve(drafted, "north-r1", "ben", "fine")
+    writes = 0
+    while True:
+        shutil.rmtree(repository_of(drafted) / "metadata", ignore_errors=True)
+        try:
+            reconcile(drafted, store=Dying(repository_of(drafted), writes))
+        except Killed:
+            assert not (repository_of(drafted) / "metadata/timestamp.json").exists()
+            reconcile(drafted)
+            assert ask(drafted, tmp_path / "device") == 1
+            writes += 1
+        else:
+            break
+    assert writes == 6, "root, targets, releases, the fleet, snapshot, timestamp; the manifests stay from the first time"
+
+
+def test_publishing_what_is_published_writes_nothing(released: Workspace) -> None:
+    files = {f: f.stat().st_mtime_ns for f in repository_of(released).rglob("*.*") if f.name != ".publish.lock"}
+    assert reconcile(released) == ()
+    assert refresh_expiring(released) == ()
+    assert files == {f: f.stat().st_mtime_ns for f in repository_of(released).rglob("*.*") if f.name != ".publish.lock"}
+
+
+def test_replaying_the_log_gives_the_published_bytes(released: Workspace) -> None:
+    assert [r.id for r in rollout.verify(released)] == ["north-r1"]
+    file = next((repository_of(released) / "targets/fleets").rglob("*.json"))
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(VerificationFailed, match=r"rollout\.json"):
+        rollout.verify(released)
+
+
+def test_a_lost_repository_is_rebuilt_from_the_log_and_the_artefacts(released: Workspace, tmp_path: Path) -> None:
+    """The log is the truth. Artefacts are drafted again: they are content, not decisions."""
+    shutil.rmtree(repository_of(released) / "metadata")
+    reconcile(released)
+    assert ask(released, tmp_path / "device") == 1
+
+
+def test_nothing_is_published_before_the_keys_know_the_fleet(released: Workspace) -> None:
+    with pytest.raises(InputError, match="fleet 'south' has no key"):
+        publish(released, {"south": {}}, None)
+
+
+def test_a_published_name_never_changes(tmp_path: Path) -> None:
+    store = Folder(tmp_path)
+    store.create("metadata/1.root.json", b"a")
+    store.create("metadata/1.root.json", b"a")
+    with pytest.raises(Conflict):
+        store.create("metadata/1.root.json", b"b")
+    store.replace("metadata/timestamp.json", b"1", None)
+    with pytest.raises(Conflict):
+        store.replace("metadata/timestamp.json", b"2", b"0")
+
+
+def test_older_releases_metadata_is_never_published_over_newer(released: Workspace) -> None:
+    old = (repository_of(released) / "metadata/1.releases.json").read_bytes()
+    release(released, 2, "b")
+    with pytest.raises(Conflict, match="is older"):
+        publish(released, {}, old)
+
+
+def test_offline_roles_near_their_expiry_are_named(stocked: Workspace) -> None:
+    from datetime import timedelta
+
+    from registry.contract.times import utc_now
+
+    release(stocked)
+    assert expiring_offline(stocked) == ()
+    assert expiring_offline(stocked, now=utc_now() + timedelta(days=60)) == ("targets", "releases")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An object store that enforces conditional writes."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    import boto3
+
+    urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
+    boto3.client("s3").create_bucket(Bucket="fleet")
+    yield f"http://{host}:{port}/fleet/edge"
+    server.stop()
+
+
+def _to_bucket(workspace: Workspace) -> Workspace:
+    file = workspace.root / "muster.yaml"
+    file.write_text(file.read_text() + "registry: {repository: 's3://fleet/edge'}\n")
+    return open_workspace(workspace.root)
+
+
+def test_devices_read_a_bucket_as_they_read_a_folder(stocked: Workspace, bucket: str, tmp_path: Path) -> None:
+    workspace = _to_bucket(stocked)
+    started = release(workspace)
+    import boto3
+
+    boto3.client("s3").put_bucket_policy(
+        Bucket="fleet",
+        Policy='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"*"}]}',
+    )
+    assert check(bucket, image_root(workspace), canary(workspace, started), tmp_path / "device").install
+    assert reconcile(workspace) == ()
+
+
+def test_two_publishers_of_a_bucket_meet_in_a_conflict(stocked: Workspace, bucket: str) -> None:
+    """Both saw the same state; the object store takes one of them."""
+    store: Store = open_store(_to_bucket(stocked))
+    store.create("metadata/5.snapshot.json", b"mine")
+    with pytest.raises(Conflict):
+        store.create("metadata/5.snapshot.json", b"theirs")
+    store.replace("metadata/timestamp.json", b"1", None)
+    with pytest.raises(Conflict):
+        store.replace("metadata/timestamp.json", b"2", None)
+    store.replace("metadata/timestamp.json", b"2", b"1")
+    assert store.read("metadata/timestamp.json") == b"2"
+    assert sorted(store.names("metadata")) == ["5.snapshot.json", "timestamp.json"]
