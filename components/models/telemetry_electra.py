@@ -11,6 +11,7 @@ Shapes: windows are (batch, steps, channels) float32 in robust standard deviatio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,10 +63,11 @@ class Encoder(nn.Module):
 
     def deploy_weights(self) -> Weights:
         """Batch norm folded into the convolutions, under the names of `Architecture`."""
-        pairs: dict[str, tuple[Tensor, Tensor]] = {"stem": self.stem.folded()}  # type: ignore[operator]
-        for i, (depthwise, pointwise) in enumerate(zip(self.depthwise, self.pointwise, strict=True)):
-            pairs[f"block{i}.depthwise"] = depthwise.folded()  # type: ignore[operator]
-            pairs[f"block{i}.pointwise"] = pointwise.folded()  # type: ignore[operator]
+        pairs: dict[str, tuple[Any, Any]] = {"stem": self.stem.folded()}
+        for kind, stack in (("depthwise", self.depthwise), ("pointwise", self.pointwise)):
+            for i, convolution in enumerate(stack):
+                assert isinstance(convolution, _Normed)  # noqa: S101 - made in __init__
+                pairs[f"block{i}.{kind}"] = convolution.folded()
         pairs["correct"] = (self.correct.weight, _bias(self.correct))
         for task, head in self.heads.items():
             pairs[f"head.{task}"] = (head.weight, head.bias)
