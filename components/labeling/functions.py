@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.values.labels import ABSTAIN
-from components.workspace.errors import InputError
+from components.workspace.errors import InputError, MusterError
 from components.workspace.modules import line_in, load_module
 
 if TYPE_CHECKING:
@@ -154,8 +154,8 @@ def _call(function: LabelingFunction, view: WindowView) -> NDArray[Any]:
         try:
             return np.asarray(function.body(view))
         except Exception as error:
-            line = line_in(function.file, error) or function.line
-            raise InputError(
-                f"{function.file}, line {line}, labelling function {function.name}: {type(error).__name__}: {error}",
-                hint="mend the function; it gets a WindowView of all windows",
-            ) from error
+            where = f"{function.file}, line {line_in(function.file, error) or function.line}, labelling function {function.name}"
+            if isinstance(error, MusterError):
+                raise InputError(f"{where}: {error.message}", hint=error.hint) from error
+            hint = "mend the function; it gets a WindowView of all windows"
+            raise InputError(f"{where}: {type(error).__name__}: {error}", hint=hint) from error

@@ -165,7 +165,7 @@ def test_a_period_holds_out_every_window_that_reaches_into_it(tmp_path: Path) ->
 
 @pytest.mark.parametrize("after", ["2026-03-01T01:00:00", "noon"])
 def test_a_time_without_offset_or_sense_is_refused(tmp_path: Path, after: str) -> None:
-    with pytest.raises(InputError, match="evaluation.after"):
+    with pytest.raises(InputError, match=r"evaluation\.after"):
         cut(tmp_path, small.telemetry(), evaluation={"split": "period", "after": after})
 
 
