@@ -16,7 +16,7 @@ from tuf.api.metadata import Metadata, Targets
 from tuf.api.serialization.json import JSONSerializer
 
 from components.workspace import Workspace
-from components.workspace.errors import ApprovalNeeded, Conflict, VerificationFailed
+from components.workspace.errors import ApprovalNeeded, Conflict, MusterError, VerificationFailed
 from components.workspace.files import sha256_bytes
 from registry import trust
 from registry.contract.times import stamp, utc_now
@@ -70,7 +70,7 @@ def approve(workspace: Workspace, release_id: str, person: str, reason: str, *, 
             release = _start(connection, release, new, person, stamp(now))
         events.append(connection, new)
     if release.state == State.RUNNING:
-        reconcile(workspace, now=now)
+        _publish(workspace, release, now)
     return release
 
 
@@ -117,6 +117,17 @@ def start(workspace: Workspace, release_id: str) -> Release:
         raise Conflict(f"release '{release.id}' is {release.state.replace('_', ' ')}", hint="draft it again with --again")
     reconcile(workspace)
     return release
+
+
+def _publish(workspace: Workspace, release: Release, now: datetime) -> None:
+    """The log has the approval already: a repository that cannot be written now is written later."""
+    try:
+        reconcile(workspace, now=now)
+    except MusterError as error:
+        raise type(error)(
+            f"release '{release.id}' is approved and started, but not published yet: {error.message}",
+            hint="muster release publish, where the online keys are and the repository can be written",
+        ) from error
 
 
 def _proposal(workspace: Workspace, release: Release, now: datetime) -> tuple[int, bytes]:

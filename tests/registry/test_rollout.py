@@ -25,13 +25,16 @@ from components.workspace.errors import (
 from registry import rollout
 from registry.contract.times import utc_now
 from registry.database import documents, events, open_database, writing
+from registry.device import check
 from registry.inventory import import_devices
 from registry.keys import init_keys, show_keys
 from registry.rollout import State
 from tests.registry.workspaces import (
     HEADER,
     artefacts,
+    canary,
     gateway_artefact,
+    image_root,
     make_workspace,
     node_artefact,
     proof,
@@ -117,6 +120,27 @@ def test_two_persons_start_a_release(drafted: Workspace) -> None:
         ("released", "ben"),
         ("started", "ben"),
     ]
+
+
+def test_an_approval_counts_though_nobody_here_can_publish(drafted: Workspace) -> None:
+    """A release manager's laptop has no online keys: whoever has them publishes what the log says."""
+    online = drafted.state / "keys/fleet-north.key"
+    online.rename(online.with_suffix(".away"))
+    rollout.approve(drafted, "north-r1", "ana", "fine")
+    with pytest.raises(NotFound, match="approved and started, but not published yet"):
+        rollout.approve(drafted, "north-r1", "ben", "fine")
+    online.with_suffix(".away").rename(online)
+    assert rollout.reconcile(drafted)[-1] == "timestamp"
+    assert rollout.start(drafted, "north-r1").state == State.RUNNING
+
+
+def test_devices_follow_a_root_and_targets_that_were_renewed(released: Workspace, tmp_path: Path) -> None:
+    """A device in the field still has the first root in its image."""
+    init_keys(released, now=utc_now() + timedelta(days=200))
+    assert rollout.reconcile(released) == ("root", "targets", "snapshot", "timestamp")
+    started = rollout.show_release(released, "north-r1")
+    decision = check(str(repository_of(released)), image_root(released), canary(released, started), tmp_path / "device")
+    assert decision.install
 
 
 def test_one_person_cannot_approve_twice(drafted: Workspace) -> None:
