@@ -183,7 +183,7 @@ def _with_times(guess: Guess, sample: pd.DataFrame, rows: int) -> Guess:
         nanoseconds = sample["time"].astype("float64") * {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0, "": 1e9}[unit]
         times = pd.Timestamp(epoch) + pd.to_timedelta(nanoseconds.round(), unit="ns", errors="coerce")
     else:
-        times = pd.to_datetime(sample["time"], utc=True, errors="coerce")
+        times = pd.to_datetime(sample["time"], utc=True, format="ISO8601", errors="coerce")
     if times.notna().sum() < 2:
         raise InputError(f"column {guess.time} cannot be read as times", hint="write ISO 8601 in UTC, or numbers since 1970")
     known = sample.assign(time=times).dropna().sort_values(["device", "time"])

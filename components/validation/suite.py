@@ -43,7 +43,10 @@ def run_suite(workspace: Workspace, frame: pd.DataFrame, span: Span) -> tuple[li
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
 
-    context = gx.get_context(mode="ephemeral")
+    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
+
+    stores = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)  # else a folder stays behind in the temporary one
+    context = gx.get_context(mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=stores))
     context.variables.progress_bars = {"globally": False}
     suite = context.suites.add(gx.ExpectationSuite(name="telemetry", expectations=_expectations(workspace, span)))
     asset = context.data_sources.add_pandas("lake").add_dataframe_asset("rows")
