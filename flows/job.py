@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -62,6 +63,8 @@ def _run_flow(workspace: Workspace) -> None:
         from flows.train_and_release import train_and_release
 
         done.note = os.environ.get("PREFECT_API_URL", "in this process")
+    for chatty in ("", "great_expectations"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)  # the job has its own lines; libraries' warnings bury them
     train_and_release(str(workspace.root))
 
 

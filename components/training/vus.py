@@ -21,36 +21,24 @@ def vus_pr(labels: NDArray[Any], scores: NDArray[Any], buffer_steps: int) -> flo
     """(steps,) labels in {0, 1} with both values, (steps,) scores (higher is more anomalous) -> volume in [0, 1]."""
     labels = np.asarray(labels, np.int64)
     runs = _runs(labels)
-    order = np.sort(scores)[::-1]
-    thresholds = order[np.linspace(0, len(scores) - 1, THRESHOLDS).astype(int)]
+    thresholds = np.sort(scores)[::-1][np.linspace(0, len(scores) - 1, THRESHOLDS).astype(int)]
     predicted = scores[None, :] >= thresholds[:, None]  # (thresholds, steps)
-    widest = _merged(runs, buffer_steps, len(labels))
-    areas = [_area(labels, runs, widest, predicted, buffer) for buffer in range(buffer_steps + 1)]
-    return float(np.mean(areas))
-
-
-def _area(
-    labels: NDArray[np.int64],
-    runs: list[tuple[int, int]],
-    widest: list[tuple[int, int]],
-    predicted: NDArray[np.bool_],
-    buffer: int,
-) -> float:
-    soft = _softened(labels, runs, buffer)
-    touched = np.mean([predicted[:, a : b + 1].any(axis=1) for a, b in _merged(runs, buffer, len(labels))], axis=0)
-    inside = np.zeros(len(labels), bool)
-    for a, b in widest:
-        inside[a : b + 1] = True
     core = labels == 1
-    weight = np.where(inside & ~core, soft, 0.0)
-    # Steps of the anomaly itself count as found positives in full; those of its buffer by how far they are softened.
-    true_positive = (predicted & core).sum(axis=1) + predicted @ (weight * 1.0)
-    softened = core.sum() + predicted @ weight
-    positives = (core.sum() + softened) / 2
-    recall = np.minimum(true_positive / positives, 1) * touched
-    precision = true_positive / predicted.sum(axis=1)
-    steps = np.diff(np.concatenate([[0.0], recall]))
-    return float(steps @ precision)
+    widest = np.zeros(len(labels), bool)
+    for first, last in _merged(runs, buffer_steps, len(labels)):
+        widest[first : last + 1] = True
+    edges = np.stack([np.where(widest & ~core, _softened(labels, runs, k), 0.0) for k in range(buffer_steps + 1)], axis=1)
+    softened = predicted.astype(np.float64) @ edges  # (thresholds, buffers): positives found in softened edges
+    found, said = (predicted & core).sum(axis=1), predicted.sum(axis=1)
+    areas = []
+    for buffer in range(buffer_steps + 1):
+        highest = np.array([scores[first : last + 1].max() for first, last in _merged(runs, buffer, len(labels))])
+        touched = (highest >= thresholds[:, None]).mean(axis=1)
+        true_positive = found + softened[:, buffer]
+        positives = (core.sum() + core.sum() + softened[:, buffer]) / 2  # true ones and softened ones, averaged
+        recall = np.minimum(true_positive / positives, 1) * touched
+        areas.append(float(np.diff(recall, prepend=0.0) @ (true_positive / said)))
+    return float(np.mean(areas))
 
 
 def _softened(labels: NDArray[np.int64], runs: list[tuple[int, int]], buffer: int) -> NDArray[np.float64]:

@@ -102,7 +102,9 @@ def parse_yaml(text: str, model: type[T], name: str) -> T:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        problems = [_problem(name, node, dict(e)) for e in error.errors()]
+        found = [dict(e) for e in error.errors()]
+        deep = [e for e in found if not any(len(o["loc"]) > len(e["loc"]) and o["loc"][: len(e["loc"])] == e["loc"] for o in found)]
+        problems = [_problem(name, node, e) for e in deep]  # a part that is wrong makes its whole wrong: say the part only
         raise InputError("\n".join(problems), hint="muster schema prints what each key may hold") from None
 
 

@@ -1,0 +1,169 @@
+"""Training is deterministic, hears label probabilities alone, and hands over exactly the network it trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from components.quantization.reference import forward
+from components.runtime.scaling import MISSING_CODE
+from components.training.train import calibration_split, normal_windows, train
+from components.values import LabelSet, TrainedModel, Windows
+from components.workspace import Workspace
+from components.workspace.errors import InputError
+from tests.quantization import plant
+
+
+@pytest.fixture(scope="module")
+def windows() -> Windows:
+    return plant.windows(devices=6, per_device=60)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    base = plant.workspace(tmp_path)
+    quick = base.settings.model.model_copy(update={"pretrain_steps": 12, "finetune_steps": 12, "width": 8, "blocks": 1, "batch": 32})
+    return Workspace(tmp_path, base.settings.model_copy(update={"model": quick}), ())
+
+
+def _labels(windows: Windows, seed: int = 1) -> LabelSet:
+    random = np.random.default_rng(seed)
+    probabilities = random.dirichlet(np.ones(5), len(windows)).astype(np.float32)
+    covered = random.random(len(windows)) < 0.7
+    return LabelSet("fault", plant.CLASSES, ("a", "b", "c"), np.zeros((len(windows), 3), np.int8), probabilities, covered, "weak")
+
+
+def _statistics(windows: Windows) -> pd.DataFrame:
+    return pd.DataFrame({"mean": np.nanmean(windows.values, axis=(1, 2))})
+
+
+def _train(workspace: Workspace, windows: Windows, labels: LabelSet) -> TrainedModel:
+    return train(workspace, windows, [labels], _statistics(windows))
+
+
+def _same(a: TrainedModel, b: TrainedModel) -> bool:
+    return all(np.array_equal(a.weights[name], b.weights[name]) for name in a.weights)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(workspace: Workspace, windows: Windows) -> None:
+    labels = _labels(windows)
+    first = _train(workspace, windows, labels)
+    assert _same(first, _train(workspace, windows, labels))
+    other = Workspace(workspace.root, workspace.settings.model_copy(update={"seed": 8}), ())
+    assert not _same(first, _train(other, windows, labels))
+
+
+def test_uncovered_windows_and_held_out_windows_teach_nothing(workspace: Workspace, windows: Windows) -> None:
+    """Whatever stands in rows that are unlabelled or held out, the weights are the same."""
+    labels = _labels(windows)
+    silent = ~labels.covered | windows.test
+    noise = labels.probabilities.copy()
+    noise[silent] = noise[silent][:, ::-1]
+    held_out = labels.covered & windows.test
+    changed = replace(labels, probabilities=noise, covered=labels.covered & ~held_out)
+    codes = np.array(windows.codes)
+    codes[windows.test] = 77
+    assert _same(_train(workspace, windows, labels), _train(workspace, replace(windows, codes=codes), changed))
+
+
+def test_labels_matter(workspace: Workspace, windows: Windows) -> None:
+    assert not _same(_train(workspace, windows, _labels(windows, 1)), _train(workspace, windows, _labels(windows, 2)))
+
+
+def test_training_never_reads_the_truth(workspace: Workspace, windows: Windows) -> None:
+    """With every truth file turned upside down the weights stay as they are; only metrics move."""
+    labels = _labels(windows)
+    without = _train(workspace, windows, labels)
+    held_out = windows.index[windows.test].iloc[5]
+    (workspace.root / "truth.csv").write_text(
+        "device_id,start,end,task,value\n"
+        f"{held_out.device_id},{held_out.start.isoformat()},{held_out.end.isoformat()},anomaly,x\n"
+        f"{held_out.device_id},{held_out.start.isoformat()},{held_out.end.isoformat()},fault,leak\n"
+    )
+    evaluation = workspace.settings.evaluation.model_copy(update={"truth": "truth.csv"})
+    judged = Workspace(workspace.root, workspace.settings.model_copy(update={"evaluation": evaluation}), ())
+    with_truth = _train(judged, windows, labels)
+    assert _same(without, with_truth)
+    assert without.metrics == {}
+    assert {"anomaly/electra/vus_pr", "anomaly/sub_pca/vus_pr", "anomaly/chance/vus_pr", "fault/gradient_boosting/macro_f1"} <= set(
+        with_truth.metrics
+    )
+
+
+def test_the_deploy_form_computes_what_the_trained_network_computes(windows: Windows) -> None:
+    from components.models.telemetry_electra import Encoder
+    from components.training.normal import encode
+    from components.values import Architecture, Head
+
+    torch.manual_seed(0)
+    shape = Architecture(32, 5, 12, 2, 5, 6 / 127, (Head("fault", plant.CLASSES),))
+    encoder = Encoder(shape)
+    encoder.train()
+    for _ in range(3):  # batch norm with statistics of its own
+        encoder(torch.randn(64, 32, 5) * 2 + 1)
+    codes = windows.codes[:40]
+    correction, embedding = encode(encoder, codes)
+    deployed = forward(shape, encoder.deploy_weights(), codes)
+    np.testing.assert_allclose(deployed.correction, correction, atol=2e-5)
+    np.testing.assert_allclose(deployed.embedding, embedding, atol=2e-5)
+
+
+def test_calibration_takes_the_last_windows_of_each_training_device(windows: Windows) -> None:
+    fit, late = calibration_split(windows)
+    assert not set(fit) & set(late)
+    assert sorted([*fit, *late]) == np.flatnonzero(windows.train).tolist()
+    for device, rows in windows.index.groupby("device_id").indices.items():
+        mine = [r for r in late if r in set(rows)]
+        assert not mine or min(mine) > max(r for r in fit if r in set(rows)), device
+
+
+def test_a_window_that_a_weak_label_calls_faulty_is_not_normal(windows: Windows) -> None:
+    labels = _labels(windows)
+    normal = normal_windows([labels], len(windows))
+    assert not normal[labels.covered & (labels.probabilities[:, 0] < 0.5)].any()
+    assert normal[~labels.covered].all()
+
+
+def test_a_trained_model_survives_its_file(workspace: Workspace, windows: Windows, tmp_path: Path) -> None:
+    model = _train(workspace, windows, _labels(windows))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    model.save(folder)
+    again = TrainedModel.load(folder)
+    assert _same(model, again)
+    assert again.architecture == model.architecture
+    assert np.array_equal(again.normal.calibration_rows, model.normal.calibration_rows)
+
+
+def test_too_little_telemetry_is_an_input_error(workspace: Workspace) -> None:
+    few = plant.windows(devices=3, per_device=10)
+    with pytest.raises(InputError, match="too few to train on"):
+        _train(workspace, few, _labels(few))
+
+
+def test_a_task_without_one_label_is_an_input_error(workspace: Workspace, windows: Windows) -> None:
+    labels = replace(_labels(windows), covered=np.zeros(len(windows), bool))
+    with pytest.raises(InputError, match="not one training window is labelled"):
+        _train(workspace, windows, labels)
+
+
+def test_corruption_marks_what_it_moved_and_leaves_missing_samples_alone(windows: Windows) -> None:
+    from components.models.corruption import corrupt
+    from components.models.telemetry_electra import Generator
+    from components.training.pretrain import as_input
+
+    random = torch.Generator().manual_seed(4)
+    codes = np.array(windows.codes[:64])
+    x, present = as_input(codes, 6 / 127)
+    corrupted = corrupt(x, present, Generator(5, 8, 6.0), 6.0, random)
+    assert 0.02 < float(corrupted.replaced.float().mean()) < 0.5
+    assert not corrupted.replaced[torch.from_numpy(codes == MISSING_CODE)].any()
+    still = ~corrupted.replaced
+    width = 12 / 23
+    assert float((corrupted.window - x)[still].abs().max()) <= width / 2 + 1e-5
+    assert float(corrupted.window.abs().max()) <= 6.0
