@@ -45,7 +45,7 @@ from registry.contract.times import utc_now
 PASSPHRASE = "MUSTER_KEY_PASSPHRASE"  # noqa: S105 - the name of the variable
 HOLDER, DEMO = "x-muster-holder", "x-muster-demo"
 _PERSON = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_ROOTS = ("root-1", "root-2", "root-3")
+ROOTS = ("root-1", "root-2", "root-3")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def init_keys(
             "a release takes the keys of two persons", hint="muster keys init --person ana --person ben, with your names"
         )
     fleets = [f"fleet-{f.name}" for f in workspace.settings.fleets]
-    public = {r: _public(workspace, r, demo=demo) for r in (*_ROOTS, "targets", "snapshot", "timestamp", *fleets)}
+    public = {r: _public(workspace, r, demo=demo) for r in (*ROOTS, "targets", "snapshot", "timestamp", *fleets)}
     persons = {name: _public(workspace, f"people/{name}", demo=demo) for name in everyone}
     _sign_targets(workspace, persons, {f: public[f] for f in fleets}, now)
     _sign_root(workspace, public, now)
@@ -122,6 +122,20 @@ def signer_of(workspace: Workspace, role: str) -> CryptoSigner:
     return CryptoSigner(cast(Ed25519PrivateKey, key))
 
 
+def spare_key(workspace: Workspace, role: str, *, like: Key) -> Key:
+    """A new key for ``role``, kept beside the one in use until `adopt_key`."""
+    file = _key_file(workspace, f"{role}.next")
+    file.unlink(missing_ok=True)
+    key = _make(workspace, f"{role}.next").public_key
+    key.unrecognized_fields.update(like.unrecognized_fields)
+    return key
+
+
+def adopt_key(workspace: Workspace, role: str) -> None:
+    """Sign with the spare key from now on; the old one is gone."""
+    os.replace(_key_file(workspace, f"{role}.next"), _key_file(workspace, role))
+
+
 def no_keys(workspace: Workspace) -> NotFound:
     return NotFound(
         f"{workspace.root} has no signing keys yet", hint="muster keys init --person ana --person ben, with your names"
@@ -157,11 +171,11 @@ def _sign_root(workspace: Workspace, public: dict[str, Key], now: datetime) -> N
         return
     version = before.signed.version + 1 if before else 1
     root = Root(version, expires=trust.expiry("root", now), consistent_snapshot=True)
-    for name in (*_ROOTS, "targets", "snapshot", "timestamp"):
+    for name in (*ROOTS, "targets", "snapshot", "timestamp"):
         root.add_key(public[name], name.partition("-")[0])
     root.roles["root"].threshold = trust.ROOT_THRESHOLD
     metadata = Metadata(root)
-    for name in _ROOTS:
+    for name in ROOTS:
         metadata.sign(signer_of(workspace, name), append=True)
     trust.keep(workspace, metadata)
 
@@ -172,15 +186,19 @@ def _public(workspace: Workspace, role: str, *, demo: bool) -> Key:
     known = {h.name: h.keyid for h in show_keys(workspace)} if trust.newest_root(workspace) else {}
     if name in known:
         return trust.key_of(workspace, known[name])
-    file = _key_file(workspace, role)
-    if not file.is_file():
-        data = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, _encryption())
-        write_bytes(file, data, mode=0o600)
-    key = signer_of(workspace, role).public_key
+    key = _make(workspace, role).public_key
     key.unrecognized_fields[HOLDER] = name
     if demo:
         key.unrecognized_fields[DEMO] = True
     return key
+
+
+def _make(workspace: Workspace, role: str) -> CryptoSigner:
+    file = _key_file(workspace, role)
+    if not file.is_file():
+        data = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, _encryption())
+        write_bytes(file, data, mode=0o600)
+    return signer_of(workspace, role)
 
 
 def _file_of(workspace: Workspace, role: str, name: str) -> Path:

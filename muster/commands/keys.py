@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from components.workspace import open_workspace
-from muster.console import Json, emit_json, emit_table, say
+from muster.console import Json, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
     from registry.keys import Holder
@@ -33,6 +33,25 @@ def init(
     from registry.keys import init_keys
 
     _print(init_keys(open_workspace(workspace), person or (), demo=demo), json=json)
+
+
+@app.command()
+def rotate(
+    role: Annotated[str, typer.Argument(help="snapshot, timestamp or fleet-<name>")],
+    workspace: WorkspacePath = Path(),
+    json: Json = False,
+) -> None:
+    """Replace an online key and publish. Takes the root keys (a fleet's: the targets key); no device is refused meanwhile."""
+    from registry.rollout import reconcile
+    from registry.rotation import rotate_key
+
+    opened = open_workspace(workspace)
+    done = rotate_key(opened, role)
+    reconcile(opened)
+    if json:
+        emit_json("rotation", asdict(done))
+    else:
+        emit_line(f"{role}: key {done.before[:16]} is replaced by {done.after[:16]}")
 
 
 @app.command()

@@ -1,8 +1,9 @@
 """Sign and write what changed, so that every reader sees the old repository or the new one.
 
-Order: target files, root, targets, releases, fleets, snapshot, and the timestamp last. Until the timestamp names
-the new snapshot nobody reads what stands before it, so a publisher may die after any write; the next one takes up
-the files that already say what it wants. Version numbers come from what is stored, and none is given twice.
+Order: target files, earlier roots, targets, releases, fleets, snapshot, timestamp, and the newest root last, because
+the root before it accepts what is signed now (see registry/rotation.py). Until the timestamp names the new snapshot
+nobody reads what stands before it, so a publisher may die after any write; the next one takes up the files that
+already say what it wants. Version numbers come from what is stored, and none is given twice.
 """
 
 from __future__ import annotations
@@ -88,7 +89,9 @@ class _Publication:
 
     def run(self, fleets: Mapping[str, Mapping[str, TargetFile]], releases: bytes | None) -> tuple[str, ...]:
         """A fleet or the releases that are not given stay as they are stored."""
-        self._copy_trust()
+        newest = f"{self._root.signed.version}.root.json"
+        self._copy_trust(Root.type, without=newest)
+        self._copy_trust(Targets.type)
         self._releases(releases)
         roles = (self._top.signed.delegations.roles or {}) if self._top.signed.delegations else {}
         known = [r.removeprefix("fleet-") for r in roles if r.startswith("fleet-")]
@@ -97,6 +100,7 @@ class _Publication:
         for fleet in known:
             self._fleet(f"fleet-{fleet}", fleets.get(fleet))
         self._timestamp(*self._snapshot())
+        self._copy_trust(Root.type)
         return tuple(self._written)
 
     def stale(self) -> tuple[str, ...]:
@@ -105,16 +109,17 @@ class _Publication:
         held = {"root": self._root.signed, "targets": self._top.signed} | ({"releases": releases.signed} if releases else {})
         return tuple(role for role, signed in held.items() if not trust.is_fresh(role, signed, self._now))
 
-    def _copy_trust(self) -> None:
-        for role in (Root.type, Targets.type):
-            for file in trust.files_of(self._workspace, role):
-                if int(file.name.partition(".")[0]) > self._stored.get(role, 0):
-                    self._write(role, file.name, file.read_bytes())
-        if self._stored.get(Targets.type, 0) > self._top.signed.version:
-            raise Conflict(
-                "the repository has newer targets metadata than this workspace", hint="copy its metadata to .muster/trust"
-            )
-        self._versions[Targets.type] = self._top.signed.version
+    def _copy_trust(self, role: str, *, without: str = "") -> None:
+        files = trust.files_of(self._workspace, role)
+        present = set(self._store.names("metadata"))
+        for file in files:
+            if file.name not in present and file.name != without:
+                self._write(role, file.name, file.read_bytes())
+        newest = int(files[-1].name.partition(".")[0])
+        if self._stored.get(role, 0) > newest:
+            raise Conflict(f"the repository has newer {role} metadata than this workspace", hint="copy it to .muster/trust")
+        if role == Targets.type:
+            self._versions[role] = newest
 
     def _releases(self, signed: bytes | None) -> None:
         stored = self._stored.get("releases", 0)
@@ -150,16 +155,25 @@ class _Publication:
         if stored and stored.signed.snapshot_meta == metadata.pin(version, snapshot) and self._is_good("timestamp", stored):
             return
         fresh = metadata.timestamp(stored.signed.version + 1 if stored else 1, snapshot, version, self._now)
-        fresh.sign(signer_of(self._workspace, "timestamp"))
+        self._seal("timestamp", fresh)
         self._store.replace(_TIMESTAMP, trust.to_bytes(fresh), data)
         self._written.append("timestamp")
 
     def _sign(self, role: str, fresh: Metadata[Any]) -> bytes:
-        fresh.sign(signer_of(self._workspace, role))
+        self._seal(role, fresh)
         data = trust.to_bytes(fresh)
         self._versions[role] = fresh.signed.version
         self._write(role, f"{fresh.signed.version}.{role}.json", data)
         return data
+
+    def _seal(self, role: str, fresh: Metadata[Any]) -> None:
+        """Sign with the role's key, and make sure that devices trust it."""
+        fresh.sign(signer_of(self._workspace, role))
+        if not self._is_good(role, fresh):
+            raise VerificationFailed(
+                f"the key of '{role}' here is not the one that devices trust",
+                hint=f"muster keys rotate {role}, or fetch the right key",
+            )
 
     def _write(self, role: str, name: str, data: bytes) -> None:
         self._store.create(f"metadata/{name}", data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import urllib.request
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,13 @@ import pytest
 from components.workspace import Workspace, open_workspace
 from components.workspace.errors import Conflict, InputError, VerificationFailed
 from registry import rollout
+from registry.contract.times import utc_now
 from registry.device import check
+from registry.keys import show_keys
 from registry.repository import expiring_offline, publish, refresh_expiring
 from registry.repository.store import Folder, Store, open_store
 from registry.rollout.publication import reconcile
+from registry.rotation import rotate_key
 from tests.registry.workspaces import artefacts, canary, image_root, proofs, release, repository_of, version
 
 
@@ -101,13 +105,13 @@ def test_a_first_publication_killed_at_any_write_goes_on(
         try:
             reconcile(drafted, store=Dying(repository_of(drafted), writes))
         except Killed:
-            assert not (repository_of(drafted) / "metadata/timestamp.json").exists()
+            assert (repository_of(drafted) / "metadata/timestamp.json").exists() == (writes == 5)
             reconcile(drafted)
             assert ask(drafted, tmp_path / "device") == 1
             writes += 1
         else:
             break
-    assert writes == 6, "root, targets, releases, the fleet, snapshot, timestamp; the manifests stay from the first time"
+    assert writes == 6, "targets, releases, the fleet, snapshot, timestamp, root; the manifests stay from the first time"
 
 
 def test_publishing_what_is_published_writes_nothing(released: Workspace) -> None:
@@ -156,13 +160,40 @@ def test_older_releases_metadata_is_never_published_over_newer(released: Workspa
 
 
 def test_offline_roles_near_their_expiry_are_named(stocked: Workspace) -> None:
-    from datetime import timedelta
-
-    from registry.contract.times import utc_now
-
     release(stocked)
     assert expiring_offline(stocked) == ()
     assert expiring_offline(stocked, now=utc_now() + timedelta(days=60)) == ("targets", "releases")
+
+
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", "fleet-north"])
+def test_a_key_is_rotated_without_a_device_noticing(released: Workspace, tmp_path: Path, role: str) -> None:
+    """Killed at any write of the publication after it: a device sees the old repository or the new one."""
+    stolen = (released.state / f"keys/{role}.key").read_bytes()
+    done = rotate_key(released, role)
+    kills = 0
+    while not _published(released, Dying(repository_of(released), 1)):
+        assert ask(released, tmp_path / "device") == 1
+        kills += 1
+    assert kills > 1
+    assert ask(released, tmp_path / "device") == 1
+    assert done.before not in {h.keyid for h in show_keys(released)}
+    assert done.after in {h.keyid for h in show_keys(released)}
+    (released.state / f"keys/{role}.key").write_bytes(stolen)
+    with pytest.raises(VerificationFailed, match="not the one that devices trust"):
+        refresh_expiring(released, now=utc_now() + timedelta(days=5))
+
+
+def _published(workspace: Workspace, store: Store) -> bool:
+    try:
+        reconcile(workspace, store=store)
+    except Killed:
+        return False
+    return True
+
+
+def test_only_online_keys_are_rotated(released: Workspace) -> None:
+    with pytest.raises(InputError, match="'releases' has no online key"):
+        rotate_key(released, "releases")
 
 
 @pytest.fixture

@@ -130,14 +130,14 @@ def test_an_approval_counts_though_nobody_here_can_publish(drafted: Workspace) -
     with pytest.raises(NotFound, match="approved and started, but not published yet"):
         rollout.approve(drafted, "north-r1", "ben", "fine")
     online.with_suffix(".away").rename(online)
-    assert rollout.reconcile(drafted)[-1] == "timestamp"
+    assert "timestamp" in rollout.reconcile(drafted)
     assert rollout.start(drafted, "north-r1").state == State.RUNNING
 
 
 def test_devices_follow_a_root_and_targets_that_were_renewed(released: Workspace, tmp_path: Path) -> None:
     """A device in the field still has the first root in its image."""
     init_keys(released, now=utc_now() + timedelta(days=200))
-    assert rollout.reconcile(released) == ("root", "targets", "snapshot", "timestamp")
+    assert rollout.reconcile(released) == ("targets", "snapshot", "timestamp", "root")
     started = rollout.show_release(released, "north-r1")
     decision = check(str(repository_of(released)), image_root(released), canary(released, started), tmp_path / "device")
     assert decision.install
