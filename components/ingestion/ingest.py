@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.ingestion.columns import lake_table
 from components.ingestion.objects import THREADS, Source, SourceObject, open_source
@@ -160,8 +160,3 @@ def _link(part: Path, lake: Path) -> None:
             os.link(file, target)
         except OSError:  # another file system
             shutil.copyfile(file, target)
-
-
-def read_report(folder: Path) -> dict[str, Any]:
-    """The content of `ingest.json`: objects, rows, size and skipped (key, reason)."""
-    return dict(json.loads((folder / "ingest.json").read_text()))

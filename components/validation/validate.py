@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.ingestion.ingest import read_report
 from components.validation.report import profile_of, write_report
 from components.validation.results import failed_folder
 from components.validation.rows import bad_rows, believed_span, read_lake
@@ -36,7 +36,7 @@ def validate(workspace: Workspace, lake: Path, folder: Path) -> Dataset:
             report and quarantine then stand in the workspace's state.
     """
     settings = workspace.settings
-    skipped = read_report(lake.parent)["skipped"]
+    skipped = json.loads((lake.parent / "ingest.json").read_text())["skipped"]
     frame = read_lake(lake)
     span = believed_span(frame["time"], settings.validation.max_quarantined)
     verdict, reasons = bad_rows(workspace, frame, span)
@@ -72,7 +72,7 @@ def validate(workspace: Workspace, lake: Path, folder: Path) -> Dataset:
 def _accepted(frame: pd.DataFrame, verdict: NDArray[np.int16], channels: tuple[str, ...]) -> tuple[pd.DataFrame, int]:
     """Good rows by device and time, and how many exact duplicates were dropped."""
     good = frame[verdict < 0]
-    times = good["time"].to_numpy()
+    times = good["time"].dt.as_unit("us").astype("int64").to_numpy()
     numbers = _by_name(good["device_id"])
     order = np.lexsort((good["row"].to_numpy(), _by_name(good["object"]), times, numbers))
     numbers, times = numbers[order], times[order]
