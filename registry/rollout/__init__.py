@@ -6,6 +6,8 @@ release.py      the pure reducer: events -> Release
 manifests.py    Release -> the manifests and the `releases` entries that devices read, pure
 draft.py        proofs, devices and cohorts -> a draft
 approval.py     two persons' signatures, or a refusal
+starting.py     the moment a release takes its numbers, and older ones step back
+documents.py    what persons sign, by digest
 publication.py  the reconciler: log -> repository
 
 The log is the truth. Whatever the repository lacks, `reconcile` publishes again, and publishing what is there

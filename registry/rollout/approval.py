@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from tuf.api.metadata import Metadata, Targets
 from tuf.api.serialization.json import JSONSerializer
 
@@ -20,15 +19,17 @@ from components.workspace.errors import ApprovalNeeded, Conflict, MusterError, V
 from components.workspace.files import sha256_bytes
 from registry import trust
 from registry.contract.times import stamp, utc_now
-from registry.database import documents, open_database, publications, reading, releases, role_versions, writing
+from registry.database import open_database, reading, writing
 from registry.keys import no_keys, signer_of
 from registry.repository.metadata import targets
 from registry.rollout import events
-from registry.rollout.events import Event, following
+from registry.rollout.documents import keep, kept
+from registry.rollout.events import following
 from registry.rollout.manifests import entries_of, merged
 from registry.rollout.publication import in_force, reconcile
 from registry.rollout.query import history
 from registry.rollout.release import Release, apply, next_state, replay
+from registry.rollout.starting import take_over
 from registry.rollout.states import OFFERED, Kind, State
 
 
@@ -65,9 +66,10 @@ def approve(workspace: Workspace, release_id: str, person: str, reason: str, *, 
     new = [following(log[-1], release_id, stamp(now), person, Kind.APPROVED, payload)]
     release = apply(release, new[0])
     with writing(open_database(workspace.database_url)) as connection:
-        _keep(connection, digest, body)
+        keep(connection, digest, body)
         if len(release.approvals) >= trust.RELEASES_THRESHOLD:
-            release = _start(connection, release, new, person, stamp(now))
+            new += take_over(connection, release, new[-1], person, stamp(now))
+            release = replay((*log, *new))
         events.append(connection, new)
     if release.state == State.RUNNING:
         _publish(workspace, release, now)
@@ -134,7 +136,7 @@ def _proposal(workspace: Workspace, release: Release, now: datetime) -> tuple[in
     """(version, unsigned metadata file). An earlier approver's proposal is taken over when it is still what would be proposed."""
     with reading(open_database(workspace.database_url)) as connection:
         base = in_force(connection)
-        earlier = _kept(connection, release.proposal.digest) if release.proposal else None
+        earlier = kept(connection, release.proposal.digest) if release.proposal else None
     version, before = (base.signed.version + 1, base.signed.targets) if base else (1, {})
     fresh = targets("releases", version, merged(before, entries_of(release)), now)
     if earlier is not None and _still_good(Metadata[Targets].from_bytes(earlier), fresh, now):
@@ -163,63 +165,3 @@ def _sign(workspace: Workspace, person: str, body: bytes) -> tuple[str, str]:
         )
     signature = Metadata[Targets].from_bytes(body).sign(signer)
     return signature.keyid, signature.signature
-
-
-def _start(connection: sa.Connection, release: Release, new: list[Event], person: str, time: str) -> Release:
-    """Claim the version of `releases` and the sequence numbers, end what this release replaces, and start it."""
-    proposal = release.proposal
-    if proposal is None:
-        raise ValueError("a release starts by its proposal")
-    claim = {"role": "releases", "version": proposal.version, "release_id": release.id}
-    connection.execute(role_versions.insert(), claim)
-    told = {o.variant: _claim(connection, release, o.variant) for o in release.manifests}
-    _displace(connection, release, person, time)
-    new.append(following(new[-1], release.id, time, person, Kind.RELEASED, {}))
-    new.append(following(new[-1], release.id, time, person, Kind.STARTED, {"variants": told}))
-    for event in new[-2:]:
-        release = apply(release, event)
-    return release
-
-
-def _claim(connection: sa.Connection, release: Release, variant: str) -> dict[str, Any]:
-    """The variant's next sequence number, and what it was told before."""
-    same = (publications.c.fleet == release.fleet, publications.c.variant == variant)
-    last = connection.execute(sa.select(publications).where(*same).order_by(publications.c.sequence.desc())).first()
-    sequence = last.sequence + 1 if last else 1
-    connection.execute(
-        publications.insert(), {"fleet": release.fleet, "variant": variant, "sequence": sequence, "release_id": release.id}
-    )
-    if last is None:
-        return {"sequence": sequence, "previous": None}
-    before = replay(events.read(connection, last.release_id))
-    way = {"sequence": last.sequence, "version": before.model_version, "sha256": before.offer(variant).artefact_sha256}
-    return {"sequence": sequence, "previous": way}
-
-
-def _displace(connection: sa.Connection, release: Release, person: str, time: str) -> None:
-    """Older releases of the fleet lose the variants that this one takes; those that have nothing left are superseded."""
-    others = sa.select(releases.c.id).where(releases.c.fleet == release.fleet, releases.c.id != release.id)
-    taken = [o.variant for o in release.manifests]
-    for other in connection.scalars(others.order_by(releases.c.counter)).all():
-        log = events.read(connection, other)
-        old, new = replay(log), []
-        payload: dict[str, Any] = {"by": release.id}
-        if old.state in OFFERED and any(o.live and o.variant in taken for o in old.manifests):
-            new.append(following(log[-1], other, time, person, Kind.DISPLACED, payload | {"variants": taken}))
-            old = apply(old, new[-1])
-        outdated = old.counter < release.counter and old.state not in OFFERED
-        if old.open and (outdated or (old.state in OFFERED and not any(o.live for o in old.manifests))):
-            new.append(following(new[-1] if new else log[-1], other, time, person, Kind.SUPERSEDED, payload))
-        if new:
-            events.append(connection, new)
-
-
-def _keep(connection: sa.Connection, digest: str, body: bytes) -> None:
-    if _kept(connection, digest) is None:
-        connection.execute(documents.insert(), {"digest": digest, "body": body})
-
-
-def _kept(connection: sa.Connection, digest: str) -> bytes | None:
-    """The document of a digest; a changed one counts as missing."""
-    body = connection.scalar(sa.select(documents.c.body).where(documents.c.digest == digest))
-    return bytes(body) if body is not None and sha256_bytes(bytes(body)) == digest else None

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from components.workspace.errors import Conflict, VerificationFailed
+from components.workspace.errors import VerificationFailed
 from components.workspace.files import sha256_json
 from registry.database import events as table
 from registry.rollout.states import Kind
@@ -88,15 +88,6 @@ def verify(release_id: str, events: tuple[Event, ...]) -> None:
                 hint="restore the registry database from a backup; publish nothing from this one",
             )
         before = event.hash
-
-
-def seen(events: tuple[Event, ...], revision: int) -> None:
-    """Raises Conflict unless ``revision`` is the latest: the caller decided on what is no longer so."""
-    if events[-1].revision != revision:
-        raise Conflict(
-            f"release '{events[0].release_id}' is at revision {events[-1].revision}, not {revision}",
-            hint="look at it again with muster release show, then repeat",
-        )
 
 
 def _event(row: Any) -> Event:

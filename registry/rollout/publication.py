@@ -14,14 +14,14 @@ from tuf.api.metadata import Metadata, Targets
 
 from components.workspace import Workspace
 from components.workspace.errors import VerificationFailed
-from components.workspace.files import sha256_bytes
 from registry import trust
 from registry.contract.manifest import manifest_path
-from registry.database import documents, open_database, publications, reading, role_versions
+from registry.database import open_database, publications, reading, role_versions
 from registry.repository import publish
 from registry.repository.metadata import manifest_targets, stored_name
 from registry.repository.store import Store, open_store
 from registry.rollout import events
+from registry.rollout.documents import kept
 from registry.rollout.manifests import manifest_of
 from registry.rollout.query import list_releases
 from registry.rollout.release import Release, replay
@@ -70,9 +70,8 @@ def in_force(connection: sa.Connection) -> Metadata[Targets] | None:
     if row is None:
         return None
     release = replay(events.read(connection, row.release_id))
-    digest = release.proposal.digest if release.proposal else ""
-    body = bytes(connection.scalar(sa.select(documents.c.body).where(documents.c.digest == digest)) or b"")
-    if sha256_bytes(body) != digest:
+    body = kept(connection, release.proposal.digest) if release.proposal else None
+    if body is None:
         raise VerificationFailed(
             f"what was signed for release '{release.id}' is missing or changed",
             hint="restore the registry database from a backup",
