@@ -108,7 +108,7 @@ class _Bucket:
         return sorted(_some(found, f"s3://{self._bucket}/{self._prefix}", self._suffix))
 
     def read(self, item: SourceObject) -> bytes:
-        """botocore retries requests; a body that breaks off on its way is asked for again here."""
+        """Botocore retries requests; a body that breaks off on its way is asked for again here."""
         from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
         with s3_errors_explained(self._bucket, item.key):

@@ -42,7 +42,6 @@ def run_suite(workspace: Workspace, frame: pd.DataFrame, span: Span) -> tuple[li
     """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
-
     from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
 
     stores = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)  # else a folder stays behind in the temporary one
