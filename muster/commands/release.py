@@ -193,6 +193,8 @@ def _print(release: Release) -> None:
     emit_table(title, ("variant", "firmware", "devices", "stages", "artefact", "proof", "sequence"), rows)
     for s in release.skipped:
         emit_line(f"not reached: {s.devices} devices with {s.profile}, firmware {s.firmware}: {s.reason}")
+    if release.voided and release.state == "waiting_for_approval":
+        emit_line(f"void: another release started after {', '.join(release.voided)} signed; they have to approve again")
     if release.approvals:
         emit_line(f"approved by {', '.join(f'{a.person} ({a.reason})' for a in release.approvals)}")
 

@@ -86,7 +86,10 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Release:
-    """``counter`` rises with every draft of the fleet; ``revision`` is that of the last event."""
+    """``counter`` rises with every draft of the fleet; ``revision`` is that of the last event.
+
+    ``voided``: persons whose signature lost its meaning, and who have to approve again.
+    """
 
     id: str
     fleet: str
@@ -104,6 +107,7 @@ class Release:
     skipped: tuple[Skipped, ...]
     approvals: tuple[Approval, ...] = ()
     proposal: Proposal | None = None
+    voided: tuple[str, ...] = ()
 
     @property
     def open(self) -> bool:
@@ -182,9 +186,10 @@ def _drafted(event: Event) -> Release:
 def _approved(release: Release, event: Event) -> Release:
     """A signature over another proposal than before voids the earlier ones: their file can no longer be published."""
     proposal = Proposal(event.payload["version"], event.payload["digest"])
-    kept = release.approvals if release.proposal == proposal else ()
+    kept, dropped = (release.approvals, ()) if release.proposal == proposal else ((), release.approvals)
     new = Approval(event.actor, event.payload["keyid"], event.payload["signature"], event.payload["reason"], event.time)
-    return replace(release, proposal=proposal, approvals=(*kept, new))
+    lost = [n for n in (*release.voided, *(a.person for a in dropped)) if n != new.person]
+    return replace(release, proposal=proposal, approvals=(*kept, new), voided=tuple(lost))
 
 
 def _started(release: Release, event: Event) -> Release:

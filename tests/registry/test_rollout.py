@@ -190,6 +190,28 @@ def test_the_next_release_takes_over_under_higher_numbers(released: Workspace) -
     assert second.offer("node-v2").previous.sha256 == node_artefact("a").sha256
 
 
+def test_fleets_that_share_an_artefact_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """One entry for the artefact, under a counter of its own for each fleet; devices of both accept it."""
+    root = make_workspace(tmp_path / "w", people=()).root
+    text = (root / "muster.yaml").read_text()
+    north = text[text.index("  - name: north") : text.index("release:")]
+    (root / "muster.yaml").write_text(text.replace(north, north + north.replace("north", "south")))
+    rows = (root / "inventory.csv").read_text()
+    southern = rows.partition("\n")[2].replace("north", "south").replace("gw-", "sgw-").replace("node-", "snode-")
+    (root / "inventory.csv").write_text(rows + southern)
+    workspace = open_workspace(root)
+    init_keys(workspace, ["ana", "ben"])
+    import_devices(workspace)
+    drafts = rollout.draft(workspace, version(), artefacts(), proofs(), "pipeline")
+    for number, started in enumerate(drafts, start=1):
+        rollout.approve(workspace, started.id, "ana", "fine")
+        assert rollout.approve(workspace, started.id, "ben", "fine").proposal.version == number
+    for started in rollout.list_releases(workspace):
+        known, place = canary(workspace, started), str(repository_of(workspace))
+        assert known.fleet == started.fleet
+        assert check(place, image_root(workspace), known, tmp_path / known.device_id).install
+
+
 def test_a_variant_that_the_next_release_does_not_reach_keeps_its_offer(released: Workspace) -> None:
     """No node was left when version 2 was drafted: nodes that come back still find version 1."""
     lines = (released.root / "inventory.csv").read_text().splitlines()
@@ -218,8 +240,9 @@ def test_an_approval_is_void_when_another_release_started_in_between(stocked: Wo
     rollout.approve(stocked, "north-r1", "ana", "fine")
     rollout.approve(stocked, "north-r1", "ben", "fine")
     again = rollout.approve(stocked, "north-r2", "ben", "fine")
-    assert (again.state, [a.person for a in again.approvals]) == (State.WAITING_FOR_APPROVAL, ["ben"])
-    assert rollout.approve(stocked, "north-r2", "ana", "still fine").state == State.RUNNING
+    assert (again.state, [a.person for a in again.approvals], again.voided) == (State.WAITING_FOR_APPROVAL, ["ben"], ("ana",))
+    last = rollout.approve(stocked, "north-r2", "ana", "still fine")
+    assert (last.state, last.voided) == (State.RUNNING, ())
 
 
 def test_a_preview_signs_nothing(drafted: Workspace) -> None:

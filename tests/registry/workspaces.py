@@ -193,7 +193,7 @@ def release(workspace: Workspace, number: int = 1, label: str = "a", *, now: dat
 def canary(workspace: Workspace, started: Release, variant: str = "gateway-v2") -> Facts:
     """The facts of the device that is first in line for a variant."""
     offer = started.offer(variant)
-    groups = [g for g in count_devices(workspace) if g.variant == variant]
+    groups = [g for g in count_devices(workspace, fleet=started.fleet) if g.variant == variant]
     device_id = min(devices_of(workspace, groups), key=lambda d: bucket(started.id, d))
     return facts(workspace, device_id, variant, offer)
 
