@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -116,7 +117,7 @@ def release_key(workspace: Workspace) -> str:
             digest_of(workspace.out / "quantize"),
             settings.model_dump(mode="json", include={"name", "fleets", "release", "registry"}),
             [sha256_file(file) if file.is_file() else None for file in inventories],
-            [workspace.tracking_uri, workspace.database_url],
+            [os.environ.get(name) for name in ("MUSTER_TRACKING_URI", "MUSTER_DATABASE_URL")],
         ]
     )
 

@@ -102,9 +102,7 @@ def parse_yaml(text: str, model: type[T], name: str) -> T:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        found = [dict(e) for e in error.errors()]
-        deep = [e for e in found if not any(len(o["loc"]) > len(e["loc"]) and o["loc"][: len(e["loc"])] == e["loc"] for o in found)]
-        problems = [_problem(name, node, e) for e in deep]  # a part that is wrong makes its whole wrong: say the part only
+        problems = [_problem(name, node, e) for e in _deepest([dict(e) for e in error.errors()])]
         raise InputError("\n".join(problems), hint="muster schema prints what each key may hold") from None
 
 
@@ -118,6 +116,15 @@ def _profile(root: Path, name: str) -> Profile:
     if profile.name != name:
         raise InputError(f"{file}, key name: is '{profile.name}', the file is called '{name}'", hint="make both the same")
     return profile
+
+
+def _deepest(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without those about a whole whose part is wrong: the part says it."""
+
+    def inside(outer: tuple[Any, ...], inner: tuple[Any, ...]) -> bool:
+        return len(inner) > len(outer) and inner[: len(outer)] == outer
+
+    return [e for e in errors if not any(inside(e["loc"], other["loc"]) for other in errors)]
 
 
 def _problem(name: str, node: yaml.Node | None, error: dict[str, Any]) -> str:

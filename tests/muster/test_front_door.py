@@ -1,0 +1,83 @@
+"""The command line: quick to answer, one document on standard output, errors in three parts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.flows.running import muster
+
+HEAVY = {
+    "boto3",
+    "great_expectations",
+    "mlflow",
+    "numpy",
+    "onnx",
+    "pandas",
+    "prefect",
+    "pyarrow",
+    "sqlalchemy",
+    "tensorflow",
+    "torch",
+}
+
+
+@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["release", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(args: list[str]) -> None:
+    code = f"import sys; from muster.app import main; sys.argv = ['muster', *{args!r}]\ntry: main()\nexcept SystemExit: pass\n"
+    code += f"bad = {HEAVY!r} & set(sys.modules); assert not bad, bad"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["run", "nowhere"], 3, "muster init"),
+        (["step", "digest", "nowhere"], 3, "no muster.yaml"),
+        (["frobnicate"], 2, "No such command"),
+        (["run", "--frobnicate"], 2, "No such option"),
+        (["artefact", "show", "nothing.artefact"], 3, "nothing.artefact"),
+    ],
+)
+def test_an_error_is_short_names_the_way_out_and_has_its_exit_code(args: list[str], code: int, says: str) -> None:
+    done = muster(*args, check=code)
+    assert says in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_where_an_error_came_from() -> None:
+    assert "Traceback" in muster("--debug", "run", "nowhere", check=3).stderr
+
+
+def test_doctor_reports_every_tool_as_one_json_document() -> None:
+    document = json.loads(muster("doctor", "--json").stdout)
+    assert document["schema_version"] == 1
+    assert {"gcc", "qemu-system-arm", "torch"} <= {row["what"] for row in document["data"]}
+
+
+@pytest.mark.parametrize("args", [["schema"], ["schema", "--profile"]])
+def test_the_schema_is_a_json_schema(args: list[str]) -> None:
+    schema = json.loads(muster(*args).stdout)
+    assert schema["type"] == "object"
+    assert schema["additionalProperties"] is False
+
+
+def test_the_default_workspace_keeps_the_schema_that_is_printed(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text(muster("schema").stdout)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "check_jsonschema",
+            "--schemafile",
+            tmp_path / "schema.json",
+            checkout / "examples" / "pumps" / "muster.yaml",
+        ],
+        check=True,
+        timeout=60,
+    )
