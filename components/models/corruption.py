@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from components.models.telemetry_electra import Generator, cross_entropy_to_bins
+from components.models.telemetry_electra import Generator
 
 SPANS = 3
 """Blocks of steps x channels that are corrupted in each window."""
@@ -32,15 +33,12 @@ class Corrupted:
 def corrupt(x: Tensor, present: Tensor, generator: Generator, reach: float, random: torch.Generator) -> Corrupted:
     """(batch, steps, channels) standard deviations and the bool of samples that are not missing -> corrupted batch."""
     blocks = [_block(x, random) & present for _ in range(SPANS)]
-    hidden = blocks[0] | blocks[1]
+    hidden = blocks[0] & (torch.rand((len(x), 1, 1), generator=random) < 0.5)  # the others' first span gets a fault
     logits = generator(x, hidden)
-    loss = cross_entropy_to_bins(logits, generator.bins(x), hidden)
-    by_generator = generator.sample(logits, TEMPERATURE, random)
-    use_generator = torch.rand((len(x), 1, 1), generator=random) < 0.5
-    y = torch.where(blocks[0] & use_generator, by_generator, x)
+    loss = F.cross_entropy(logits, generator.bins(x[hidden])) if len(logits) else logits.sum()
     fault = _synthetic(x, random)
-    y = torch.where(blocks[0] & ~use_generator, fault, y)
-    y = torch.where(blocks[1] | blocks[2], fault, y).clamp(-reach, reach)
+    y = torch.where((blocks[0] & ~hidden) | blocks[1] | blocks[2], fault, x)
+    y = y.masked_scatter(hidden, generator.sample(logits, TEMPERATURE, random)).clamp(-reach, reach)
     width = float(generator.centres[1] - generator.centres[0])
     return Corrupted(y, (y - x).abs() > width / 2, loss)
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from components.values.model import Architecture, Weights
 
@@ -89,27 +88,28 @@ class Generator(nn.Module):
         self.mix = nn.Sequential(
             nn.Conv1d(2 * channels, width, 5, padding=2), nn.ReLU(), nn.Conv1d(width, width, 5, padding=2), nn.ReLU()
         )
-        self.choose = nn.Conv1d(width, channels * BINS, 1)
+        self.choose = nn.Parameter(torch.randn(channels, BINS, width) / width**0.5)
+        self.prior = nn.Parameter(torch.zeros(channels, BINS))
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Window and (batch, steps, channels) bool of hidden cells -> (batch, steps, channels, BINS) logits."""
-        seen = torch.cat([torch.where(mask, 0.0, x), mask.float()], dim=2).transpose(1, 2)
-        logits: Tensor = self.choose(self.mix(seen))
-        return logits.reshape(len(x), self.channels, BINS, -1).permute(0, 3, 1, 2)
+    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Window and (batch, steps, channels) bool of hidden cells -> (hidden cells, BINS) logits."""
+        seen = torch.cat([torch.where(hidden, 0.0, x), hidden.float()], dim=2).transpose(1, 2)
+        window, step, channel = hidden.nonzero(as_tuple=True)
+        features = self.mix(seen).transpose(1, 2)[window, step]
+        return torch.einsum("nw,nbw->nb", features, self.choose[channel]) + self.prior[channel]
 
-    def bins(self, x: Tensor) -> Tensor:
+    def bins(self, values: Tensor) -> Tensor:
         """The bin of each value."""
         step = self.centres[1] - self.centres[0]
-        return ((x - self.centres[0]) / step).round().long().clamp(0, BINS - 1)
+        return ((values - self.centres[0]) / step).round().long().clamp(0, BINS - 1)
 
     def sample(self, logits: Tensor, temperature: float, random: torch.Generator) -> Tensor:
-        """Values drawn from the tempered distribution, without gradient, spread evenly inside their bin."""
+        """(cells, BINS) -> (cells,) values drawn from the tempered distribution, without gradient, spread inside their bin."""
         levels = (logits.detach() / temperature).softmax(-1).cumsum(-1)
-        draw = torch.rand((*logits.shape[:-1], 1), generator=random)
+        draw = torch.rand((len(logits), 1), generator=random)
         chosen = (levels < draw).sum(-1).clamp(max=BINS - 1)
         step = self.centres[1] - self.centres[0]
-        inside = torch.rand(chosen.shape, generator=random) - 0.5
-        return self.centres[chosen] + step * inside
+        return self.centres[chosen] + step * (torch.rand(chosen.shape, generator=random) - 0.5)
 
 
 class _Normed(nn.Module):
@@ -135,8 +135,3 @@ class _Normed(nn.Module):
 def _bias(convolution: nn.Conv1d) -> Tensor:
     assert convolution.bias is not None  # noqa: S101 - made with one
     return convolution.bias
-
-
-def cross_entropy_to_bins(logits: Tensor, bins: Tensor, mask: Tensor) -> Tensor:
-    """The generator's loss: mean cross-entropy over hidden cells."""
-    return F.cross_entropy(logits[mask], bins[mask]) if bool(mask.any()) else logits.sum() * 0.0

@@ -49,6 +49,8 @@ def float_graph(model: TrainedModel) -> Any:
         *(helper.make_tensor_value_info(f"logits.{h.task}", TensorProto.FLOAT, [batch, len(h.classes)]) for h in shape.heads),
     ]
     weights = [numpy_helper.from_array(np.ascontiguousarray(w, np.float32), name) for name, w in sorted(model.weights.items())]
+    weights.append(numpy_helper.from_array(np.full((shape.width, 1, shape.steps), 1 / shape.steps, np.float32), "mean.weight"))
+    weights.append(numpy_helper.from_array(np.asarray([-1, shape.width], np.int64), "mean.shape"))
     graph = helper.make_graph(nodes, "telemetry", [entry], exits, weights)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="muster")
     proto.ir_version = IR_VERSION
@@ -75,7 +77,9 @@ def _nodes(model: TrainedModel) -> list[Any]:
         d = node("Relu", [conv(h, f"block{i}.depthwise", shape.kernel, shape.width)], f"block{i}.depthwise.relu")
         h = node("Relu", [node("Add", [h, conv(d, f"block{i}.pointwise", 1)], f"block{i}.sum")], f"block{i}.relu")
     node("Transpose", [conv(h, "correct", 1)], "correction", perm=[0, 2, 1])
-    embedding = node("ReduceMean", [h], "embedding", axes=[2], keepdims=0)
+    # The mean as a depthwise convolution over all steps: unlike ReduceMean it is quantised also where no head follows.
+    mean = node("Conv", [h, "mean.weight"], "mean", group=shape.width)
+    embedding = node("Reshape", [mean, "mean.shape"], "embedding")
     for head in shape.heads:
         node("Gemm", [embedding, f"head.{head.task}.weight", f"head.{head.task}.bias"], f"logits.{head.task}", transB=1)
     return nodes
