@@ -12,10 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import TOUR, Command, commands
-from tests.flows.running import change, small_pumps
-
-QUICKER = {"pretrain_steps": 20, "finetune_steps": 40, "threads": 1}
-"""Enough for a model that quantizes well; the pages show commands, not metrics."""
+from tests.docs.workspaces import quick_pumps
 
 
 @pytest.mark.slow
@@ -27,8 +24,7 @@ def test_every_command_that_is_shown_does_what_is_said(checkout: Path, tmp_path:
         _run(command, tmp_path)
         if command.text == "muster init --template pumps pumps":
             shutil.rmtree(tmp_path / "pumps")
-            root = small_pumps(checkout, tmp_path / "pumps")
-            change(root / "muster.yaml", lambda settings: settings["model"].update(QUICKER))
+            quick_pumps(checkout, tmp_path / "pumps")
 
 
 @pytest.mark.parametrize("page", TOUR)

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.flows.running import muster, small_pumps
+from tests.docs.workspaces import quick_pumps
+from tests.flows.running import muster
 from tests.infra.processes import free_port, started, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect-server")]
@@ -80,7 +81,7 @@ def test_the_server_accepts_the_nulls_that_its_own_client_sends(server: Server) 
 
 
 def test_the_nightly_deployment_drafts_releases(server: Server, checkout: Path, tmp_path: Path) -> None:
-    workspace = small_pumps(checkout, tmp_path / "pumps")
+    workspace = quick_pumps(checkout, tmp_path / "pumps")
     server.prefect("work-pool", "create", "local-process", "--type", "process", cwd=checkout)
     server.prefect("deploy", "--all", cwd=checkout)
     deployment = server.get("/deployments/name/train-and-release/nightly")
