@@ -101,6 +101,7 @@ def train_and_release(workspace: str) -> list[str]:
     model = train(root, windows, labels)
     artefacts = quantize.map(unmapped(root), profiles, unmapped(model))
     proofs = prove.map(unmapped(root), profiles, artefacts)
+    artefacts.result()  # a profile that could not be compiled says so itself, not as a proof that never began
     version = register(root, proofs.result())
     return draft(root, version)
 

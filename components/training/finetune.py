@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from components.training.train import Progress
 
 _REPORT_EVERY = 25
+_SMALLEST_BATCH = 32
+_STEPS_OF_NOISE = 4
 
 
 def finetune(
@@ -40,7 +42,7 @@ def finetune(
     """Train heads and encoder in place. ``fit``: training rows, ``clean``: those of them that look normal."""
     random = torch.Generator().manual_seed(seed + 1)
     draws = [(label, *_draw_weights(label, fit)) for label in labels if label.task in encoder.heads]
-    steps = settings.finetune_steps
+    steps, size = settings.finetune_steps, max(settings.batch // max(len(draws), 1), _SMALLEST_BATCH)
     parameters = [*encoder.parameters(), *generator.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=steps)
@@ -48,8 +50,8 @@ def finetune(
         batch = clean[torch.randint(0, len(clean), (settings.batch,), generator=random).numpy()]
         loss, _ = electra_loss(encoder, generator, codes[batch], settings.detect_weight, random)
         for label, rows, weights in draws:
-            chosen = rows[torch.multinomial(weights, settings.batch, replacement=True, generator=random).numpy()]
-            loss = loss + _noise_aware_loss(encoder, label, codes[chosen], chosen)
+            chosen = rows[torch.multinomial(weights, size, replacement=True, generator=random).numpy()]
+            loss = loss + _noise_aware_loss(encoder, label, codes[chosen], chosen, random)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -65,7 +67,19 @@ def _draw_weights(label: LabelSet, fit: NDArray[np.int64]) -> tuple[NDArray[np.i
     return rows, torch.from_numpy(weights.astype(np.float64))
 
 
-def _noise_aware_loss(encoder: Encoder, label: LabelSet, codes: NDArray[np.int8], rows: NDArray[np.int64]) -> Tensor:
+def _noise_aware_loss(
+    encoder: Encoder, label: LabelSet, codes: NDArray[np.int8], rows: NDArray[np.int64], random: torch.Generator
+) -> Tensor:
     x, _ = as_input(codes, encoder.architecture.input_scale)
-    logits = encoder.logits(label.task, encoder(x).embedding)
-    return F.cross_entropy(logits, torch.from_numpy(label.probabilities[rows]))
+    embedding = _as_coarse_as_int8(encoder(x).embedding, random)
+    return F.cross_entropy(encoder.logits(label.task, embedding), torch.from_numpy(label.probabilities[rows]))
+
+
+def _as_coarse_as_int8(embedding: Tensor, random: torch.Generator) -> Tensor:
+    """Add the error that int8 activations will have, so that heads leave a margin for it.
+
+    Rounding to steps of s is like uniform noise of width s (Widrow, IRE Trans. Circuit Theory 3, 1956); a few layers'
+    errors add up to some steps.
+    """
+    span = embedding.detach().max() - embedding.detach().min()
+    return embedding + (torch.rand(embedding.shape, generator=random) - 0.5) * span * (_STEPS_OF_NOISE / 255)

@@ -205,7 +205,7 @@ class Model(Section):
     learning_rate: float = Field(8e-3, gt=0)
     detect_weight: float = Field(5.0, ge=0, description="lambda of the detection loss")
     false_alarms_per_day: float = Field(1.0, gt=0, description="stated false-alarm rate per device-day of the threshold")
-    threads: int = Field(2, ge=1)
+    threads: int = Field(1, ge=1, description="more pay only on an otherwise idle machine: waiting threads spin")
 
 
 class Variant(Section):

@@ -3,6 +3,9 @@
 Rules speak of a pump against its own first eight hours (``z_...``, ``w.against_calibration``), because every pump has
 its own size and every sensor its own offset. Load comes and goes with demand, so most rules look at two quantities
 that load moves together and a fault moves apart.
+
+The thresholds were set with the simulator's truth in view, as an expert sets them with experience of the machines: how
+well these rules do says nothing about rules for machines that nobody knows yet.
 """
 
 from components.labeling import WindowView, labeling_function

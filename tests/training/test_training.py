@@ -27,7 +27,9 @@ def windows() -> Windows:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     base = plant.workspace(tmp_path)
-    quick = base.settings.model.model_copy(update={"pretrain_steps": 12, "finetune_steps": 12, "width": 8, "blocks": 1, "batch": 32})
+    quick = base.settings.model.model_copy(
+        update={"pretrain_steps": 12, "finetune_steps": 12, "width": 8, "blocks": 1, "batch": 32}
+    )
     return Workspace(tmp_path, base.settings.model_copy(update={"model": quick}), ())
 
 
@@ -90,9 +92,12 @@ def test_training_never_reads_the_truth(workspace: Workspace, windows: Windows) 
     with_truth = _train(judged, windows, labels)
     assert _same(without, with_truth)
     assert without.metrics == {}
-    assert {"anomaly/electra/vus_pr", "anomaly/sub_pca/vus_pr", "anomaly/chance/vus_pr", "fault/gradient_boosting/macro_f1"} <= set(
-        with_truth.metrics
-    )
+    assert {
+        "anomaly/electra/vus_pr",
+        "anomaly/sub_pca/vus_pr",
+        "anomaly/chance/vus_pr",
+        "fault/gradient_boosting/macro_f1",
+    } <= set(with_truth.metrics)
 
 
 def test_the_deploy_form_computes_what_the_trained_network_computes(windows: Windows) -> None:
