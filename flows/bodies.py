@@ -62,9 +62,9 @@ def features(work: Work) -> None:
 def label(work: Work) -> None:
     """Windows -> votes and probabilities of each labelled task, with the report on the labelling functions."""
     import pandas as pd
-    from components.labeling.report import write_report
 
     from components.labeling.label import label
+    from components.labeling.report import write_report
     from components.values import Windows
 
     windows = Windows.load(work.inputs["features"])

@@ -17,7 +17,6 @@ from components.workspace.store import digest_of
 
 if TYPE_CHECKING:
     from registry.models import ModelVersion
-
     from registry.rollout import Release
 
 AUTHOR = "train-and-release"

@@ -16,7 +16,9 @@ from prefect.tasks import Task
 from components.workspace import Workspace, open_workspace
 from components.workspace.errors import BackendUnreachable
 from flows import progress, release
-from flows.steps import StepResult, run_step
+from flows.notes import describe
+from flows.runs import RELEASE, Run, Stopwatch, one_at_a_time
+from flows.steps import StepResult, run_step, settle
 
 
 async def _may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -90,25 +92,31 @@ def draft(root: str, version: Any) -> list[str]:
 
 
 @flow(name="train-and-release", validate_parameters=False)
-def train_and_release(workspace: str) -> list[str]:
+def train_and_release(workspace: str) -> Run:
     """Run the main job on the workspace folder ``workspace``; the drafted releases wait for two people."""
     root = str(Path(workspace).resolve())
-    profiles = [p.name for p in open_workspace(Path(root)).profiles]
-    lake = ingest(root)
-    telemetry = validate(root, lake)
-    windows = make_windows(root, telemetry)
-    labels = label(root, windows)
-    model = train(root, windows, labels)
-    artefacts = quantize.map(unmapped(root), profiles, unmapped(model))
-    proofs = prove.map(unmapped(root), profiles, artefacts)
-    artefacts.result()  # a profile that could not be compiled says so itself, not as a proof that never began
-    version = register(root, proofs.result())
-    return draft(root, version)
+    opened, watch = open_workspace(Path(root)), Stopwatch()
+    profiles = [p.name for p in opened.profiles]
+    with one_at_a_time(opened):
+        kept, missing = settle(opened)
+        lake = ingest(root)
+        telemetry = validate(root, lake)
+        windows = make_windows(root, telemetry)
+        labels = label(root, windows)
+        model = train(root, windows, labels)
+        artefacts = quantize.map(unmapped(root), profiles, unmapped(model))
+        proofs = prove.map(unmapped(root), profiles, artefacts)
+        artefacts.result()  # a profile that could not be compiled says so itself, not as a proof that never began
+        version = register(root, proofs.result())
+        draft(root, version)
+        skipped = dict.fromkeys(r.step for r in kept if r.step not in missing)
+        return watch.finish(opened, tuple(skipped), (*missing, *RELEASE))
 
 
 def _step(root: str, name: str, profile: str | None = None) -> str:
     workspace: Workspace = open_workspace(Path(root))
     with progress.timed(f"{name} {profile}" if profile else name) as done:
         results: list[StepResult] = run_step(workspace, name, profile)
-        done.note = "kept from an earlier run" if all(r.reused for r in results) else ""
+        kept = "kept from an earlier run: " if all(r.reused for r in results) else ""
+        done.note = kept + describe(workspace, name, profile)
     return ",".join(r.digest for r in results)

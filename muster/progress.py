@@ -26,6 +26,8 @@ class _Renderer(logging.Handler):
             done, total = int(record.done), int(record.total)  # type: ignore[attr-defined]
             filled = _BAR * done // max(total, 1)
             self._transient(f"{self._step:<26} {record.phase} [{'#' * filled}{'.' * (_BAR - filled)}] {done}/{total}")
+        elif hasattr(record, "phase") and record.done == record.total:  # type: ignore[attr-defined]
+            self._line(f"  {record.phase} done")
 
     def _line(self, text: str) -> None:
         sys.stderr.write(("\r\x1b[K" if self._terminal else "") + text.rstrip() + "\n")

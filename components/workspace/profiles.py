@@ -32,7 +32,9 @@ class Numeric(Section):
     min_label_agreement: float = Field(
         0.97, ge=0, le=1, description="share of held-out windows with the class of the trained model"
     )
-    min_rank_correlation: float = Field(0.9, ge=-1, le=1, description="Spearman's, of held-out anomaly scores with the trained model's")
+    min_rank_correlation: float = Field(
+        0.9, ge=-1, le=1, description="Spearman's, of held-out anomaly scores with the trained model's"
+    )
     max_metric_drop: float = Field(0.02, ge=0, description="allowed loss of the task metric against the trained model")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from muster.console import Json, Quiet, emit_json, emit_line, emit_table, say
+from muster.console import Json, Quiet, emit_json, emit_line, emit_table
 
 Root = Annotated[Path, typer.Argument(help="workspace folder", show_default="this folder")]
 
@@ -57,13 +57,15 @@ def step(
     """Run one step; a result that is already there for the same data, configuration and code is put out again."""
     from components.workspace import open_workspace
     from flows import progress, release, steps
+    from flows.notes import describe
     from muster.progress import shown
 
     workspace = open_workspace(root)
     steps.find(name)
     with shown(quiet), progress.timed(f"{name} {profile}" if profile else name) as done:
         results = steps.run_step(workspace, name, profile)
-        done.note = "kept from an earlier run" if all(r.reused for r in results) else str(workspace.out / name)
+        kept = "kept from an earlier run: " if all(r.reused for r in results) else ""
+        done.note = kept + describe(workspace, name, profile)
     if name == "prove" and profile is None:
         release.require_proofs(workspace)
     if json:
@@ -104,9 +106,8 @@ def schema(
 def _print(summary: Any, root: Path) -> None:
     total = summary.rows_accepted + summary.rows_quarantined
     emit_line()
-    emit_line(
-        f"telemetry   {summary.rows_accepted:,} of {total:,} rows accepted, {summary.rows_quarantined:,} quarantined, {summary.devices} devices"
-    )
+    accepted, quarantined = f"{summary.rows_accepted:,} of {total:,} rows accepted", f"{summary.rows_quarantined:,} quarantined"
+    emit_line(f"telemetry   {accepted}, {quarantined}, {summary.devices} devices")
     for task, coverage in summary.labels.items():
         emit_line(f"labels      {task}: {coverage:.1%} of the windows labelled")
     _print_metrics(summary.metrics)
@@ -150,19 +151,31 @@ def _print_metrics(metrics: dict[str, float]) -> None:
         task, method, metric = key.split("/")
         by_metric.setdefault((task, metric), {})[method] = value
     for (task, metric), methods in sorted(by_metric.items()):
-        shown = ", ".join(f"{method} {value:.3f}" for method, value in methods.items())
-        emit_line(f"held out    {task} {metric}: {shown}")
+        ours = methods.pop("electra", None)
+        rest = ", ".join(f"{method} {value:.3f}" for method, value in sorted(methods.items(), key=lambda item: -item[1]))
+        shown = f"{ours:.3f}" if ours is not None else "-"
+        emit_line(f"held out    {task} {metric}: {shown}" + (f"   beside it: {rest}" if rest else ""))
 
 
 def _print_next(summary: Any, root: Path) -> None:
-    waiting = [m for m in summary.manifests if m["state"] == "waiting_for_approval"]
-    release = summary.manifests[0]["release"] if summary.manifests else "RELEASE"
-    say("next:")
-    if waiting:
-        say(f"  muster release show {release} {root}")
-        say(f"  muster keys init {root} --person ana --person ben")
-        say(f"  muster release approve {release} {root} --person ana --reason '...'")
+    """The three commands that a user would type now."""
+    from components.workspace import open_workspace
+    from components.workspace.errors import NotFound
+    from registry import keys
+
+    waiting = [m["release"] for m in summary.manifests if m["state"] == "waiting_for_approval"]
+    try:
+        people = [holder.name for holder in keys.show_keys(open_workspace(root)) if holder.role == "releases"]
+    except NotFound:
+        people = []
+    emit_line("next:")
+    if waiting and people:
+        commands = [f"muster release show {waiting[0]} {root}"]
+        commands += [f"muster release approve {waiting[0]} {root} --person {name} --reason WHY" for name in people[:2]]
+    elif waiting:
+        commands = [f"muster release show {waiting[0]} {root}", f"muster keys init {root} --person ana --person ben"]
+        commands += [f"muster release approve {waiting[0]} {root} --person ana --reason WHY"]
     else:
-        say(f"  muster release show {release} {root}")
-        say(f"  muster device check {root} --device ID")
-        say(f"  muster labels report {root}")
+        commands = [f"muster release list {root}", f"muster labels report {root}", f"muster model show candidate {root}"]
+    for command in commands:
+        emit_line(f"  {command}")

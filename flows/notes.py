@@ -1,0 +1,71 @@
+"""One line about what a step put out, for whoever watches the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from components.workspace import Workspace
+
+
+def describe(workspace: Workspace, step: str, profile: str | None) -> str:
+    """What `out/<step>` holds now, in a few words."""
+    folder = workspace.out / step / (profile or "")
+    return _NOTES[step](workspace, folder)
+
+
+def _ingested(_: Workspace, folder: Path) -> str:
+    report = _json(folder / "ingest.json")
+    unreadable = f", {len(report['skipped'])} unreadable" if report["skipped"] else ""
+    return f"{report['rows']:,} rows of {report['objects']:,} objects{unreadable}"
+
+
+def _validated(_: Workspace, folder: Path) -> str:
+    report = _json(folder / "dataset.json")
+    return f"{report['rows']:,} rows accepted, {report['quarantined']:,} quarantined, {report['duplicates']:,} duplicates dropped"
+
+
+def _cut(_: Workspace, folder: Path) -> str:
+    import numpy as np
+
+    codes = np.load(folder / "codes.npy", mmap_mode="r")
+    return f"{codes.shape[0]:,} windows of {codes.shape[1]} steps and {codes.shape[2]} channels"
+
+
+def _labelled(workspace: Workspace, folder: Path) -> str:
+    from components.values import LabelSet
+
+    tasks = [task.name for task in workspace.settings.tasks if task.labels != "none"]
+    return ", ".join(f"{task}: {LabelSet.load(folder, task).coverage:.0%} of the windows" for task in tasks) or "no labelled task"
+
+
+def _trained(_: Workspace, folder: Path) -> str:
+    metrics = _json(folder / "metrics.json")
+    ours = {key: value for key, value in metrics.items() if "/electra/" in key and key.endswith(("/vus_pr", "/macro_f1"))}
+    return ", ".join(f"{key.replace('/electra/', ' ')} {value:.3f}" for key, value in ours.items()) or "no truth to judge by"
+
+
+def _compiled(_: Workspace, folder: Path) -> str:
+    return ", ".join(f"{file.stat().st_size:,} bytes" for file in sorted(folder.rglob("*.artefact")))
+
+
+def _proven(_: Workspace, folder: Path) -> str:
+    proofs = [_json(file) for file in sorted(folder.rglob("*.proof.json"))]
+    return ", ".join(f"{proof['level']}, {'passed' if proof['passed'] else 'FAILED'}" for proof in proofs)
+
+
+_NOTES: dict[str, Callable[[Workspace, Path], str]] = {
+    "ingest": _ingested,
+    "validate": _validated,
+    "features": _cut,
+    "label": _labelled,
+    "train": _trained,
+    "quantize": _compiled,
+    "prove": _proven,
+}
+
+
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text())
