@@ -4,9 +4,10 @@ states.py       the states and every edge between them
 events.py       the hash-chained log
 release.py      the pure reducer: events -> Release
 manifests.py    Release -> the manifests and the `releases` entries that devices read, pure
-draft.py        proofs, devices and cohorts -> a draft
+gate.py         artefacts and proofs -> what may be released at all
+draft.py        that, devices and cohorts -> a draft
 approval.py     two persons' signatures, or a refusal
-starting.py     the moment a release takes its numbers, and older ones step back
+starting.py     the moment a release takes its numbers; older ones step back
 documents.py    what persons sign, by digest
 publication.py  the reconciler: log -> repository
 

@@ -11,8 +11,7 @@ import sqlalchemy as sa
 
 from components.values import Artefact, Proof
 from components.workspace import Workspace
-from components.workspace.errors import GateFailed, InputError
-from components.workspace.files import sha256_bytes
+from components.workspace.errors import GateFailed, InputError, MusterError
 from components.workspace.settings import Fleet
 from registry.contract.cohort import buckets, cut, quota
 from registry.contract.manifest import manifest_path
@@ -23,18 +22,19 @@ from registry.models import ModelVersion
 from registry.repository import upload_artefact
 from registry.rollout import events
 from registry.rollout.events import Event, following
+from registry.rollout.gate import Admission, Candidate, admit
 from registry.rollout.release import Offer, Release, Skipped, StagePlan, replay
-from registry.rollout.states import TERMINAL, Kind
+from registry.rollout.starting import outdate
+from registry.rollout.states import Kind
 
 
 @dataclass(frozen=True)
-class _Candidate:
-    """An artefact that may be released, with its bytes and the proof that says so."""
+class _Draft:
+    """A fleet's release; ``log`` has its first events where it is a new one."""
 
-    artefact: Artefact
-    data: bytes
-    sha256: str
-    proof: Proof
+    release: Release
+    attempt: int
+    log: tuple[Event, Event] | None = None
 
 
 def draft(
@@ -50,54 +50,45 @@ def draft(
 ) -> list[Release]:
     """Offer ``version`` to every fleet of the workspace; each release then waits for two persons.
 
-    The same model version is drafted once: a second call returns the releases as they are now, ``again`` drafts
-    anew where the earlier release has ended. ``dry_run`` returns what would be drafted and writes nothing.
+    A profile whose proof is of a level that the policy does not allow is left out; its devices are in ``skipped``.
+    A new draft supersedes those of its fleet that still wait.
+
+    The same model version is drafted once: a second call returns the releases as they are now. It is drafted anew when
+    a profile that was left out is proven by now, and with ``again`` where the earlier release has ended. ``dry_run``
+    returns what would be drafted and writes nothing.
 
     Raises:
-        GateFailed: the proof of a needed profile is missing, failed, or of a level that may not be released.
+        GateFailed: a proof is missing, of other bytes or failed, or nothing proven well enough is left for a fleet.
         InputError: a fleet has no devices, or none that any variant with an artefact takes.
     """
-    candidates = _candidates(workspace, artefacts, proofs)
-    drafts = []
-    for fleet in workspace.settings.fleets:
-        latest, counter, attempt = _earlier(workspace, fleet.name, version)
-        if latest and not (again and latest.state in TERMINAL):
-            drafts.append(latest)
-            continue
-        release_id = f"{fleet.name}-r{counter}"
-        payload = _plan(workspace, fleet, version, candidates, release_id, counter)
-        log = _log(release_id, actor, stamp(now or utc_now()), payload)
-        if not dry_run:
-            _store(workspace, log, attempt, candidates)
-        drafts.append(replay(log))
-    return drafts
+    admission = admit(workspace, artefacts, proofs)
+    time = stamp(now or utc_now())
+    drafts = [_draft(workspace, fleet, version, admission, actor, time, again=again) for fleet in workspace.settings.fleets]
+    for new in drafts:
+        if new.log and not dry_run:
+            _store(workspace, new.log, new.attempt, admission)
+    return [d.release for d in drafts]
 
 
-def _candidates(workspace: Workspace, artefacts: Sequence[Artefact], proofs: Sequence[Proof]) -> dict[str, _Candidate]:
-    """Profile -> what may be released on it. One artefact that may not fails the whole draft."""
-    proven = {p.profile: p for p in proofs}
-    levels = workspace.settings.release.proof_levels
-    found: dict[str, _Candidate] = {}
-    for artefact in artefacts:
-        name, data = artefact.profile, artefact.to_bytes()
-        digest = sha256_bytes(data)
-        proof = proven.get(name)
-        if proof is None or proof.artefact_sha256 != digest:
-            raise GateFailed(
-                f"profile '{name}': the artefact {digest[:12]} has no proof of its own", hint="muster artefact prove makes it"
-            )
-        if failed := [c.name for c in proof.checks if not c.passed]:
-            raise GateFailed(
-                f"profile '{name}': the proof failed: {', '.join(failed)}",
-                hint="muster artefact show says by how much; a failed proof is never released",
-            )
-        if proof.level == "none" or proof.level not in levels:
-            raise GateFailed(
-                f"profile '{name}': proof level '{proof.level}' may not be released (allowed: {', '.join(levels)})",
-                hint=proof.missing or "prove it on a better machine, or add the level to release.proof_levels",
-            )
-        found[name] = _Candidate(artefact, data, digest, proof)
-    return found
+def _draft(
+    workspace: Workspace, fleet: Fleet, version: ModelVersion, admission: Admission, actor: str, time: str, *, again: bool
+) -> _Draft:
+    latest, counter, attempt = _earlier(workspace, fleet.name, version)
+    if latest and not (again and not latest.open) and not _outgrown(workspace, latest, admission):
+        return _Draft(latest, attempt)
+    release_id = f"{fleet.name}-r{counter}"
+    log = _log(release_id, actor, time, _plan(workspace, fleet, version, admission, release_id, counter))
+    return _Draft(replay(log), attempt, log)
+
+
+def _outgrown(workspace: Workspace, release: Release, admission: Admission) -> bool:
+    """Whether a profile that the open release left out can be offered now, e.g. after a better proof."""
+    left_out = {s.profile for s in release.skipped} - {o.profile for o in release.manifests}
+    now_proven = left_out & admission.candidates.keys()
+    if not release.open or not now_proven:
+        return False
+    groups = count_devices(workspace, fleet=release.fleet)
+    return any(g.variant is not None and g.profile in now_proven for g in groups)
 
 
 def _earlier(workspace: Workspace, fleet: str, version: ModelVersion) -> tuple[Release | None, int, int]:
@@ -119,7 +110,7 @@ def _plan(
     workspace: Workspace,
     fleet: Fleet,
     version: ModelVersion,
-    candidates: dict[str, _Candidate],
+    admission: Admission,
     release_id: str,
     counter: int,
 ) -> dict[str, Any]:
@@ -129,17 +120,13 @@ def _plan(
     reached: dict[str, list[Group]] = {}
     skipped = []
     for group in groups:
-        if group.variant is not None and group.profile in candidates:
+        if group.variant is not None and group.profile in admission.candidates:
             reached.setdefault(group.variant, []).append(group)
         else:
-            reason = group.reason or f"the model has no artefact for profile '{group.profile}'"
-            skipped.append(Skipped(group.profile, group.firmware, group.devices, reason))
+            skipped.append(Skipped(group.profile, group.firmware, group.devices, _reason(group, admission)))
     if not reached:
-        raise InputError(
-            f"no device of fleet '{fleet.name}' would get anything: {skipped[0].reason}",
-            hint="muster fleet show says which devices match which variant",
-        )
-    offers = [_offer(workspace, fleet, v, g, candidates[g[0].profile], release_id) for v, g in sorted(reached.items())]
+        raise _nothing_left(fleet, skipped, admission)
+    offers = [_offer(workspace, fleet, v, g, admission.candidates[g[0].profile], release_id) for v, g in sorted(reached.items())]
     gates = workspace.settings.release.gates
     return {
         "fleet": fleet.name,
@@ -159,9 +146,27 @@ def _plan(
     }
 
 
-def _offer(
-    workspace: Workspace, fleet: Fleet, variant: str, groups: list[Group], candidate: _Candidate, release_id: str
-) -> Offer:
+def _reason(group: Group, admission: Admission) -> str:
+    """Why the release does not reach these devices."""
+    absent = f"the model has no artefact for profile '{group.profile}'"
+    return group.reason or admission.withheld.get(group.profile, absent)
+
+
+def _nothing_left(fleet: Fleet, skipped: list[Skipped], admission: Admission) -> MusterError:
+    """The gate's refusal where it alone stands in the way of some devices, else a wrong inventory or configuration."""
+    for gated in skipped:
+        if gated.reason == admission.withheld.get(gated.profile):
+            return GateFailed(
+                f"nothing is left to offer to fleet '{fleet.name}': profile '{gated.profile}': {gated.reason}",
+                hint="prove it with what is missing (muster doctor), or add the level to release.proof_levels",
+            )
+    return InputError(
+        f"no device of fleet '{fleet.name}' would get anything: {skipped[0].reason}",
+        hint="muster fleet show says which devices match which variant",
+    )
+
+
+def _offer(workspace: Workspace, fleet: Fleet, variant: str, groups: list[Group], candidate: Candidate, release_id: str) -> Offer:
     artefact = candidate.artefact
     values = buckets(release_id, devices_of(workspace, groups))
     quotas = [(s, quota(len(values), s.share)) for s in workspace.settings.release.stages]
@@ -195,16 +200,17 @@ def _log(release_id: str, actor: str, time: str, payload: dict[str, Any]) -> tup
     return drafted, following(drafted, release_id, time, actor, Kind.SUBMITTED, {})
 
 
-def _store(workspace: Workspace, log: tuple[Event, Event], attempt: int, candidates: dict[str, _Candidate]) -> None:
+def _store(workspace: Workspace, log: tuple[Event, Event], attempt: int, admission: Admission) -> None:
     """Artefacts first: nobody can approve what devices could not fetch."""
-    plan = log[0].payload
+    drafted, plan = log[0], log[0].payload
     digests = {o["artefact_sha256"] for o in plan["manifests"]}
-    for candidate in candidates.values():
+    for candidate in admission.candidates.values():
         if candidate.sha256 in digests:
             upload_artefact(workspace, candidate.sha256, candidate.data)
-    row = {"id": log[0].release_id, "attempt": attempt} | {
+    row = {"id": drafted.release_id, "attempt": attempt} | {
         k: plan[k] for k in ("fleet", "counter", "model_name", "model_version")
     }
     with writing(open_database(workspace.database_url)) as connection:
         connection.execute(releases.insert(), row)
         events.append(connection, log)
+        outdate(connection, plan["fleet"], drafted)

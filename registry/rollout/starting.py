@@ -1,4 +1,4 @@
-"""The moment a release starts: it takes its numbers, and what it replaces steps back."""
+"""What a release replaces: by its draft the drafts that still wait, by its start what runs. There it takes its numbers too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from registry.database import publications, releases, role_versions
 from registry.rollout import events
 from registry.rollout.events import Event, following
 from registry.rollout.release import Release, apply, replay
-from registry.rollout.states import OFFERED, Kind
+from registry.rollout.states import OFFERED, Kind, State
 
 
 def take_over(connection: sa.Connection, release: Release, last: Event, person: str, time: str) -> tuple[Event, Event]:
@@ -27,6 +27,16 @@ def take_over(connection: sa.Connection, release: Release, last: Event, person: 
     _displace(connection, release, person, time)
     approved = following(last, release.id, time, person, Kind.RELEASED, {})
     return approved, following(approved, release.id, time, person, Kind.STARTED, {"variants": told})
+
+
+def outdate(connection: sa.Connection, fleet: str, by: Event) -> None:
+    """Drafts of the fleet that wait for approval are superseded by the newer one that ``by`` drafted."""
+    others = sa.select(releases.c.id).where(releases.c.fleet == fleet, releases.c.id != by.release_id)
+    for other in connection.scalars(others.order_by(releases.c.counter)).all():
+        log = events.read(connection, other)
+        if replay(log).state == State.WAITING_FOR_APPROVAL:
+            payload = {"by": by.release_id}
+            events.append(connection, [following(log[-1], other, by.time, by.actor, Kind.SUPERSEDED, payload)])
 
 
 def _claim(connection: sa.Connection, release: Release, variant: str) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from tests.registry.workspaces import (
     proofs,
     release,
     repository_of,
+    two_fleets,
     version,
 )
 
@@ -77,8 +78,7 @@ def test_a_dry_run_shows_the_draft_and_writes_nothing(stocked: Workspace) -> Non
     ("node_proof", "message"),
     [
         (proof(node_artefact(), passed=False), "profile 'node': the proof failed: label_agreement"),
-        (proof(node_artefact(), level="host-compiled"), "profile 'node': proof level 'host-compiled' may not be released"),
-        (proof(node_artefact(), level="none"), "profile 'node': proof level 'none' may not be released"),
+        (proof(node_artefact(), level="none", passed=False), "profile 'node': the proof failed: label_agreement"),
         (proof(node_artefact("other")), "profile 'node': the artefact .* has no proof of its own"),
     ],
 )
@@ -86,6 +86,55 @@ def test_what_is_not_proven_is_not_released(stocked: Workspace, node_proof: Proo
     with pytest.raises(GateFailed, match=message):
         rollout.draft(stocked, version(), artefacts(), [proof(gateway_artefact()), node_proof], "pipeline")
     assert rollout.list_releases(stocked) == []
+
+
+TOO_LOW = [
+    ("host-compiled", "proof level 'host-compiled' is not in release.proof_levels; a better proof takes a board"),
+    ("none", "not proven; a better proof takes a board"),
+]
+
+
+@pytest.mark.parametrize(("level", "reason"), TOO_LOW)
+def test_a_profile_that_is_not_proven_far_enough_is_left_out(stocked: Workspace, level: str, reason: str) -> None:
+    """Its devices are counted with the reason, and nothing of it is published, approved or signed."""
+    weak = proof(node_artefact(), level=level, missing="a board")
+    (drafted,) = rollout.draft(stocked, version(), artefacts(), [proof(gateway_artefact()), weak], "pipeline")
+    assert {o.profile for o in drafted.manifests} == {"gateway"}
+    assert [(s.profile, s.devices, s.reason) for s in drafted.skipped] == [("node", 4, reason)]
+    rollout.approve(stocked, drafted.id, "ana", "fine")
+    rollout.approve(stocked, drafted.id, "ben", "fine")
+    published = {f.name for f in (repository_of(stocked) / "targets").rglob("*") if f.is_file()}
+    assert not [name for name in published if node_artefact().sha256 in name]
+    assert not (repository_of(stocked) / "targets/fleets/north/node-v2").exists()
+
+
+@pytest.mark.parametrize(("level", "reason"), TOO_LOW)
+def test_a_fleet_that_is_left_nothing_is_refused_by_the_gate(tmp_path: Path, level: str, reason: str) -> None:
+    rows = [HEADER, "gw-1,north,gateway,7.0,,,", "node-1,north,node,2.0,,,gw-1"]
+    workspace = make_workspace(tmp_path, devices="\n".join(rows) + "\n")
+    import_devices(workspace)
+    weak = proof(node_artefact(), level=level, missing="a board")
+    with pytest.raises(GateFailed, match=f"nothing is left to offer to fleet 'north': profile 'node': {reason}"):
+        rollout.draft(workspace, version(), artefacts(), [proof(gateway_artefact()), weak], "pipeline")
+    assert rollout.list_releases(workspace) == []
+
+
+def test_a_level_of_none_is_not_released_whatever_the_policy_says(stocked: Workspace) -> None:
+    file = stocked.root / "muster.yaml"
+    file.write_text(file.read_text() + "  proof_levels: [native, none]\n")
+    unproven = [proof(a, level="none") for a in artefacts()]
+    with pytest.raises(GateFailed, match="not proven"):
+        rollout.draft(open_workspace(stocked.root), version(), artefacts(), unproven, "pipeline")
+
+
+def test_a_profile_that_is_proven_later_is_drafted_anew_for_the_same_version(stocked: Workspace) -> None:
+    weak = [proof(gateway_artefact()), proof(node_artefact(), level="host-compiled")]
+    (first,) = rollout.draft(stocked, version(), artefacts(), weak, "pipeline")
+    assert rollout.draft(stocked, version(), artefacts(), weak, "pipeline") == [first]
+    second = draft(stocked)
+    assert (second.id, {o.profile for o in second.manifests}) == ("north-r2", {"gateway", "node"})
+    assert rollout.show_release(stocked, "north-r1").state == State.SUPERSEDED
+    assert draft(stocked) == second
 
 
 def test_a_fleet_without_devices_is_refused(tmp_path: Path) -> None:
@@ -192,16 +241,7 @@ def test_the_next_release_takes_over_under_higher_numbers(released: Workspace) -
 
 def test_fleets_that_share_an_artefact_do_not_disturb_each_other(tmp_path: Path) -> None:
     """One entry for the artefact, under a counter of its own for each fleet; devices of both accept it."""
-    root = make_workspace(tmp_path / "w", people=()).root
-    text = (root / "muster.yaml").read_text()
-    north = text[text.index("  - name: north") : text.index("release:")]
-    (root / "muster.yaml").write_text(text.replace(north, north + north.replace("north", "south")))
-    rows = (root / "inventory.csv").read_text()
-    southern = rows.partition("\n")[2].replace("north", "south").replace("gw-", "sgw-").replace("node-", "snode-")
-    (root / "inventory.csv").write_text(rows + southern)
-    workspace = open_workspace(root)
-    init_keys(workspace, ["ana", "ben"])
-    import_devices(workspace)
+    workspace = two_fleets(tmp_path / "w")
     drafts = rollout.draft(workspace, version(), artefacts(), proofs(), "pipeline")
     for number, started in enumerate(drafts, start=1):
         rollout.approve(workspace, started.id, "ana", "fine")
@@ -224,24 +264,37 @@ def test_a_variant_that_the_next_release_does_not_reach_keeps_its_offer(released
     rollout.verify(released)
 
 
-def test_a_waiting_draft_is_outdated_when_a_newer_release_starts(drafted: Workspace) -> None:
-    """Its release counter is lower: devices would refuse it as a step back."""
-    release(drafted, 2, "b")
-    assert rollout.show_release(drafted, "north-r1").state == State.SUPERSEDED
-    with pytest.raises(Conflict):
-        rollout.approve(drafted, "north-r1", "ana", "late")
+def test_a_newer_draft_supersedes_one_that_waits(drafted: Workspace) -> None:
+    """Nobody approves by mistake what is no longer meant; the log says by which draft."""
+    rollout.approve(drafted, "north-r1", "ana", "fine")
+    assert draft(drafted, 2, "b").id == "north-r2"
+    assert [r.state for r in rollout.list_releases(drafted)] == [State.SUPERSEDED, State.WAITING_FOR_APPROVAL]
+    last = rollout.history(drafted, "north-r1")[-1]
+    assert (last.kind, last.actor, last.payload) == ("superseded", "pipeline", {"by": "north-r2"})
+    with pytest.raises(Conflict, match="superseded: it cannot be approved"):
+        rollout.approve(drafted, "north-r1", "ben", "late")
 
 
-def test_an_approval_is_void_when_another_release_started_in_between(stocked: Workspace) -> None:
+def test_a_newer_draft_leaves_what_runs_alone(released: Workspace) -> None:
+    draft(released, 2, "b")
+    assert rollout.show_release(released, "north-r1").state == State.RUNNING
+
+
+def test_a_dry_run_supersedes_nothing(drafted: Workspace) -> None:
+    draft(drafted, 2, "b", dry_run=True)
+    assert rollout.show_release(drafted, "north-r1").state == State.WAITING_FOR_APPROVAL
+
+
+def test_an_approval_is_void_when_another_release_started_in_between(tmp_path: Path) -> None:
     """What was signed could no longer be published; the log shows it, and the person signs again."""
-    draft(stocked, 1)
-    draft(stocked, 2, "b")
-    rollout.approve(stocked, "north-r2", "ana", "fine")
-    rollout.approve(stocked, "north-r1", "ana", "fine")
-    rollout.approve(stocked, "north-r1", "ben", "fine")
-    again = rollout.approve(stocked, "north-r2", "ben", "fine")
+    workspace = two_fleets(tmp_path / "w")
+    rollout.draft(workspace, version(), artefacts(), proofs(), "pipeline")
+    rollout.approve(workspace, "south-r1", "ana", "fine")
+    rollout.approve(workspace, "north-r1", "ana", "fine")
+    rollout.approve(workspace, "north-r1", "ben", "fine")
+    again = rollout.approve(workspace, "south-r1", "ben", "fine")
     assert (again.state, [a.person for a in again.approvals], again.voided) == (State.WAITING_FOR_APPROVAL, ["ben"], ("ana",))
-    last = rollout.approve(stocked, "north-r2", "ana", "still fine")
+    last = rollout.approve(workspace, "south-r1", "ana", "still fine")
     assert (last.state, last.voided) == (State.RUNNING, ())
 
 

@@ -17,7 +17,7 @@ from components.workspace import Workspace, open_workspace
 from registry import rollout
 from registry.contract.cohort import bucket
 from registry.device import Facts
-from registry.inventory import count_devices, devices_of, show_device
+from registry.inventory import count_devices, devices_of, import_devices, show_device
 from registry.keys import init_keys
 from registry.models import ModelVersion
 from registry.rollout import Offer, Release
@@ -84,6 +84,21 @@ def make_workspace(root: Path, *, devices: str | None = None, people: tuple[str,
     return workspace
 
 
+def two_fleets(root: Path) -> Workspace:
+    """Fleets north and south, alike but for the names of their devices, imported."""
+    make_workspace(root, people=())
+    text = (root / "muster.yaml").read_text()
+    north = text[text.index("  - name: north") : text.index("release:")]
+    (root / "muster.yaml").write_text(text.replace(north, north + north.replace("north", "south")))
+    rows = (root / "inventory.csv").read_text()
+    southern = rows.partition("\n")[2].replace("north", "south").replace("gw-", "sgw-").replace("node-", "snode-")
+    (root / "inventory.csv").write_text(rows + southern)
+    workspace = open_workspace(root)
+    init_keys(workspace, ["ana", "ben"])
+    import_devices(workspace)
+    return workspace
+
+
 def version(number: int = 1) -> ModelVersion:
     return ModelVersion("pumps", number, f"run-{number}")
 
@@ -113,9 +128,9 @@ def artefacts(label: str = "a") -> list[Artefact]:
     return [gateway_artefact(label), node_artefact(label)]
 
 
-def proof(artefact: Artefact, *, level: str = "native", passed: bool = True) -> Proof:
+def proof(artefact: Artefact, *, level: str = "native", passed: bool = True, missing: str = "") -> Proof:
     checks = (Check("label_agreement", 0.99 if passed else 0.2, 0.97, passed),)
-    return Proof(artefact.profile, artefact.runtime, artefact.sha256, level, "this machine", checks)
+    return Proof(artefact.profile, artefact.runtime, artefact.sha256, level, "this machine", checks, missing)
 
 
 def proofs(label: str = "a") -> list[Proof]:
