@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,7 +149,7 @@ def test_dvc_repro_after_a_run_executes_no_step_and_then_nothing_at_all(ran: Pat
     [
         ("tight-profile", 4, "mcu-cortex-m4: flash is"),
         ("no-devices", 2, "harbour"),
-        ("released-level", 4, "same-runtime"),
+        ("released-level", 4, "proof_levels"),
     ],
 )
 def test_what_may_not_be_released_stops_the_run_with_its_exit_code(ran: Path, harm: str, code: int, says: str) -> None:
@@ -160,10 +161,26 @@ def test_what_may_not_be_released_stops_the_run_with_its_exit_code(ran: Path, ha
             file.unlink()  # a release that was drafted before keeps the devices it was drafted for
         (ran / "inventory.csv").write_text("\n".join(line for line in lines if ",harbour," not in line) + "\n")
     else:
-        change(ran / "muster.yaml", lambda s: s["release"].update(proof_levels=["native", "emulated"]))
+        change(ran / "muster.yaml", lambda s: s["release"].update(proof_levels=["none"]))
     done = muster("run", ran, check=code)
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_without_the_cross_compiler_microcontrollers_are_left_out_and_the_packages_named(ran: Path, tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("gcc", "as", "ld", "git"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    for file in (ran / ".muster").glob("registry.db*"):
+        file.unlink()
+    done = muster("run", ran, "--json", env={"PATH": str(tools)})
+    data = json.loads(done.stdout)["data"]
+    row = next(row for row in data["artefacts"] if row["profile"] == "mcu-cortex-m4")
+    assert row["level"] == "host-compiled"
+    assert "gcc-arm-none-eabi" in row["missing"]
+    offered = {m["variant"].rpartition("-")[0] for m in data["manifests"]}
+    assert offered == {"gateway-x86-64", "gateway-arm64", "phone-litert"}
 
 
 def test_two_runs_on_one_workspace_do_not_mix(ran: Path) -> None:
