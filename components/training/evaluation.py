@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.features.segments import read_segments
 from components.training.vus import vus_pr
 from components.workspace.errors import InputError
 
@@ -60,28 +61,7 @@ def read_truth(workspace: Workspace) -> pd.DataFrame | None:
     """The segments of `evaluation.truth`, or None when none is declared."""
     if workspace.settings.evaluation.truth is None:
         return None
-    return read_segments(workspace, workspace.settings.evaluation.truth, ("task", "value"))
-
-
-def read_segments(workspace: Workspace, relative: str, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Read a CSV with device_id, start, end (UTC) and ``columns``.
-
-    Raises:
-        InputError: the file is not there, lacks a column, or holds an end that is not after its start.
-    """
-    import pandas as pd
-
-    file = workspace.path(relative)
-    if not file.is_file():
-        raise InputError(f"no file {file}", hint="write it, or take its key out of muster.yaml")
-    frame = pd.read_csv(file, dtype=dict.fromkeys(("device_id", *columns), "str"))
-    if missing := {"device_id", "start", "end", *columns} - set(frame.columns):
-        raise InputError(f"{file}: no column {', '.join(sorted(missing))}", hint=f"it has {', '.join(frame.columns)}")
-    for column in ("start", "end"):
-        frame[column] = pd.to_datetime(frame[column], utc=True, format="ISO8601")
-    if (bad := frame.index[frame["end"] <= frame["start"]]).size:
-        raise InputError(f"{file}, line {bad[0] + 2}: end is not after start", hint="ends are exclusive")
-    return frame
+    return read_segments(workspace.path(workspace.settings.evaluation.truth), ("task", "value"))
 
 
 def window_classes(index: pd.DataFrame, segments: pd.DataFrame, classes: tuple[str, ...]) -> NDArray[np.int8]:
