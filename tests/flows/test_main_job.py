@@ -202,3 +202,22 @@ def test_a_labelling_function_that_raises_is_one_clear_error(ran: Path) -> None:
     assert "broken" in done.stderr
     assert "Traceback" not in done.stderr
     assert yaml.safe_load((ran / "muster.yaml").read_text())  # nothing half-written
+
+
+def test_demo_people_never_join_people_with_keys_of_their_own(fresh: Path) -> None:
+    muster("keys", "init", fresh, "--person", "ana", "--person", "ben")
+    done = subprocess.run([sys.executable, "-c", _DEMO, fresh], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 5, done.stderr
+    assert "ana and ben" in done.stderr
+    assert "demo" not in muster("keys", "show", fresh).stdout
+
+
+_DEMO = """
+import sys
+from pathlib import Path
+from components.workspace import open_workspace
+from flows.demo import approve_as_two_people
+from muster.console import errors_explained
+with errors_explained():
+    approve_as_two_people(open_workspace(Path(sys.argv[1])))
+"""

@@ -27,7 +27,10 @@ def _quick(root: Path) -> None:
     """A model that trains in seconds, under gates that leave it room; what is run is the same."""
     change(root / "muster.yaml", lambda s: s.__setitem__("model", QUICK))
     for file in (root / "profiles").glob("*.yaml"):
-        change(file, lambda p: p.setdefault("numeric", {}).update(min_label_agreement=0.5, max_metric_drop=0.3, min_rank_correlation=0.5))
+        change(
+            file,
+            lambda p: p.setdefault("numeric", {}).update(min_label_agreement=0.5, max_metric_drop=0.3, min_rank_correlation=0.5),
+        )
 
 
 def test_twelve_real_servers_end_in_manifests(tmp_path: Path, checkout: Path) -> None:
@@ -67,7 +70,9 @@ def test_a_folder_of_csv_files_becomes_a_workspace_that_runs_as_it_is(tmp_path: 
         frame = pd.DataFrame(
             {
                 "machine": f"press-{machine}",
-                "timestamp": (pd.Timestamp("2026-02-01T00:00Z") + pd.to_timedelta(minutes, unit="min")).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "timestamp": (pd.Timestamp("2026-02-01T00:00Z") + pd.to_timedelta(minutes, unit="min")).strftime(
+                    "%Y-%m-%dT%H:%M:%SZ"
+                ),
                 "temperature": 60 + 5 * load + random.normal(size=len(minutes)),
                 "force": 100 + 20 * load + random.normal(size=len(minutes)),
             }
