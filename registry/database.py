@@ -2,6 +2,7 @@
 
 The event log is the truth. The other tables index it or make two writers collide: ``publications`` hands out the
 sequence numbers of a fleet's variant, ``role_versions`` the versions of what persons sign, each number once.
+``given_versions`` remembers what the online keys signed, for the day the repository is lost.
 """
 
 from __future__ import annotations
@@ -73,6 +74,12 @@ role_versions = sa.Table(
     sa.Column("role", sa.String(64), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("release_id", sa.String(128), sa.ForeignKey("releases.id"), nullable=False),
+)
+given_versions = sa.Table(
+    "given_versions",
+    metadata,
+    sa.Column("role", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
 )
 documents = sa.Table(
     "documents",

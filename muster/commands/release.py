@@ -146,14 +146,15 @@ def publish(workspace: WorkspacePath = Path(), json: Json = False) -> None:
 
 @app.command()
 def verify(workspace: WorkspacePath = Path(), json: Json = False) -> None:
-    """Check the hash chain of every log, and that the repository says what the logs say."""
+    """Check the hash chain of every log, and that the repository has all that they say is live, rightly signed."""
     from registry import rollout
 
     found = rollout.verify(open_workspace(workspace))
     if json:
-        emit_json("verification", [{"release": r.id, "revision": r.revision} for r in found])
-    else:
-        emit_line(f"{len(found)} releases: every log is whole, and the repository says what they say")
+        emit_json("verification", [{"release": r.id, "revision": r.revision} for r in found.releases])
+        return
+    emit_line(f"{len(found.releases)} releases: every log is whole")
+    emit_line(f"{found.published} published manifests and artefacts verify" if found.published else "nothing is published yet")
 
 
 def _fetch(workspace: Workspace, version: ModelVersion) -> tuple[list[Artefact], list[Proof]]:

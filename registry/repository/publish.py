@@ -3,7 +3,8 @@
 Order: target files, earlier roots, targets, releases, fleets, snapshot, timestamp, and the newest root last, because
 the root before it accepts what is signed now (see registry/rotation.py). Until the timestamp names the new snapshot
 nobody reads what stands before it, so a publisher may die after any write; the next one takes up the files that
-already say what it wants. Version numbers come from what is stored, and none is given twice.
+already say what it wants. Version numbers go on from what is stored and what was ever given (versions.py), and no
+device sees one twice.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from components.workspace import Workspace
-from components.workspace.errors import Conflict, InputError, VerificationFailed
+from components.workspace.errors import Conflict, NotFound, VerificationFailed
 from registry import trust
 from registry.contract.times import utc_now
 from registry.keys import no_keys, signer_of
-from registry.repository import metadata
+from registry.repository import metadata, versions
 from registry.repository.store import Store, open_store
 
 _VERSIONED = re.compile(r"(\d+)\.(.+)\.json")
@@ -83,7 +84,7 @@ class _Publication:
             raise no_keys(workspace)
         self._workspace, self._store, self._now = workspace, store, now
         self._root, self._top = root, top
-        self._stored = _newest_versions(store)
+        self._stored, self._given = _newest_versions(store), versions.given(workspace)
         self._versions: dict[str, int] = {}
         self._written: list[str] = []
 
@@ -96,7 +97,7 @@ class _Publication:
         roles = (self._top.signed.delegations.roles or {}) if self._top.signed.delegations else {}
         known = [r.removeprefix("fleet-") for r in roles if r.startswith("fleet-")]
         if strange := sorted(set(fleets) - set(known)):
-            raise InputError(f"fleet '{strange[0]}' has no key", hint="muster keys init adds the keys of new fleets")
+            raise NotFound(f"fleet '{strange[0]}' has no key", hint="muster keys init adds the keys of new fleets")
         for fleet in known:
             self._fleet(f"fleet-{fleet}", fleets.get(fleet))
         self._timestamp(*self._snapshot())
@@ -137,11 +138,11 @@ class _Publication:
         if stored and stored.signed.targets == listed and self._is_good(role, stored):
             self._versions[role] = stored.signed.version
         else:
-            self._sign(role, metadata.targets(role, self._stored.get(role, 0) + 1, listed, self._now))
+            self._sign(role, metadata.targets(role, self._next(role), listed, self._now))
 
     def _snapshot(self) -> tuple[int, bytes]:
         stored = self._read("snapshot", Snapshot)
-        fresh = metadata.snapshot(self._stored.get("snapshot", 0) + 1, self._versions, self._now)
+        fresh = metadata.snapshot(self._next("snapshot"), self._versions, self._now)
         if stored and stored.signed.meta == fresh.signed.meta and self._is_good("snapshot", stored):
             version = stored.signed.version
             return version, self._store.read(f"metadata/{version}.snapshot.json") or b""
@@ -154,10 +155,19 @@ class _Publication:
             raise VerificationFailed(f"the published {_TIMESTAMP} does not parse", hint="put back the last good copy of it")
         if stored and stored.signed.snapshot_meta == metadata.pin(version, snapshot) and self._is_good("timestamp", stored):
             return
-        fresh = metadata.timestamp(stored.signed.version + 1 if stored else 1, snapshot, version, self._now)
+        number = max(stored.signed.version if stored else 0, self._given.get("timestamp", 0)) + 1
+        fresh = metadata.timestamp(number, snapshot, version, self._now)
         self._seal("timestamp", fresh)
+        versions.remember(self._workspace, self._signed_here() | {"snapshot": version, "timestamp": number})
         self._store.replace(_TIMESTAMP, trust.to_bytes(fresh), data)
         self._written.append("timestamp")
+
+    def _signed_here(self) -> dict[str, int]:
+        """The versions of the fleets' roles; those of other delegated roles come from persons."""
+        return {role: version for role, version in self._versions.items() if role.startswith("fleet-")}
+
+    def _next(self, role: str) -> int:
+        return max(self._stored.get(role, 0), self._given.get(role, 0)) + 1
 
     def _sign(self, role: str, fresh: Metadata[Any]) -> bytes:
         self._seal(role, fresh)

@@ -10,6 +10,8 @@ approval.py     two persons' signatures, or a refusal
 starting.py     the moment a release takes its numbers; older ones step back
 documents.py    what persons sign, by digest
 publication.py  the reconciler: log -> repository
+restoring.py    artefacts that the repository lost
+verification.py whether logs and repository are still as they were decided
 
 The log is the truth. Whatever the repository lacks, `reconcile` publishes again, and publishing what is there
 changes nothing.
@@ -17,15 +19,17 @@ changes nothing.
 
 from registry.rollout.approval import approve, deny, preview, start
 from registry.rollout.draft import draft
-from registry.rollout.publication import reconcile, verify
+from registry.rollout.publication import reconcile
 from registry.rollout.query import history, list_releases, show_release
 from registry.rollout.release import Offer, Release
 from registry.rollout.states import State
+from registry.rollout.verification import Verified, verify
 
 __all__ = [
     "Offer",
     "Release",
     "State",
+    "Verified",
     "approve",
     "deny",
     "draft",

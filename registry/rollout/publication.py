@@ -18,49 +18,37 @@ from registry import trust
 from registry.contract.manifest import manifest_path
 from registry.database import open_database, publications, reading, role_versions
 from registry.repository import publish
-from registry.repository.metadata import manifest_targets, stored_name
 from registry.repository.store import Store, open_store
 from registry.rollout import events
 from registry.rollout.documents import kept
 from registry.rollout.manifests import manifest_of
-from registry.rollout.query import list_releases
-from registry.rollout.release import Release, replay
+from registry.rollout.release import Offer, Release, replay
+from registry.rollout.restoring import restore_artefacts
 
 
 def reconcile(workspace: Workspace, *, now: datetime | None = None, store: Store | None = None) -> tuple[str, ...]:
-    """Publish what the log says; returns the roles that were written, none when the repository already says it.
+    """Publish what the log says; returns the roles and artefacts that were written, none when the repository already says it.
+
+    An artefact that the repository lost is fetched from the model registry. One that cannot be had stops nothing else:
+    all the rest is published before the error.
 
     Raises:
-        NotFound: keys are missing here.
+        NotFound: keys are missing here, or an artefact is in neither place.
+        VerificationFailed: the model registry has other bytes than those that were released.
         Conflict: another publisher was first.
     """
+    store = store or open_store(workspace)
     with reading(open_database(workspace.database_url)) as connection:
-        fleets = _manifests(connection, [f.name for f in workspace.settings.fleets])
+        live = offered(connection, [f.name for f in workspace.settings.fleets])
         releases = in_force(connection)
-    return publish(workspace, fleets, trust.to_bytes(releases) if releases else None, now=now, store=store)
-
-
-def verify(workspace: Workspace) -> tuple[Release, ...]:
-    """Check every release's hash chain, and that the repository holds what the log gives: manifests, and what persons signed.
-
-    Raises:
-        VerificationFailed: the log was changed, or a published file is missing or differs.
-    """
-    found = tuple(list_releases(workspace))
-    with reading(open_database(workspace.database_url)) as connection:
-        fleets = _manifests(connection, [f.name for f in workspace.settings.fleets])
-        releases = in_force(connection)
-    wanted = {f"metadata/{releases.signed.version}.releases.json": trust.to_bytes(releases)} if releases else {}
-    for manifests in fleets.values():
-        for path, target in manifest_targets(manifests).items():
-            wanted[stored_name(path, target.hashes["sha256"])] = manifests[path]
-    store = open_store(workspace)
-    if wrong := [name for name, data in wanted.items() if store.read(name) != data]:
-        raise VerificationFailed(
-            f"the repository does not hold {wrong[0]} as the log gives it",
-            hint="muster release publish puts back what is missing; what differs was changed by someone else",
+    restored, failed = restore_artefacts(workspace, [o for fleet in live.values() for o in fleet], store)
+    fleets = {fleet: manifests_of(offers) for fleet, offers in live.items()}
+    written = publish(workspace, fleets, trust.to_bytes(releases) if releases else None, now=now, store=store)
+    if failed:
+        raise type(failed[0])(
+            "\n".join(f.message for f in failed), hint="everything else is published; restore these files from a backup"
         )
-    return found
+    return written + restored
 
 
 def in_force(connection: sa.Connection) -> Metadata[Targets] | None:
@@ -82,9 +70,9 @@ def in_force(connection: sa.Connection) -> Metadata[Targets] | None:
     return metadata
 
 
-def _manifests(connection: sa.Connection, fleets: Iterable[str]) -> dict[str, dict[str, bytes]]:
-    """Fleet -> path -> bytes of the manifest in force of every variant that was ever offered something."""
-    found: dict[str, dict[str, bytes]] = {f: {} for f in fleets}
+def offered(connection: sa.Connection, fleets: Iterable[str]) -> dict[str, list[tuple[Release, Offer]]]:
+    """Fleet -> what is in force for every variant that was ever offered something."""
+    found: dict[str, dict[str, tuple[Release, Offer]]] = {f: {} for f in fleets}
     cache: dict[str, Release] = {}
     query = sa.select(publications).order_by(publications.c.fleet, publications.c.variant, publications.c.sequence)
     for row in connection.execute(query).all():
@@ -92,5 +80,10 @@ def _manifests(connection: sa.Connection, fleets: Iterable[str]) -> dict[str, di
             if row.release_id not in cache:
                 cache[row.release_id] = replay(events.read(connection, row.release_id))
             release = cache[row.release_id]
-            found[row.fleet][manifest_path(row.fleet, row.variant)] = manifest_of(release, release.offer(row.variant)).to_bytes()
-    return found
+            found[row.fleet][row.variant] = (release, release.offer(row.variant))
+    return {fleet: list(variants.values()) for fleet, variants in found.items()}
+
+
+def manifests_of(offers: Iterable[tuple[Release, Offer]]) -> dict[str, bytes]:
+    """Path -> bytes of the manifest that devices are to find there."""
+    return {manifest_path(release.fleet, offer.variant): manifest_of(release, offer).to_bytes() for release, offer in offers}

@@ -19,7 +19,7 @@ from components.workspace.errors import BackendUnreachable, Conflict, InputError
 from registry import models, rollout
 from registry.database import devices, events, metadata, open_database, writing
 from registry.inventory import import_devices
-from tests.registry.workspaces import artefacts, make_workspace, proofs, release
+from tests.registry.workspaces import artefacts, make_workspace, register, release
 
 
 def _server_binaries() -> Path | None:
@@ -85,7 +85,7 @@ def test_a_release_runs_on_postgresql(postgresql: str, tmp_path: Path, monkeypat
     assert import_devices(workspace).changed == 0
     assert release(workspace).state == "running"
     release(workspace, 2, "b")
-    assert [r.id for r in rollout.verify(workspace)] == ["north-r1", "north-r2"]
+    assert [r.id for r in rollout.verify(workspace).releases] == ["north-r1", "north-r2"]
     engine = open_database(postgresql)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
@@ -102,20 +102,6 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = make_workspace(tmp_path_factory.mktemp("models"), people=())
     register(workspace, "a")
     return workspace
-
-
-def register(workspace: Workspace, label: str, configuration: str = "w1") -> models.ModelVersion:
-    folder = workspace.root / f"run-{label}"
-    (folder / "model").mkdir(parents=True, exist_ok=True)
-    (folder / "model/model.json").write_text("{}")
-    return models.register(
-        workspace,
-        model_folder=folder / "model",
-        artefact_files=[a.save(folder) for a in artefacts(label)],
-        proofs=proofs(label),
-        metrics={"anomaly/electra/vus_pr": 0.47},
-        lineage={"workspace_digest": configuration, "data_digest": "d1"},
-    )
 
 
 @pytest.mark.slow

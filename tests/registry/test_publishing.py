@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.workspace import Workspace, open_workspace
-from components.workspace.errors import Conflict, InputError, VerificationFailed
+from components.workspace.errors import Conflict, InputError, NotFound, VerificationFailed
 from registry import rollout
 from registry.contract.times import utc_now
 from registry.device import check
@@ -20,7 +20,17 @@ from registry.repository import expiring_offline, publish, refresh_expiring
 from registry.repository.store import Folder, Store, open_store
 from registry.rollout.publication import reconcile
 from registry.rotation import rotate_key
-from tests.registry.workspaces import artefacts, canary, image_root, proofs, release, repository_of, version
+from tests.registry.workspaces import (
+    artefacts,
+    canary,
+    gateway_artefact,
+    image_root,
+    proofs,
+    register,
+    release,
+    repository_of,
+    version,
+)
 
 
 class Killed(BaseException):
@@ -55,6 +65,14 @@ def half_published(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Non
     rollout.approve(workspace, drafted.id, "ana", "fine")
     monkeypatch.setattr("registry.rollout.approval.reconcile", lambda *_a, **_k: ())
     rollout.approve(workspace, drafted.id, "ben", "fine")
+
+
+def released_from_registry(workspace: Workspace, label: str) -> rollout.Release:
+    """A release of a version that the model registry has."""
+    found = register(workspace, label)
+    (drafted,) = rollout.draft(workspace, found, artefacts(label), proofs(label), "pipeline")
+    rollout.approve(workspace, drafted.id, "ana", "fine")
+    return rollout.approve(workspace, drafted.id, "ben", "fine")
 
 
 def ask(workspace: Workspace, state: Path) -> int:
@@ -122,22 +140,92 @@ def test_publishing_what_is_published_writes_nothing(released: Workspace) -> Non
 
 
 def test_replaying_the_log_gives_the_published_bytes(released: Workspace) -> None:
-    assert [r.id for r in rollout.verify(released)] == ["north-r1"]
+    assert [r.id for r in rollout.verify(released).releases] == ["north-r1"]
     file = next((repository_of(released) / "targets/fleets").rglob("*.json"))
     file.write_bytes(file.read_bytes() + b" ")
     with pytest.raises(VerificationFailed, match=r"rollout\.json"):
         rollout.verify(released)
 
 
-def test_a_lost_repository_is_rebuilt_from_the_log_and_the_artefacts(released: Workspace, tmp_path: Path) -> None:
-    """The log is the truth. Artefacts are drafted again: they are content, not decisions."""
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "metadata/timestamp.json",
+        "metadata/1.snapshot.json",
+        "metadata/1.targets.json",
+        "metadata/1.fleet-north.json",
+        "metadata/1.releases.json",
+        "targets/fleets/north/gateway-v2/*.rollout.json",
+        "targets/artifacts/*.artefact",
+    ],
+)
+def test_verification_names_what_is_missing_or_changed(released: Workspace, lost: str) -> None:
+    file = next(repository_of(released).glob(lost))
+    name, data = file.relative_to(repository_of(released)).as_posix(), file.read_bytes()
+    file.unlink()
+    with pytest.raises(VerificationFailed, match=name):
+        rollout.verify(released)
+    file.write_bytes(data[:-1] + b"?")
+    with pytest.raises(VerificationFailed, match="not what the log says"):
+        rollout.verify(released)
+    file.write_bytes(data)
+    assert rollout.verify(released).published == 5
+
+
+def test_nothing_verifies_without_keys_or_repository(released: Workspace) -> None:
+    shutil.rmtree(repository_of(released))
+    with pytest.raises(VerificationFailed, match=r"timestamp\.json"):
+        rollout.verify(released)
+    shutil.rmtree(released.state / "trust")
+    with pytest.raises(NotFound, match="no signing keys"):
+        rollout.verify(released)
+
+
+def test_before_the_first_release_there_is_nothing_to_find(drafted: Workspace) -> None:
+    assert rollout.verify(drafted).published == 0
+
+
+def test_a_device_with_a_memory_goes_on_after_the_metadata_was_lost(released: Workspace, tmp_path: Path) -> None:
+    """Version numbers go on where they were: to begin at 1 again would look like an attack."""
+    rotate_key(released, "timestamp")
+    reconcile(released)
+    known, place = canary(released, rollout.show_release(released, "north-r1")), str(repository_of(released))
+    assert check(place, image_root(released), known, tmp_path / "device").install
     shutil.rmtree(repository_of(released) / "metadata")
     reconcile(released)
-    assert ask(released, tmp_path / "device") == 1
+    assert check(place, image_root(released), known, tmp_path / "device").install
+    rollout.verify(released)
+
+
+@pytest.mark.slow
+def test_a_lost_repository_is_restored_whole(stocked: Workspace, tmp_path: Path) -> None:
+    """Metadata and manifests from the log, artefacts from the model registry; devices notice nothing."""
+    started = [released_from_registry(stocked, label) for label in ("a", "b")][-1]
+    known, place = canary(stocked, started), str(repository_of(stocked))
+    assert check(place, image_root(stocked), known, tmp_path / "device").install
+    shutil.rmtree(repository_of(stocked))
+    assert {f"artifacts/{a.sha256}.artefact" for a in artefacts("b")} < set(reconcile(stocked))
+    assert check(place, image_root(stocked), known, tmp_path / "device").install
+    assert rollout.verify(stocked).published == 5
+    assert reconcile(stocked) == ()
+
+
+@pytest.mark.slow
+def test_what_cannot_be_restored_is_named_and_stops_nothing_else(released: Workspace) -> None:
+    """The model registry never heard of this version, or has other bytes under its number."""
+    shutil.rmtree(repository_of(released))
+    with pytest.raises(NotFound, match=r"of 'north-r1' for 'node' is lost: .*no version"):
+        reconcile(released)
+    assert len(list((repository_of(released) / "targets/fleets").rglob("*.rollout.json"))) == 3
+    register(released, "b")
+    with pytest.raises(VerificationFailed, match="other bytes for version 1"):
+        reconcile(released)
+    with pytest.raises(VerificationFailed, match=gateway_artefact().sha256):
+        rollout.verify(released)
 
 
 def test_nothing_is_published_before_the_keys_know_the_fleet(released: Workspace) -> None:
-    with pytest.raises(InputError, match="fleet 'south' has no key"):
+    with pytest.raises(NotFound, match="fleet 'south' has no key"):
         publish(released, {"south": {}}, None)
 
 
