@@ -116,6 +116,21 @@ def count_devices(workspace: Workspace, *, fleet: str | None = None) -> list[Gro
     return [Group(f, p, v, n, *variant_of(workspace, f, p, v)) for f, p, v, n in rows]
 
 
+def count_fleet(workspace: Workspace, fleet: str) -> int:
+    """How many devices a fleet has.
+
+    Raises:
+        NotFound: neither `muster.yaml` nor the inventory knows the fleet, or nothing was imported for it.
+    """
+    groups = count_devices(workspace)
+    if total := sum(g.devices for g in groups if g.fleet == fleet):
+        return total
+    known = sorted({g.fleet for g in groups} | {f.name for f in workspace.settings.fleets})
+    if fleet not in known:
+        raise NotFound(f"no such fleet: '{fleet}'", hint=f"there are: {', '.join(known)}")
+    raise NotFound(f"fleet '{fleet}' has no devices", hint="muster fleet import reads the inventories of muster.yaml")
+
+
 def devices_of(workspace: Workspace, groups: Iterable[Group]) -> list[str]:
     """The ids of all devices in ``groups``."""
     keys = [(g.fleet, g.profile, g.firmware) for g in groups]

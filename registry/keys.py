@@ -136,6 +136,12 @@ def adopt_key(workspace: Workspace, role: str) -> None:
     os.replace(_key_file(workspace, f"{role}.next"), _key_file(workspace, role))
 
 
+def require_keys(workspace: Workspace) -> None:
+    """Raises NotFound before the first `keys init`: nothing can be signed, published or verified."""
+    if trust.newest_root(workspace) is None or trust.newest_targets(workspace) is None:
+        raise no_keys(workspace)
+
+
 def no_keys(workspace: Workspace) -> NotFound:
     return NotFound(
         f"{workspace.root} has no signing keys yet", hint="muster keys init --person ana --person ben, with your names"

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from components.workspace.files import sha256_file, sha256_json
 
 CANDIDATE = "candidate"
 DIGEST_TAG = "muster.release_digest"
+_BATCH = 1000
+"""As many metrics as MLflow takes at once."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def register(
     """Make a version of the workspace's model with everything of this training run, under the alias `candidate`.
 
     ``lineage`` becomes tags; it has at least 'workspace_digest', the digest of the configuration. The same artefacts from
-    the same configuration are registered once: a second call returns the version that is there.
+    the same configuration are registered once: a second call returns the version that is there, with these proofs.
 
     Raises:
         InputError: ``lineage`` has no 'workspace_digest'.
@@ -75,6 +78,8 @@ def register(
         if version is None:
             run_id = _log_run(workspace, client, model_folder, artefact_files, proofs, metrics, lineage)
             version = _create_version(client, name, run_id, digest, lineage)
+        else:
+            _log_proofs(client, version.run_id, proofs)
         client.set_registered_model_alias(name, CANDIDATE, str(version.version))
     return version
 
@@ -146,6 +151,18 @@ def fetch(workspace: Workspace, version: ModelVersion, name: str, folder: Path) 
         return Path(client.download_artifacts(version.run_id, name, str(folder)))
 
 
+def read_proofs(workspace: Workspace, version: ModelVersion) -> list[Proof]:
+    """The proofs of a version, by profile."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = sorted(fetch(workspace, version, "proofs", Path(folder)).iterdir())
+        return [Proof.load(f) for f in files]
+
+
+def trained_metrics(described: Described, proofs: Sequence[Proof]) -> dict[str, float]:
+    """The metrics of the trained model, `<task>/<method>/<metric>`, without those of its artefacts."""
+    return {name: value for name, value in described.metrics.items() if name not in _proof_metrics(proofs)}
+
+
 def _log_run(
     workspace: Workspace,
     client: Any,
@@ -157,17 +174,31 @@ def _log_run(
 ) -> str:
     run = client.create_run(_experiment(workspace, client), tags={f"muster.lineage.{k}": v for k, v in lineage.items()})
     run_id = str(run.info.run_id)
-    for name, value in (dict(metrics) | _proof_metrics(proofs)).items():
-        client.log_metric(run_id, name, value, synchronous=True)
+    _log_metrics(client, run_id, metrics)
     client.log_artifacts(run_id, str(model_folder), "model")
     for file in artefact_files:
         client.log_artifact(run_id, str(file), "artefacts")
+    _log_proofs(client, run_id, proofs)
+    client.set_terminated(run_id)
+    return run_id
+
+
+def _log_proofs(client: Any, run_id: str, proofs: Sequence[Proof]) -> None:
+    """The proofs as files and as metrics, in place of earlier ones: the same artefact may be proven better elsewhere."""
+    _log_metrics(client, run_id, _proof_metrics(proofs))
     with tempfile.TemporaryDirectory() as folder:
         for proof in proofs:
             proof.save(Path(folder))
         client.log_artifacts(run_id, folder, "proofs")
-    client.set_terminated(run_id)
-    return run_id
+
+
+def _log_metrics(client: Any, run_id: str, values: Mapping[str, float]) -> None:
+    from mlflow.entities import Metric
+
+    now = round(time.time() * 1000)
+    metrics = [Metric(name, value, now, 0) for name, value in values.items()]
+    for start in range(0, len(metrics), _BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + _BATCH], synchronous=True)
 
 
 def _proof_metrics(proofs: Sequence[Proof]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from components.workspace import open_workspace
-from muster.console import Json, emit_json, emit_table, say
+from muster.console import Json, emit_json, emit_line, emit_table, say
 
 app = typer.Typer(no_args_is_help=True, help="Telemetry: what it looks like, and which rows were refused.")
 
@@ -49,6 +49,9 @@ def quarantine(
         emit_json("quarantine", {"reasons": reasons, "matching": len(rows), "rows": shown.to_dict("records")})
         return
     emit_table("Reasons", ("reason", "rows"), [(r, f"{n:,}") for r, n in reasons.items()])
+    if rows.empty:
+        emit_line(f"no row was refused for a reason that contains '{reason}'" if reason else "no row was refused")
+        return
     columns = ("reason", "object", "row", "device_id", "time")
     emit_table(f"{len(shown)} of {len(rows):,} rows", columns, [[_cell(row[c]) for c in columns] for _, row in shown.iterrows()])
     say(f"all of them with their values: {folder / 'quarantine.parquet'}")

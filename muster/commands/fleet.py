@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from components.workspace import open_workspace
-from components.workspace.errors import NotFound
 from muster.console import Json, emit_json, emit_line, emit_table
 
 app = typer.Typer(no_args_is_help=True, help="Fleets: the devices of the inventory.")
@@ -50,12 +49,10 @@ def show(
     json: Json = False,
 ) -> None:
     """The devices of one fleet."""
-    from registry.inventory import count_devices, list_devices
+    from registry.inventory import count_fleet, list_devices
 
     opened = open_workspace(workspace)
-    total = sum(g.devices for g in count_devices(opened, fleet=fleet))
-    if not total:
-        raise NotFound(f"fleet '{fleet}' has no devices", hint="muster fleet import reads the inventories of muster.yaml")
+    total = count_fleet(opened, fleet)
     devices = list_devices(opened, fleet=fleet, limit=limit)
     if json:
         emit_json("fleet", {"fleet": fleet, "devices": total, "shown": [asdict(d) for d in devices]})

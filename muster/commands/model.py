@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from components.workspace import open_workspace
-from muster.console import Json, emit_json, emit_table
+from muster.console import Json, emit_json, emit_line, emit_table
+
+if TYPE_CHECKING:
+    from components.values import Proof
 
 app = typer.Typer(no_args_is_help=True, help="Models: registered versions with their artefacts, proofs and metrics.")
 
@@ -40,15 +43,43 @@ def show(
     workspace: WorkspacePath = Path(),
     json: Json = False,
 ) -> None:
-    """Lineage, artefacts and metrics of one version."""
-    from registry.models import describe, find_version
+    """What a version was measured at, how its artefacts were proven on each profile, and where it came from."""
+    from registry import models
 
     opened = open_workspace(workspace)
-    found = describe(opened, find_version(opened, version))
+    found = models.describe(opened, models.find_version(opened, version))
+    proofs = models.read_proofs(opened, found.model)
     if json:
-        emit_json("model", asdict(found))
+        emit_json("model", asdict(found) | {"proofs": [p.to_json() for p in proofs]})
         return
+    title = f"Model {found.model.name}, version {found.model.version}"
+    measured = [(*_parts(name), f"{value:.4g}") for name, value in models.trained_metrics(found, proofs).items()]
+    emit_table(f"{title}: held-out devices", ("task", "metric", "method", "value"), sorted(measured))
+    emit_line()
+    columns = ("profile", "proof level", "passed", "task metrics", "one window")
+    emit_table("Artefacts", columns, [_proven(p) for p in proofs])
+    emit_line()
     rows: list[tuple[str, object]] = [("created", found.created), ("aliases", ", ".join(found.aliases))]
     rows += [("run", found.model.run_id), *found.lineage.items(), ("artefacts", ", ".join(found.artefacts))]
-    rows += [(name, f"{value:g}") for name, value in found.metrics.items()]
-    emit_table(f"Model {found.model.name}, version {found.model.version}", ("key", "value"), rows)
+    emit_table("Origin", ("key", "value"), rows)
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """Task, metric and method of `<task>/<method>/<metric>`, so that methods stand below each other."""
+    task, _, rest = name.partition("/")
+    method, _, metric = rest.partition("/")
+    return task, metric, method
+
+
+def _proven(proof: Proof) -> tuple[object, ...]:
+    """A profile's row: the metrics that its proof gates, and what a window costs there."""
+    gated = [c.name.removesuffix("/drop") for c in proof.checks if c.name.endswith("/drop")]
+    values = [f"{name} {check.value:.4g}" for name in gated if (check := proof.check(name))]
+    costs = [f"{_number(c.value)} {c.unit}" for name in ("latency", "instructions") if (c := proof.check(name))]
+    failed = [c.name for c in proof.checks if not c.passed]
+    passed = "yes" if proof.passed else f"no: {', '.join(failed) or proof.missing}"
+    return proof.profile, proof.level, passed, ", ".join(values), ", ".join(costs)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

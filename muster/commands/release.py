@@ -12,7 +12,7 @@ from components.workspace import open_workspace
 from muster.console import Json, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
-    from components.values import Artefact, Proof
+    from components.values import Artefact
     from components.workspace import Workspace
     from registry.models import ModelVersion
     from registry.rollout import Release
@@ -42,7 +42,7 @@ def draft(
 
     opened = open_workspace(workspace)
     found = models.find_version(opened, version)
-    artefacts, proofs = _fetch(opened, found)
+    artefacts, proofs = _fetch(opened, found), models.read_proofs(opened, found)
     drafted = rollout.draft(opened, found, artefacts, proofs, actor or getpass.getuser(), again=again, dry_run=dry_run)
     if json:
         emit_json("releases", [r.to_json() for r in drafted])
@@ -157,17 +157,16 @@ def verify(workspace: WorkspacePath = Path(), json: Json = False) -> None:
     emit_line(f"{found.published} published manifests and artefacts verify" if found.published else "nothing is published yet")
 
 
-def _fetch(workspace: Workspace, version: ModelVersion) -> tuple[list[Artefact], list[Proof]]:
-    """Artefacts and proofs of a model version."""
+def _fetch(workspace: Workspace, version: ModelVersion) -> list[Artefact]:
+    """The artefacts of a model version."""
     import tempfile
 
-    from components.values import Artefact, Proof
+    from components.values import Artefact
     from registry import models
 
     with tempfile.TemporaryDirectory() as folder:
-        artefacts = models.fetch(workspace, version, "artefacts", Path(folder))
-        proofs = models.fetch(workspace, version, "proofs", Path(folder))
-        return [Artefact.load(f) for f in sorted(artefacts.iterdir())], [Proof.load(f) for f in sorted(proofs.iterdir())]
+        files = models.fetch(workspace, version, "artefacts", Path(folder))
+        return [Artefact.load(f) for f in sorted(files.iterdir())]
 
 
 def _emit(release: Release, *, json: bool) -> None:

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     OFFERED = "offered"
     # Refused: metadata or transport.
     UNREACHABLE = "unreachable"
+    MISSING = "missing"
     TOO_SLOW = "too_slow"
     TOO_LARGE = "too_large"
     BAD_SIGNATURE = "bad_signature"

@@ -28,7 +28,7 @@ from registry.contract.manifest import MAX_BYTES, Manifest, manifest_path
 from registry.contract.reasons import Reason
 from registry.contract.times import utc_now
 from registry.device.facts import Facts
-from registry.device.fetcher import DeadlineFetcher, TooSlow, base_url
+from registry.device.fetcher import DeadlineFetcher, NotInFolder, TooSlow, base_url
 from registry.device.floors import read_floors
 from registry.device.judge import approved_entry, reason_to_wait, refuse_early_clock, refuse_wrong
 from registry.device.refusal import Refused, Unreachable
@@ -144,6 +144,12 @@ def _explained() -> Iterator[None]:
         yield
     except TooSlow as error:
         raise Unreachable(Reason.TOO_SLOW, str(error)) from None
+    except NotInFolder as error:
+        raise Refused(
+            Reason.MISSING,
+            str(error),
+            hint="nothing is published there yet, or it was lost: muster release publish writes it again",
+        ) from None
     except tuf.DownloadLengthMismatchError as error:
         raise Refused(Reason.TOO_LARGE, str(error)) from None
     except tuf.DownloadError as error:

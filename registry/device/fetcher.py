@@ -31,6 +31,10 @@ class TooSlow(DownloadError):
     """The deadline passed before the download was complete."""
 
 
+class NotInFolder(DownloadHTTPError):
+    """A folder lacks the file: there is no server that could be asked again later."""
+
+
 class DeadlineFetcher(FetcherInterface):
     """``seconds``: for everything that is fetched until `allow` gives more."""
 
@@ -100,7 +104,7 @@ def base_url(place: str) -> str:
 def _read_file(url: str) -> Iterator[bytes]:
     file = Path(url2pathname(urlsplit(url).path))
     if not file.is_file():
-        raise DownloadHTTPError(f"{file} is not there", 404)
+        raise NotInFolder(f"{file} is not there", 404)
     with file.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             yield chunk

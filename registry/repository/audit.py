@@ -14,7 +14,7 @@ from tuf.ngclient.fetcher import FetcherInterface
 from components.workspace import Workspace
 from components.workspace.files import sha256_bytes
 from registry import trust
-from registry.keys import no_keys
+from registry.keys import require_keys
 from registry.repository.metadata import stored_name
 from registry.repository.store import Store, open_store
 
@@ -29,14 +29,13 @@ def audit(workspace: Workspace, wanted: Mapping[str, TargetFile], *, store: Stor
     Raises:
         NotFound: the workspace has no keys, so nobody could say which signatures count.
     """
-    roots = trust.files_of(workspace, "root")
-    if not roots:
-        raise no_keys(workspace)
+    require_keys(workspace)
+    image = trust.files_of(workspace, "root")[0].read_bytes()
     store = store or open_store(workspace)
     problems = [p for path, target in wanted.items() if (p := _problem_of_file(store, path, target))]
     with tempfile.TemporaryDirectory() as cache:
         urls = (f"{_BASE}metadata/", cache, f"{_BASE}targets/")
-        updater = Updater(cache, *urls, fetcher=_StoreFetcher(store), bootstrap=roots[0].read_bytes())
+        updater = Updater(cache, *urls, fetcher=_StoreFetcher(store), bootstrap=image)
         try:
             updater.refresh()
             listed = {path: updater.get_targetinfo(path) for path in wanted}

@@ -154,17 +154,19 @@ class _Publication:
         if data and not stored:
             raise VerificationFailed(f"the published {_TIMESTAMP} does not parse", hint="put back the last good copy of it")
         if stored and stored.signed.snapshot_meta == metadata.pin(version, snapshot) and self._is_good("timestamp", stored):
+            self._remember(version, stored.signed.version)
             return
         number = max(stored.signed.version if stored else 0, self._given.get("timestamp", 0)) + 1
         fresh = metadata.timestamp(number, snapshot, version, self._now)
         self._seal("timestamp", fresh)
-        versions.remember(self._workspace, self._signed_here() | {"snapshot": version, "timestamp": number})
+        self._remember(version, number)
         self._store.replace(_TIMESTAMP, trust.to_bytes(fresh), data)
         self._written.append("timestamp")
 
-    def _signed_here(self) -> dict[str, int]:
-        """The versions of the fleets' roles; those of other delegated roles come from persons."""
-        return {role: version for role, version in self._versions.items() if role.startswith("fleet-")}
+    def _remember(self, snapshot: int, timestamp: int) -> None:
+        """Before devices can see them. The versions of other delegated roles come from persons."""
+        fleets = {role: version for role, version in self._versions.items() if role.startswith("fleet-")}
+        versions.remember(self._workspace, fleets | {"snapshot": snapshot, "timestamp": timestamp})
 
     def _next(self, role: str) -> int:
         return max(self._stored.get(role, 0), self._given.get(role, 0)) + 1

@@ -20,7 +20,7 @@ from components.workspace.files import sha256_bytes
 from registry import trust
 from registry.contract.times import stamp, utc_now
 from registry.database import open_database, reading, writing
-from registry.keys import no_keys, signer_of
+from registry.keys import no_keys, require_keys, signer_of
 from registry.repository.metadata import targets
 from registry.rollout import events
 from registry.rollout.documents import keep, kept
@@ -92,7 +92,13 @@ def deny(workspace: Workspace, release_id: str, person: str, reason: str, *, now
 
 
 def preview(workspace: Workspace, release_id: str, *, now: datetime | None = None) -> Signing:
-    """What `approve` would sign now."""
+    """What `approve` would sign now.
+
+    Raises:
+        NotFound: no such release, or no keys yet.
+        Conflict: it does not wait for approval.
+    """
+    require_keys(workspace)
     release = replay(history(workspace, release_id))
     next_state(release, Kind.APPROVED)
     version, body = _proposal(workspace, release, now or utc_now())

@@ -17,6 +17,7 @@ from components.workspace.errors import VerificationFailed
 from registry import trust
 from registry.contract.manifest import manifest_path
 from registry.database import open_database, publications, reading, role_versions
+from registry.keys import require_keys
 from registry.repository import publish
 from registry.repository.store import Store, open_store
 from registry.rollout import events
@@ -37,6 +38,7 @@ def reconcile(workspace: Workspace, *, now: datetime | None = None, store: Store
         VerificationFailed: the model registry has other bytes than those that were released.
         Conflict: another publisher was first.
     """
+    require_keys(workspace)
     store = store or open_store(workspace)
     with reading(open_database(workspace.database_url)) as connection:
         live = offered(connection, [f.name for f in workspace.settings.fleets])

@@ -10,7 +10,7 @@ from components.workspace import Workspace
 from components.workspace.errors import VerificationFailed
 from registry import trust
 from registry.database import open_database, reading
-from registry.keys import no_keys
+from registry.keys import require_keys
 from registry.repository import audit
 from registry.repository.metadata import artefact_target, manifest_targets
 from registry.repository.store import open_store
@@ -36,8 +36,7 @@ def verify(workspace: Workspace) -> Verified:
         NotFound: the workspace has no keys: nothing can be verified.
         VerificationFailed: the log was changed, or the repository lacks something or has it changed; the message names it.
     """
-    if trust.newest_root(workspace) is None:
-        raise no_keys(workspace)
+    require_keys(workspace)
     found = tuple(list_releases(workspace))
     with reading(open_database(workspace.database_url)) as connection:
         live = offered(connection, [f.name for f in workspace.settings.fleets])

@@ -126,6 +126,17 @@ def test_the_same_artefacts_are_registered_once(registered: Workspace) -> None:
 
 
 @pytest.mark.slow
+def test_a_better_proof_of_the_same_artefact_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    """Proven again on a better machine, the same version can be released further."""
+    workspace = make_workspace(tmp_path, people=())
+    register(workspace, "a", level="host-compiled")
+    first = models.find_version(workspace)
+    assert [p.level for p in models.read_proofs(workspace, first)] == ["host-compiled"] * 2
+    assert register(workspace, "a") == first
+    assert [p.level for p in models.read_proofs(workspace, first)] == ["native"] * 2
+
+
+@pytest.mark.slow
 def test_a_version_that_is_not_there_is_not_found(registered: Workspace) -> None:
     for selector in ("99", "champion"):
         with pytest.raises(NotFound, match=f"no version or alias '{selector}'"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,18 @@ import pytest
 from components.workspace import Workspace
 from muster.app import main
 from registry import rollout
-from tests.registry.workspaces import canary, image_root, make_workspace, repository_of
+from tests.registry.workspaces import (
+    artefacts,
+    canary,
+    gateway_artefact,
+    image_root,
+    make_workspace,
+    node_artefact,
+    proof,
+    register,
+    repository_of,
+    version,
+)
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -73,8 +85,67 @@ def test_a_device_without_a_workspace_needs_its_image_only(released: Workspace, 
     assert (code, "would install pumps version 1" in output) == (0, True)
     assert (tmp_path / "device-state/floors.json").is_file()
     assert muster("device", "check", "ftp://host/x", *image)[0] == 2
-    assert muster("device", "check", tmp_path / "nowhere", *image)[0] == 6
+    code, _, error = muster("device", "check", tmp_path / "nowhere", *image)
+    assert (code, "[missing]" in error) == (8, True)
+    assert muster("device", "check", "http://127.0.0.1:1", *image)[0] == 6
     assert muster("device", "check", released.root)[0] == 2
+
+
+def test_a_lost_artefact_is_named_by_device_and_verification(released: Workspace, muster: Run) -> None:
+    """A folder is no server that could be asked again later."""
+    device = canary(released, rollout.show_release(released, "north-r1")).device_id
+    for file in repository_of(released).glob("targets/artifacts/*"):
+        file.unlink()
+    code, _, error = muster("device", "check", released.root, "--device", device)
+    assert (code, "[missing]" in error) == (8, True)
+    code, output, error = muster("release", "verify", released.root)
+    assert (code, output, error.count(".artefact is not there")) == (8, "", 2)
+
+
+def test_without_keys_every_command_says_the_same(drafted: Workspace, muster: Run) -> None:
+    shutil.rmtree(drafted.state / "trust")
+    root, person = drafted.root, ("--person", "ana", "--reason", "fine")
+    for arguments in (
+        ("keys", "show", root),
+        ("keys", "rotate", "timestamp", root),
+        ("release", "approve", "north-r1", root, *person),
+        ("release", "approve", "north-r1", root, *person, "--dry-run"),
+        ("release", "publish", root),
+        ("release", "verify", root),
+        ("device", "check", root, "--device", "gw-008"),
+    ):
+        code, output, error = muster(*arguments)
+        assert (code, output, "has no signing keys yet" in error, "muster keys init" in error) == (3, "", True, True)
+
+
+def test_what_a_release_leaves_out_is_shown_with_the_reason(stocked: Workspace, muster: Run) -> None:
+    weak = proof(node_artefact(), level="host-compiled", missing="a board")
+    rollout.draft(stocked, version(), artefacts(), [proof(gateway_artefact()), weak], "pipeline")
+    assert (
+        "4 devices with node, firmware 2.0.0: proof level 'host-compiled'"
+        in muster("release", "show", "north-r1", stocked.root)[1]
+    )
+    (skipped,) = document(muster("release", "show", "north-r1", stocked.root, "--json")[1])["skipped"]
+    assert (skipped["profile"], skipped["devices"], "a board" in skipped["reason"]) == ("node", 4, True)
+
+
+def test_an_unknown_fleet_is_answered_with_the_known_ones(stocked: Workspace, muster: Run) -> None:
+    code, _, error = muster("fleet", "show", "nope", stocked.root)
+    assert (code, "no such fleet: 'nope'" in error, "there are: north" in error) == (3, True, True)
+
+
+@pytest.mark.slow
+def test_a_model_is_shown_by_its_own_metrics_and_a_row_a_profile(stocked: Workspace, muster: Run) -> None:
+    register(stocked, "a")
+    output = muster("model", "show", "1", stocked.root)[1]
+    metrics, profiles, origin = output.split("\n\n")
+    assert metrics.splitlines()[-1].split() == ["anomaly", "vus_pr", "electra", "0.47"]
+    assert [line.split()[:3] for line in profiles.splitlines()[2:]] == [["gateway", "native", "yes"], ["node", "native", "yes"]]
+    assert "data_digest" in origin
+    shown = document(muster("model", "show", "1", stocked.root, "--json")[1])
+    assert shown["metrics"]["gateway/label_agreement"] == shown["proofs"][0]["checks"][0]["value"]
+    drafted = document(muster("release", "draft", stocked.root, "--json")[1])
+    assert [r["skipped"] for r in drafted] == [[]]
 
 
 def test_what_is_not_there_exits_3(stocked: Workspace, muster: Run) -> None:

@@ -330,8 +330,13 @@ def test_damaged_floors_are_not_forgotten_silently(bench: Bench) -> None:
         bench.check()
 
 
-def test_a_repository_that_is_not_there_is_unreachable(bench: Bench, tmp_path: Path) -> None:
+def test_a_folder_that_lacks_something_is_no_server_that_is_unreachable(bench: Bench, tmp_path: Path) -> None:
+    for file in repository_of(bench.workspace).glob("targets/artifacts/*"):
+        file.unlink()
+    bench.refuses(Reason.MISSING)
     bench.place = str(tmp_path / "nowhere")
+    bench.refuses(Reason.MISSING)
+    bench.place = "http://127.0.0.1:1"
     with pytest.raises(Unreachable):
         bench.check()
 

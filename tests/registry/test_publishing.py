@@ -9,15 +9,18 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from components.workspace import Workspace, open_workspace
 from components.workspace.errors import Conflict, InputError, NotFound, VerificationFailed
 from registry import rollout
 from registry.contract.times import utc_now
+from registry.database import given_versions, open_database, writing
 from registry.device import check
 from registry.keys import show_keys
 from registry.repository import expiring_offline, publish, refresh_expiring
 from registry.repository.store import Folder, Store, open_store
+from registry.repository.versions import given, remember
 from registry.rollout.publication import reconcile
 from registry.rotation import rotate_key
 from tests.registry.workspaces import (
@@ -183,6 +186,19 @@ def test_nothing_verifies_without_keys_or_repository(released: Workspace) -> Non
 
 def test_before_the_first_release_there_is_nothing_to_find(drafted: Workspace) -> None:
     assert rollout.verify(drafted).published == 0
+
+
+def test_versions_of_a_repository_from_before_they_were_kept_are_kept_now(released: Workspace) -> None:
+    with writing(open_database(released.database_url)) as connection:
+        connection.execute(sa.delete(given_versions))
+    assert reconcile(released) == ()
+    assert given(released) == {"fleet-north": 1, "snapshot": 1, "timestamp": 1}
+
+
+def test_a_version_that_was_given_is_never_lowered(stocked: Workspace) -> None:
+    remember(stocked, {"snapshot": 5, "timestamp": 9})
+    remember(stocked, {"snapshot": 7, "timestamp": 3})
+    assert given(stocked) == {"snapshot": 7, "timestamp": 9}
 
 
 def test_a_device_with_a_memory_goes_on_after_the_metadata_was_lost(released: Workspace, tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def _network() -> bytes:
     return model.SerializeToString()
 
 
-def register(workspace: Workspace, label: str, configuration: str = "w1") -> ModelVersion:
+def register(workspace: Workspace, label: str, configuration: str = "w1", *, level: str = "native") -> ModelVersion:
     """A version of the model registry, with everything of its run."""
     folder = workspace.root / f"run-{label}"
     (folder / "model").mkdir(parents=True, exist_ok=True)
@@ -208,7 +208,7 @@ def register(workspace: Workspace, label: str, configuration: str = "w1") -> Mod
         workspace,
         model_folder=folder / "model",
         artefact_files=[a.save(folder) for a in artefacts(label)],
-        proofs=proofs(label),
+        proofs=[proof(a, level=level) for a in artefacts(label)],
         metrics={"anomaly/electra/vus_pr": 0.47},
         lineage={"workspace_digest": configuration, "data_digest": "d1"},
     )
