@@ -25,7 +25,7 @@ from registry.rollout.events import Event, following
 from registry.rollout.gate import Admission, Candidate, admit
 from registry.rollout.release import Offer, Release, Skipped, StagePlan, replay
 from registry.rollout.starting import outdate
-from registry.rollout.states import Kind
+from registry.rollout.states import Kind, State
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def draft(
     A new draft supersedes those of its fleet that still wait.
 
     The same model version is drafted once: a second call returns the releases as they are now. It is drafted anew when
-    a profile that was left out is proven by now, and with ``again`` where the earlier release has ended. ``dry_run``
-    returns what would be drafted and writes nothing.
+    a profile that was left out is proven by now, when the earlier draft was superseded before it started, and with
+    ``again`` where the earlier release has ended. ``dry_run`` returns what would be drafted and writes nothing.
 
     Raises:
         GateFailed: a proof is missing, of other bytes or failed, or nothing proven well enough is left for a fleet.
@@ -74,20 +74,25 @@ def _draft(
     workspace: Workspace, fleet: Fleet, version: ModelVersion, admission: Admission, actor: str, time: str, *, again: bool
 ) -> _Draft:
     latest, counter, attempt = _earlier(workspace, fleet.name, version)
-    if latest and not (again and not latest.open) and not _outgrown(workspace, latest, admission):
+    if latest and _stands(workspace, latest, admission, again=again):
         return _Draft(latest, attempt)
     release_id = f"{fleet.name}-r{counter}"
     log = _log(release_id, actor, time, _plan(workspace, fleet, version, admission, release_id, counter))
     return _Draft(replay(log), attempt, log)
 
 
+def _stands(workspace: Workspace, release: Release, admission: Admission, *, again: bool) -> bool:
+    """Whether the version's earlier release is what is meant now, too. A superseded draft ended by no person's decision."""
+    if release.open:
+        return not _outgrown(workspace, release, admission)
+    return not again and (release.started or release.state != State.SUPERSEDED)
+
+
 def _outgrown(workspace: Workspace, release: Release, admission: Admission) -> bool:
     """Whether a profile that the open release left out can be offered now, e.g. after a better proof."""
     left_out = {s.profile for s in release.skipped} - {o.profile for o in release.manifests}
     now_proven = left_out & admission.candidates.keys()
-    if not release.open or not now_proven:
-        return False
-    groups = count_devices(workspace, fleet=release.fleet)
+    groups = count_devices(workspace, fleet=release.fleet) if now_proven else []
     return any(g.variant is not None and g.profile in now_proven for g in groups)
 
 

@@ -113,6 +113,11 @@ class Release:
     def open(self) -> bool:
         return self.state not in TERMINAL
 
+    @property
+    def started(self) -> bool:
+        """Whether devices were ever told."""
+        return any(o.created for o in self.manifests)
+
     def offer(self, variant: str) -> Offer:
         return next(o for o in self.manifests if o.variant == variant)
 

@@ -342,6 +342,20 @@ def test_devices_read_a_bucket_as_they_read_a_folder(stocked: Workspace, bucket:
     assert reconcile(workspace) == ()
 
 
+@pytest.mark.slow
+def test_a_lost_bucket_is_restored_whole(stocked: Workspace, bucket: str) -> None:
+    import boto3
+
+    workspace, client = _to_bucket(stocked), boto3.client("s3")
+    released_from_registry(workspace, "a")
+    for item in client.list_objects_v2(Bucket="fleet", Prefix="edge/")["Contents"]:
+        client.delete_object(Bucket="fleet", Key=item["Key"])
+    with pytest.raises(VerificationFailed, match=r"timestamp\.json is not there"):
+        rollout.verify(workspace)
+    reconcile(workspace)
+    assert rollout.verify(workspace).published == 5
+
+
 def test_two_publishers_of_a_bucket_meet_in_a_conflict(stocked: Workspace, bucket: str) -> None:
     """Both saw the same state; the object store takes one of them."""
     store: Store = open_store(_to_bucket(stocked))

@@ -275,6 +275,20 @@ def test_a_newer_draft_supersedes_one_that_waits(drafted: Workspace) -> None:
         rollout.approve(drafted, "north-r1", "ben", "late")
 
 
+def test_going_back_to_a_version_whose_draft_was_superseded_drafts_it_anew(drafted: Workspace) -> None:
+    """Otherwise a configuration that was tried and taken back would leave nothing to approve."""
+    draft(drafted, 2, "b")
+    assert draft(drafted, 1).id == "north-r3"
+    assert draft(drafted, 1).id == "north-r3"
+    assert [r.state for r in rollout.list_releases(drafted)] == [State.SUPERSEDED] * 2 + [State.WAITING_FOR_APPROVAL]
+
+
+def test_a_version_that_ran_and_was_replaced_takes_a_persons_word_to_come_back(released: Workspace) -> None:
+    release(released, 2, "b")
+    assert draft(released, 1).id == "north-r1"
+    assert draft(released, 1, again=True).id == "north-r3"
+
+
 def test_a_newer_draft_leaves_what_runs_alone(released: Workspace) -> None:
     draft(released, 2, "b")
     assert rollout.show_release(released, "north-r1").state == State.RUNNING
