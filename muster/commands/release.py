@@ -191,8 +191,10 @@ def _print(release: Release) -> None:
         for o in release.manifests
     ]
     emit_table(title, ("variant", "firmware", "devices", "stages", "artefact", "proof", "sequence"), rows)
-    for s in release.skipped:
-        emit_line(f"not reached: {s.devices} devices with {s.profile}, firmware {s.firmware}: {s.reason}")
+    for profile, reason in dict.fromkeys((s.profile, s.reason) for s in release.skipped):
+        alike = [s for s in release.skipped if (s.profile, s.reason) == (profile, reason)]
+        devices, firmware = sum(s.devices for s in alike), ", ".join(s.firmware for s in alike)
+        emit_line(f"not reached: {devices} devices with {profile}, firmware {firmware}: {reason}")
     if release.voided and release.state == "waiting_for_approval":
         emit_line(f"void: another release started after {', '.join(release.voided)} signed; they have to approve again")
     if release.approvals:
