@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from components.workspace import Workspace
-from components.workspace.errors import Conflict
+from components.workspace.errors import Conflict, NotFound
 from components.workspace.files import write_json
 
 RELEASE = ("register", "draft")
@@ -51,10 +51,21 @@ class Stopwatch:
         self._began, self._started = time.monotonic(), datetime.now(UTC)
 
     def finish(self, workspace: Workspace, skipped: tuple[str, ...], ran: tuple[str, ...]) -> Run:
-        """Sign anew what is near its expiry, and keep a record in `.muster/runs`."""
-        from registry import repository
-
-        refreshed = repository.refresh_expiring(workspace)
+        """Bring the repository in line with the log, sign anew what nears its expiry, and keep a record in `.muster/runs`."""
+        refreshed = _publish_again(workspace)
         record = Run(self._started.isoformat(), time.monotonic() - self._began, skipped, ran, refreshed)
         write_json(workspace.state / "runs" / f"{self._started:%Y%m%dT%H%M%S.%fZ}.json", asdict(record))
         return record
+
+
+def _publish_again(workspace: Workspace) -> tuple[str, ...]:
+    """What had to be signed or put back; nothing where no release has started or where the online keys are elsewhere."""
+    from registry import keys, rollout
+
+    if not any(release.started for release in rollout.list_releases(workspace)):
+        return ()
+    try:
+        keys.require_keys(workspace)
+    except NotFound:
+        return ()
+    return tuple(rollout.reconcile(workspace))

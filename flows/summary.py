@@ -26,6 +26,7 @@ class Summary:
     model: str
     version: int | None
     manifests: tuple[dict[str, Any], ...]
+    left_out: tuple[str, ...]
 
 
 def summarise(workspace: Workspace) -> Summary:
@@ -61,6 +62,7 @@ def summarise(workspace: Workspace) -> Summary:
             for r in releases
             for m in r.manifests
         ),
+        left_out=tuple(f"{r.fleet}: {s.devices} devices: {s.reason}" for r in releases for s in r.skipped),
     )
 
 

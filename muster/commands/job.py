@@ -141,6 +141,8 @@ def _print(summary: Any, root: Path) -> None:
             for m in summary.manifests
         ],
     )
+    for line in summary.left_out:
+        emit_line(f"  left out of {line}")
     emit_line()
     _print_next(summary, root)
 

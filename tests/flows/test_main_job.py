@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -109,9 +108,10 @@ def test_a_run_killed_at_any_step_completes_with_the_same_result(fresh: Path, _r
             step,
             log.read_text()[-2000:],
         )
-    muster("run", fresh)
-    for step in ORDER:
+    data = json.loads(muster("run", fresh, "--json").stdout)["data"]
+    for step in ORDER[: ORDER.index("prove")]:  # proofs hold measured times
         assert digest_of(fresh / "out" / step) == digest_of(_ran / "out" / step), step
+    assert all(row["passed"] for row in data["artefacts"])
     assert len(json.loads(muster("release", "list", fresh, "--json").stdout)["data"]) == 2
     assert len(json.loads(muster("model", "list", fresh, "--json").stdout)["data"]) == 1
 
@@ -171,8 +171,9 @@ def test_what_may_not_be_released_stops_the_run_with_its_exit_code(ran: Path, ha
 def test_without_the_cross_compiler_microcontrollers_are_left_out_and_the_packages_named(ran: Path, tmp_path: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ("gcc", "as", "ld", "git"):
-        (tools / name).symlink_to(str(shutil.which(name)))
+    for tool in Path("/usr/bin").iterdir():
+        if not tool.name.startswith(("arm-none-eabi", "qemu")):
+            (tools / tool.name).symlink_to(tool)
     for file in (ran / ".muster").glob("registry.db*"):
         file.unlink()
     done = muster("run", ran, "--json", env={"PATH": str(tools)})
