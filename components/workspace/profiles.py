@@ -30,7 +30,10 @@ class Numeric(Section):
 
     dtype: Literal["int8"] = "int8"
     min_label_agreement: float = Field(
-        0.95, ge=0, le=1, description="share of held-out windows with the class of the trained model; close calls may change sides"
+        0.95,
+        ge=0,
+        le=1,
+        description="share of held-out windows with the class of the trained model; close calls may change sides",
     )
     min_rank_correlation: float = Field(
         0.9, ge=-1, le=1, description="Spearman's, of held-out anomaly scores with the trained model's"
