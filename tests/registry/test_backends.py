@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,18 +32,16 @@ def _server_binaries() -> Path | None:
 
 
 @pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     binaries = _server_binaries()
     if binaries is None:
         pytest.skip("no PostgreSQL server (Debian: postgresql)")
     if os.getuid() == 0 and shutil.which("runuser") is None:
         pytest.skip("initdb refuses root, and runuser is not here to become someone else")
-    folder = tmp_path_factory.mktemp("postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="muster-postgresql-"))  # pytest's own folders are closed to other users
     become = []
     if os.getuid() == 0:
         become = ["runuser", "-u", "nobody", "--"]
-        for part in (folder, *folder.parents[:2]):
-            os.chmod(part, 0o755)
         shutil.chown(folder, "nobody")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -57,6 +56,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     yield f"postgresql://muster@127.0.0.1:{port}/postgres"
     subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder)
+    shutil.rmtree(folder)
 
 
 def test_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
