@@ -112,10 +112,14 @@ def run_step(workspace: Workspace, name: str, profile: str | None = None) -> lis
     into `out/<step>`, where the next step reads it.
 
     Raises:
-        NotFound: no such step.
-        InputError: a step before it has put out nothing.
+        NotFound: no such step, or no such profile.
+        InputError: a step before it has put out nothing, or a profile for a step that has none.
     """
     step = find(name)
+    if profile is not None:
+        if not step.sharded:
+            raise InputError(f"step '{name}' has one result for all profiles", hint=f"leave --profile {profile} out")
+        workspace.profile(profile)
     shards = _shards(workspace, step) if profile is None else (profile,)
     return [_run_shard(workspace, step, shard) for shard in shards]
 

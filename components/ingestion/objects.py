@@ -53,11 +53,18 @@ class _Folder:
     def __init__(self, root: Path, suffix: str, memory: Path) -> None:
         self._root, self._suffix, self._memory = root, suffix, memory
 
+    def _remembered(self) -> dict[str, str]:
+        """Digests of the last listing; nothing when the file is not there or damaged, which costs reading the objects again."""
+        try:
+            return {str(name): str(digest) for name, digest in json.loads(self._memory.read_text()).items()}
+        except (OSError, ValueError, AttributeError):
+            return {}
+
     def objects(self) -> list[SourceObject]:
         """The etag is the sha256 of the content, remembered by size and time of change so that it is read once."""
         if not self._root.is_dir():
             raise NotFound(f"no folder {self._root}", hint="put raw telemetry there, or mend storage.source in muster.yaml")
-        known = json.loads(self._memory.read_text()) if self._memory.is_file() else {}
+        known = self._remembered()
         files = sorted(f for f in self._root.rglob(f"*{self._suffix}") if f.is_file() and not _hidden(f, self._root))
         stamps = [f"{s.st_size}-{s.st_mtime_ns}" for s in (f.stat() for f in files)]
         with ThreadPoolExecutor(THREADS) as pool:

@@ -15,7 +15,7 @@ from components.validation.results import failed_folder
 from components.validation.rows import bad_rows, believed_span, read_lake
 from components.validation.suite import run_suite
 from components.values.dataset import COLUMNS, Dataset
-from components.workspace.errors import GateFailed
+from components.workspace.errors import GateFailed, InputError
 from components.workspace.files import new_folder, sha256_file
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ def validate(workspace: Workspace, lake: Path, folder: Path) -> Dataset:
     settings = workspace.settings
     skipped = json.loads((lake.parent / "ingest.json").read_text())["skipped"]
     frame = read_lake(lake)
+    if missing := [name for name in settings.telemetry.names if name not in frame.columns]:
+        raise InputError(
+            f"the lake in {lake} has no channel {', '.join(missing)}: it was read under another contract",
+            hint="muster step ingest",
+        )
     span = believed_span(frame["time"], settings.validation.max_quarantined)
     verdict, reasons = bad_rows(workspace, frame, span)
     accepted, duplicates = _accepted(frame, verdict, settings.telemetry.names)

@@ -36,7 +36,7 @@ LocalPath = Annotated[str, AfterValidator(_inside)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Storage(Section):

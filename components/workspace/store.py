@@ -39,7 +39,10 @@ class StepStore:
     def digest(self, step: str, key: str) -> str | None:
         """Digest of the kept result, or None when there is none. Reads one small file."""
         listing = self._entry(step, key) / _LISTING
-        return str(json.loads(listing.read_text())["digest"]) if listing.is_file() else None
+        try:
+            return str(json.loads(listing.read_text())["digest"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # not there, or damaged: the step makes it again
 
     def run(self, step: str, key: str, body: Callable[[Path], None]) -> Stored:
         """Return the result of ``key``, calling ``body(folder)`` only when it is not here.

@@ -85,7 +85,11 @@ def open_workspace(root: Path) -> Workspace:
 
 def read_yaml(file: Path, model: type[T]) -> T:
     """Read ``file`` into ``model``; every error carries file, line and key."""
-    return parse_yaml(file.read_text(encoding="utf-8"), model, str(file))
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: byte {error.start} is no UTF-8 text", hint="save the file as UTF-8") from None
+    return parse_yaml(text, model, str(file))
 
 
 def parse_yaml(text: str, model: type[T], name: str) -> T:

@@ -13,7 +13,7 @@ from securesystemslib.signer import Signature
 from tuf.api.metadata import Metadata, Targets
 
 from components.workspace import Workspace
-from components.workspace.errors import VerificationFailed
+from components.workspace.errors import Conflict, VerificationFailed
 from registry import trust
 from registry.contract.manifest import manifest_path
 from registry.database import open_database, publications, reading, role_versions
@@ -36,13 +36,14 @@ def reconcile(workspace: Workspace, *, now: datetime | None = None, store: Store
     Raises:
         NotFound: keys are missing here, or an artefact is in neither place.
         VerificationFailed: the model registry has other bytes than those that were released.
-        Conflict: another publisher was first.
+        Conflict: another publisher was first, or the repository offers releases that this log knows nothing of.
     """
     require_keys(workspace)
     store = store or open_store(workspace)
     with reading(open_database(workspace.database_url)) as connection:
         live = offered(connection, [f.name for f in workspace.settings.fleets])
         releases = in_force(connection)
+    refuse_to_forget(store, releases)
     restored, failed = restore_artefacts(workspace, [o for fleet in live.values() for o in fleet], store)
     fleets = {fleet: manifests_of(offers) for fleet, offers in live.items()}
     written = publish(workspace, fleets, trust.to_bytes(releases) if releases else None, now=now, store=store)
@@ -51,6 +52,15 @@ def reconcile(workspace: Workspace, *, now: datetime | None = None, store: Store
             "\n".join(f.message for f in failed), hint="everything else is published; restore these files from a backup"
         )
     return written + restored
+
+
+def refuse_to_forget(store: Store, releases: Metadata[Targets] | None) -> None:
+    """An empty log beside a repository that offers releases is a lost log: publishing it would withdraw them all."""
+    if releases is None and any(name.endswith(".releases.json") for name in store.names("metadata")):
+        raise Conflict(
+            "the repository offers releases that the registry's log knows nothing of: the log was lost, or is another one",
+            hint="restore the registry database from its backup, or name an empty repository in registry.repository",
+        )
 
 
 def in_force(connection: sa.Connection) -> Metadata[Targets] | None:

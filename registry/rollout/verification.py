@@ -14,7 +14,7 @@ from registry.keys import require_keys
 from registry.repository import audit
 from registry.repository.metadata import artefact_target, manifest_targets
 from registry.repository.store import open_store
-from registry.rollout.publication import in_force, manifests_of, offered
+from registry.rollout.publication import in_force, manifests_of, offered, refuse_to_forget
 from registry.rollout.query import list_releases
 from registry.rollout.release import Release
 
@@ -34,6 +34,7 @@ def verify(workspace: Workspace) -> Verified:
 
     Raises:
         NotFound: the workspace has no keys: nothing can be verified.
+        Conflict: the repository offers releases that this log knows nothing of.
         VerificationFailed: the log was changed, or the repository lacks something or has it changed; the message names it.
     """
     require_keys(workspace)
@@ -46,6 +47,7 @@ def verify(workspace: Workspace) -> Verified:
         wanted |= manifest_targets(manifests_of(offers))
         wanted |= {t.path: t for t in (artefact_target(o.artefact_sha256, o.length, {}) for _, o in offers)}
     store = open_store(workspace)
+    refuse_to_forget(store, releases)
     problems: list[str] = []
     if releases and store.read(name := f"metadata/{releases.signed.version}.releases.json") != trust.to_bytes(releases):
         problems.append(f"{name} is missing, or is not what persons signed")

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from components.workspace import open_workspace
-from components.workspace.errors import NotFound
-from flows.steps import LAYERS, STEPS, find, key_of, settle
+from components.workspace.errors import InputError, NotFound
+from flows.steps import LAYERS, STEPS, find, key_of, run_step, settle
 
 
 def test_dvc_has_the_same_steps_in_the_same_order_with_the_same_inputs(checkout: Path) -> None:
@@ -79,3 +79,25 @@ def test_nothing_is_settled_in_a_workspace_that_never_ran(fresh: Path) -> None:
 def test_an_unknown_step_names_the_known_ones() -> None:
     with pytest.raises(NotFound, match="ingest, validate"):
         find("digest")
+
+
+def test_a_profile_belongs_to_steps_that_have_one_and_must_be_known(fresh: Path) -> None:
+    workspace = open_workspace(fresh)
+    with pytest.raises(InputError, match="one result for all profiles"):
+        run_step(workspace, "train", "phone-litert")
+    with pytest.raises(NotFound, match="mainframe"):
+        run_step(workspace, "quantize", "mainframe")
+
+
+def test_validating_a_lake_of_another_contract_says_to_ingest_again(fresh: Path) -> None:
+    run_step(open_workspace(fresh), "ingest")
+    (fresh / "muster.yaml").write_text((fresh / "muster.yaml").read_text().replace("name: flow\n", "name: flux\n"))
+    with pytest.raises(InputError, match="no channel flux"):
+        run_step(open_workspace(fresh), "validate")
+
+
+def test_a_damaged_memory_of_the_listing_costs_reading_again_and_nothing_else(fresh: Path) -> None:
+    workspace = open_workspace(fresh)
+    first = run_step(workspace, "ingest")[0]
+    (fresh / ".muster" / "listing.json").write_text("junk")
+    assert run_step(workspace, "ingest")[0].digest == first.digest

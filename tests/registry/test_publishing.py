@@ -368,3 +368,14 @@ def test_two_publishers_of_a_bucket_meet_in_a_conflict(stocked: Workspace, bucke
     store.replace("metadata/timestamp.json", b"2", b"1")
     assert store.read("metadata/timestamp.json") == b"2"
     assert sorted(store.names("metadata")) == ["5.snapshot.json", "timestamp.json"]
+
+
+def test_a_lost_log_withdraws_nothing_and_is_not_called_well(released: Workspace) -> None:
+    """With the database gone, publishing would offer nothing to anybody: both commands refuse instead."""
+    for file in released.state.glob("registry.db*"):
+        file.unlink()
+    before = {f: f.read_bytes() for f in (released.state / "repository").rglob("*") if f.is_file()}
+    for act in (rollout.reconcile, rollout.verify):
+        with pytest.raises(Conflict, match="knows nothing of"):
+            act(released)
+    assert {f: f.read_bytes() for f in (released.state / "repository").rglob("*") if f.is_file()} == before

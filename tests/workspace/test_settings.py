@@ -105,3 +105,14 @@ def test_every_error_class_has_its_documented_exit_code() -> None:
 def test_the_shipped_workspaces_are_valid(checkout: Path) -> None:
     for example in sorted((checkout / "examples").glob("*/muster.yaml")):
         parse_yaml(example.read_text(), Settings, str(example))
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "muster.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"muster\.yaml: byte 0 is no UTF-8"):
+        open_workspace(tmp_path)
+
+
+def test_infinity_is_no_interval() -> None:
+    with pytest.raises(InputError, match="finite"):
+        parse_yaml(GOOD.replace("interval_s: 60.0", "interval_s: .inf"), Settings, "muster.yaml")

@@ -124,3 +124,11 @@ def test_digests_see_names_and_contents(tmp_path: Path) -> None:
     before = sha256_tree(tmp_path / "d")
     (tmp_path / "d" / "a").rename(tmp_path / "d" / "b")
     assert sha256_tree(tmp_path / "d") != before
+
+
+def test_a_damaged_listing_is_no_result_and_is_made_again(tmp_path: Path) -> None:
+    store = StepStore(tmp_path / "store")
+    first = store.run("step", "key", _write_two)
+    (first.folder.parent / "listing.json").write_text("junk")
+    assert store.digest("step", "key") is None
+    assert store.run("step", "key", _write_two).digest == first.digest
