@@ -17,7 +17,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from filelock import FileLock
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
 
 from components.workspace.errors import BackendUnreachable, Conflict, InputError
 
@@ -97,7 +97,7 @@ def open_database(url: str) -> sa.Engine:
     """An engine on a database that has every table of this version.
 
     Raises:
-        InputError: ``url`` is none, or names an engine other than SQLite and PostgreSQL.
+        InputError: ``url`` is none, names an engine other than SQLite and PostgreSQL, or what it names is damaged.
         BackendUnreachable: the server does not answer or refuses the credentials.
     """
     engine = _engine(url)
@@ -110,6 +110,11 @@ def open_database(url: str) -> sa.Engine:
         raise BackendUnreachable(
             f"the registry database {engine.url.render_as_string()} does not answer: {error.orig}",
             hint="check registry.database in muster.yaml or MUSTER_DATABASE_URL, and that the server runs",
+        ) from None
+    except DatabaseError as error:
+        raise InputError(
+            f"the registry database {engine.url.render_as_string()} cannot be read: {error.orig}",
+            hint="the file is damaged, or is no database: put its backup in its place",
         ) from None
     return engine
 

@@ -71,6 +71,19 @@ def test_a_url_of_another_engine_is_refused() -> None:
             open_database(url)
 
 
+@pytest.mark.parametrize("harm", ["truncated", "junk"])
+def test_a_damaged_database_is_named_and_left_alone(tmp_path: Path, harm: str) -> None:
+    file = tmp_path / "registry.db"
+    open_database(f"sqlite:///{file}")
+    harmed = file.read_bytes()[:50_000] if harm == "truncated" else b"no database at all, " * 500
+    file.write_bytes(harmed)
+    for beside in tmp_path.glob("registry.db-*"):
+        beside.unlink()
+    with pytest.raises(InputError, match=r"registry\.db cannot be read"):
+        open_database(f"sqlite:///{file}")
+    assert file.read_bytes() == harmed
+
+
 def test_a_server_that_is_not_there_is_unreachable() -> None:
     with pytest.raises(BackendUnreachable) as caught:
         open_database("postgresql://muster:secret@127.0.0.1:1/registry")
