@@ -8,7 +8,9 @@ import numpy as np
 
 from components.features.segments import covering, read_segments
 from components.values import LabelSet
+from components.values.labels import ABSTAIN
 from components.workspace.errors import InputError
+from components.workspace.files import sha256_json
 
 if TYPE_CHECKING:
     from components.values import Windows
@@ -37,9 +39,10 @@ def gold_labels(workspace: Workspace, windows: Windows, task: Task) -> LabelSet:
     covered = (found >= 0) & windows.train
     if not covered.any():
         raise InputError(f"{file}: no segment holds a training window of task '{task.name}'", hint="check devices and times")
-    values = np.asarray([task.classes.index(v) for v in segments["value"]], np.int64)
+    values = np.asarray([task.classes.index(v) for v in segments["value"]], np.int8)
+    gold = np.where(covered, values[np.maximum(found, 0)], ABSTAIN).astype(np.int8)
     probabilities = np.full((len(windows), len(task.classes)), 1 / len(task.classes), np.float32)
-    probabilities[covered] = np.eye(len(task.classes), dtype=np.float32)[values[found[covered]]]
+    probabilities[covered] = np.eye(len(task.classes), dtype=np.float32)[gold[covered]]
     return LabelSet(
         task=task.name,
         classes=task.classes,
@@ -47,5 +50,8 @@ def gold_labels(workspace: Workspace, windows: Windows, task: Task) -> LabelSet:
         votes=np.empty((len(windows), 0), np.int8),
         probabilities=probabilities,
         covered=covered,
+        gold=gold,
+        decision_weights=(1.0,) * len(task.classes),
         source="gold",
+        facts={"version": sha256_json([task.classes, gold.tolist()]), "chosen": "gold"},
     )

@@ -12,6 +12,8 @@ from components.labeling.gold import gold_labels
 from components.labeling.model import fit_label_model
 from components.labeling.view import WindowView
 from components.values import LabelSet
+from components.values.labels import ABSTAIN
+from components.workspace.files import sha256_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +53,10 @@ def _weak_labels(workspace: Workspace, windows: Windows, view: WindowView, task:
         votes=votes,
         probabilities=smoothed(probabilities, covered, windows.index, workspace.settings.labeling.smoothing_steps),
         covered=covered,
+        gold=np.full(len(windows), ABSTAIN, np.int8),
+        decision_weights=(1.0,) * len(task.vote_classes),
         source="weak",
+        facts={"version": sha256_json([model.shares.tolist(), model.theta.tolist()]), "chosen": "blend"},
     )
 
 

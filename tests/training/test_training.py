@@ -37,7 +37,18 @@ def _labels(windows: Windows, seed: int = 1) -> LabelSet:
     random = np.random.default_rng(seed)
     probabilities = random.dirichlet(np.ones(5), len(windows)).astype(np.float32)
     covered = random.random(len(windows)) < 0.7
-    return LabelSet("fault", plant.CLASSES, ("a", "b", "c"), np.zeros((len(windows), 3), np.int8), probabilities, covered, "weak")
+    return LabelSet(
+        task="fault",
+        classes=plant.CLASSES,
+        functions=("a", "b", "c"),
+        votes=np.zeros((len(windows), 3), np.int8),
+        probabilities=probabilities,
+        covered=covered,
+        gold=np.full(len(windows), -1, np.int8),
+        decision_weights=(1.0,) * len(plant.CLASSES),
+        source="weak",
+        facts={"version": "0" * 64, "chosen": "blend"},
+    )
 
 
 def _statistics(windows: Windows) -> pd.DataFrame:
