@@ -125,7 +125,7 @@ def declared_groups(workspace: Workspace, profile: str) -> Any:
 
 def labelling_sources(workspace: Workspace, profile: str) -> Any:
     gold = [task.gold for task in workspace.settings.tasks]
-    return _digests(workspace, workspace.settings.labeling.module, *gold)
+    return _digests(workspace, workspace.settings.labeling.module, *gold, workspace.settings.labeling.annotations)
 
 
 def declared_truth(workspace: Workspace, profile: str) -> Any:

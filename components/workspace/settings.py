@@ -169,6 +169,7 @@ class Task(Section):
 class Labeling(Section):
     module: LocalPath = "labeling.py"
     smoothing_steps: int = Field(3, ge=1, description="windows over which a device's label probabilities are averaged")
+    annotations: LocalPath = Field("annotations.csv", description="CSV in which muster labels annotate keeps what people answer")
 
 
 class Evaluation(Section):
