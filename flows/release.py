@@ -62,12 +62,13 @@ def register(workspace: Workspace) -> ModelVersion:
     out = workspace.out
     artefacts = [out / "quantize" / p.name / f"{p.name}.artefact" for p in workspace.profiles]
     metrics = json.loads((out / "train" / "metrics.json").read_text())
+    labels = json.loads((out / "train" / "labels.json").read_text())
     lineage = {
         "data_digest": Dataset.load(out / "validate").digest,
         "labels_digest": str(digest_of(out / "label")),
         "workspace_digest": sha256_json(workspace.settings.model_dump(mode="json")),
         "code_revision": code_revision(),
-    }
+    } | {f"labels.{task}.{fact}": str(value) for task, facts in labels.items() for fact, value in facts.items()}
     return models.register(
         workspace,
         model_folder=out / "train",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,21 @@ def held_out_metrics(
     }
 
 
+def label_facts(label: LabelSet, train: NDArray[np.bool_]) -> dict[str, Any]:
+    """Where the labels of a task came from and how sure they are, over the training windows; kept with the model.
+
+    ``coverage``: share of windows with a label. ``entropy``: mean over those, 0 sure to 1 clueless.
+    """
+    covered = label.covered & train
+    return {
+        "source": label.source,
+        "version": str(label.facts.get("version", "")),
+        "model": str(label.facts.get("chosen", "")),
+        "coverage": round(float(label.covered[train].mean()), 4),
+        "entropy": round(float(label.entropy[covered].mean()), 4),
+    }
+
+
 def _threshold(workspace: Workspace, windows: Windows, encoder: Encoder, normal: Normal) -> float:
     """The score that the stated share of normal calibration windows reaches."""
     from components.training.train import false_alarm_share
@@ -76,7 +91,7 @@ def _boosted(
     for label in labels:
         probabilities = gradient_boosting(statistics, label, fit, test, settings.seed, settings.model.threads)
         if any(t.name == label.task and t.kind == "classes" for t in settings.tasks):
-            classes[label.task] = probabilities.argmax(axis=1).astype(np.int8)
+            classes[label.task] = (probabilities * label.decision_weights).argmax(axis=1).astype(np.int8)
         if label.source == "weak":
             scores = 1.0 - probabilities[:, 0]
     return evaluate(workspace, windows, test, scores, classes)

@@ -36,10 +36,11 @@ def train(
     import torch
 
     from components.models.telemetry_electra import Encoder
+    from components.training.decisions import settle_decisions
     from components.training.finetune import finetune
     from components.training.normal import describe_normal
     from components.training.pretrain import pretrain, settle_norms
-    from components.training.report import held_out_metrics
+    from components.training.report import held_out_metrics, label_facts
 
     settings = workspace.settings
     fit, calibration = calibration_split(windows)
@@ -54,6 +55,7 @@ def train(
     settle_norms(encoder, windows.codes, clean, settings.seed)
     if encoder.architecture.heads:
         finetune(encoder, generator, windows.codes, fit, clean, labels, settings.model, settings.seed, progress)
+        settle_decisions(encoder, windows.codes, fit, calibration, labels)
     quiet = calibration[normal_rows[calibration]]
     normal = describe_normal(encoder, windows.codes, clean, quiet if len(quiet) else clean, settings.seed)
     return TrainedModel(
@@ -67,6 +69,7 @@ def train(
         has_anomaly=any(task.kind == "anomaly" for task in settings.tasks),
         false_alarm_share=false_alarm_share(workspace),
         metrics=held_out_metrics(workspace, windows, labels, statistics, encoder, normal, clean, progress),
+        labels={label.task: label_facts(label, windows.train) for label in labels},
     )
 
 
@@ -82,14 +85,14 @@ def calibration_split(windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.i
 
 
 def normal_windows(labels: list[LabelSet], count: int) -> NDArray[np.bool_]:
-    """(windows,) false where a weak label says that something other than class 0 is likely.
+    """(windows,) false where a weak label is decided for something other than class 0.
 
     Declared gold labels name states of a machine rather than faults of single windows, so all of them are normal.
     """
     normal = np.ones(count, bool)
     for label in labels:
         if label.source == "weak":
-            normal &= ~(label.covered & (label.probabilities[:, 0] < 0.5))
+            normal &= label.decided <= 0
     return normal if normal.any() else np.ones(count, bool)
 
 

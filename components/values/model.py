@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,7 @@ class TrainedModel:
     """Weights and everything that makes scores of raw samples.
 
     ``metrics``: flat name -> number, from held-out devices (names: `<task>/<method>/<metric>`).
+    ``labels``: task -> what is known of the labels it learned from: version, model, coverage, entropy.
     ``false_alarm_share``: accepted share of normal windows at or above the threshold.
     """
 
@@ -86,9 +87,10 @@ class TrainedModel:
     has_anomaly: bool
     false_alarm_share: float
     metrics: dict[str, float]
+    labels: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
-        """Write `model.safetensors`, `model.json` and `metrics.json`."""
+        """Write `model.safetensors`, `model.json`, `metrics.json` and `labels.json`."""
         from safetensors.numpy import save
 
         arrays = dict(self.weights) | {
@@ -113,6 +115,7 @@ class TrainedModel:
             },
         )
         write_json(folder / "metrics.json", self.metrics)
+        write_json(folder / "labels.json", self.labels)
 
     @classmethod
     def load(cls, folder: Path) -> TrainedModel:
@@ -139,6 +142,7 @@ class TrainedModel:
             has_anomaly=meta["has_anomaly"],
             false_alarm_share=meta["false_alarm_share"],
             metrics=json.loads((folder / "metrics.json").read_text()),
+            labels=json.loads((folder / "labels.json").read_text()),
         )
 
     @staticmethod

@@ -141,8 +141,19 @@ def test_calibration_takes_the_last_windows_of_each_training_device(windows: Win
 def test_a_window_that_a_weak_label_calls_faulty_is_not_normal(windows: Windows) -> None:
     labels = _labels(windows)
     normal = normal_windows([labels], len(windows))
-    assert not normal[labels.covered & (labels.probabilities[:, 0] < 0.5)].any()
+    assert not normal[labels.decided > 0].any()
     assert normal[~labels.covered].all()
+
+
+def test_a_trained_model_tells_which_labels_it_learned_from_and_how_sure_they_were(
+    workspace: Workspace, windows: Windows
+) -> None:
+    labels = _labels(windows)
+    facts = _train(workspace, windows, labels).labels["fault"]
+    mine = labels.covered & windows.train
+    assert (facts["source"], facts["version"], facts["model"]) == ("weak", "0" * 64, "blend")
+    assert facts["coverage"] == pytest.approx(mine.sum() / windows.train.sum(), abs=1e-4)
+    assert facts["entropy"] == pytest.approx(labels.entropy[mine].mean(), abs=1e-4)
 
 
 def test_a_trained_model_survives_its_file(workspace: Workspace, windows: Windows, tmp_path: Path) -> None:
@@ -153,6 +164,7 @@ def test_a_trained_model_survives_its_file(workspace: Workspace, windows: Window
     again = TrainedModel.load(folder)
     assert _same(model, again)
     assert again.architecture == model.architecture
+    assert again.labels == model.labels
     assert np.array_equal(again.normal.calibration_rows, model.normal.calibration_rows)
 
 
