@@ -1,4 +1,4 @@
-"""`muster labels`: how the labelling functions of a workspace do."""
+"""`muster labels`: how the labelling functions of a workspace do, and what people say themselves."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import Annotated
 import typer
 
 from components.workspace import open_workspace
+from components.workspace.errors import InputError
 from muster.console import Json, emit_json, emit_line, emit_table, say
 
-app = typer.Typer(no_args_is_help=True, help="Labels: coverage, conflicts and agreement of labelling functions.")
+app = typer.Typer(no_args_is_help=True, help="Labels: what labelling functions and people say, and how far to trust it.")
+
+WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]
+By = Annotated[str, typer.Option("--by", help="name of the person who answers")]
 
 
 @app.command()
-def report(workspace: Annotated[Path, typer.Argument(help="folder with muster.yaml")] = Path(), json: Json = False) -> None:
+def report(workspace: WorkspacePath = Path(), json: Json = False) -> None:
     """Coverage, overlap and conflict of each task, and what each labelling function does."""
     from components.labeling.report import FUNCTION_COLUMNS, function_rows, read_report
 
@@ -36,3 +40,77 @@ def report(workspace: Annotated[Path, typer.Argument(help="folder with muster.ya
             say(f"look at this: {warning}")
     if not value["tasks"]:
         emit_line("no task of this workspace wants labels")
+
+
+@app.command()
+def annotate(
+    workspace: WorkspacePath = Path(),
+    task: Annotated[str | None, typer.Option("--task", help="which task; may be left out when only one has labels")] = None,
+    by: By = "",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="port on 127.0.0.1; 0 takes a free one")] = 0,
+    count: Annotated[int, typer.Option("--count", min=1, help="windows in this round")] = 100,
+    terminal: Annotated[bool, typer.Option("--terminal", help="ask here, in text, instead of in a browser")] = False,
+) -> None:
+    """Label windows by hand, those most worth it first; answers are kept at once."""
+    from components.labeling.annotate import open_session
+
+    session = open_session(open_workspace(workspace), task, by or _user(), count)
+    try:
+        if terminal:
+            from components.labeling.annotate.terminal import run
+
+            run(session, input, say)
+        else:
+            from components.labeling.annotate.web import serve
+
+            serve(session, port, _announce)
+    except (KeyboardInterrupt, EOFError):
+        say("")
+    say(f"{session.answered()} answers of {session.by} kept in {session.file.path}; muster step label learns from them")
+
+
+@app.command("export")
+def export_(
+    file: Annotated[Path, typer.Argument(help="CSV to write")],
+    workspace: WorkspacePath = Path(),
+    json: Json = False,
+) -> None:
+    """Write all annotations to a CSV file."""
+    from components.labeling.transfer import export_annotations
+
+    written = export_annotations(open_workspace(workspace), file)
+    if json:
+        emit_json("labels-export", {"file": str(file), "annotations": written})
+    else:
+        emit_line(f"wrote {written:,} annotations to {file}")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="CSV with device_id, start, end, task, value, and mostly by and at")],
+    workspace: WorkspacePath = Path(),
+    by: By = "",
+    json: Json = False,
+) -> None:
+    """Add annotations of another tool: all of them, or with an error none. The same file twice adds nothing new."""
+    from components.labeling.transfer import import_annotations
+
+    added, stood = import_annotations(open_workspace(workspace), file, by)
+    if json:
+        emit_json("labels-import", {"file": str(file), "added": added, "unchanged": stood})
+    else:
+        emit_line(f"added {added:,} annotations; {stood:,} stood already")
+
+
+def _announce(url: str) -> None:
+    emit_line(url)
+    say("open this address in a browser on this machine; Ctrl-C ends, every answer is kept at once")
+
+
+def _user() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        raise InputError("who answers is not known", hint="name the person with --by") from None
