@@ -14,6 +14,7 @@ from typing import Any
 
 from components.workspace import Workspace
 from components.workspace.files import sha256_file
+from components.workspace.modules import local_sources
 from flows import progress
 
 
@@ -50,25 +51,25 @@ def validate(work: Work) -> None:
 
 def features(work: Work) -> None:
     """Accepted rows -> windows and their statistics."""
+    from components.features.columns import save_statistics
     from components.features.statistics import window_statistics
     from components.features.windows import make_windows
     from components.values import Dataset
 
     windows = make_windows(work.workspace, Dataset.load(work.inputs["validate"]))
     windows.save(work.folder)
-    window_statistics(work.workspace, windows).to_parquet(work.folder / "statistics.parquet", index=False)
+    save_statistics(window_statistics(work.workspace, windows), work.folder)
 
 
 def label(work: Work) -> None:
     """Windows -> votes and probabilities of each labelled task, with the report on the labelling functions."""
-    import pandas as pd
-
+    from components.features.columns import FileColumns
     from components.labeling.label import label
     from components.labeling.report import write_report
     from components.values import Windows
 
     windows = Windows.load(work.inputs["features"])
-    labels = label(work.workspace, windows, pd.read_parquet(work.inputs["features"] / "statistics.parquet"))
+    labels = label(work.workspace, windows, FileColumns(work.inputs["features"]), progress.say)
     for one in labels:
         one.save(work.folder)
     write_report(work.folder, work.workspace, windows, labels)
@@ -124,8 +125,12 @@ def declared_groups(workspace: Workspace, profile: str) -> Any:
 
 
 def labelling_sources(workspace: Workspace, profile: str) -> Any:
-    gold = [task.gold for task in workspace.settings.tasks]
-    return _digests(workspace, workspace.settings.labeling.module, *gold, workspace.settings.labeling.annotations)
+    settings = workspace.settings
+    labeling = settings.labeling
+    modules = [[file.name, sha256_file(file)] for file in local_sources(workspace.path(labeling.module))]
+    gold = [task.gold for task in settings.tasks]
+    beside = [file for _, file in (*sorted(settings.records.items()), *sorted(labeling.models.items()))]
+    return [modules, *_digests(workspace, labeling.module, *gold, labeling.annotations, labeling.rules, *beside)]
 
 
 def declared_truth(workspace: Workspace, profile: str) -> Any:

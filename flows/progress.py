@@ -37,6 +37,11 @@ def finished(step: str, seconds: float, note: str) -> None:
     _LOG.info("%-24s %6.1f s  %s", step, seconds, note, extra={"finished": step, "seconds": seconds, "note": note})
 
 
+def say(text: str) -> None:
+    """A fact about the running step."""
+    _LOG.info("  %s", text, extra={"said": text})
+
+
 def report(phase: str, done: int, total: int) -> None:
     """Progress inside a step."""
     _LOG.debug("%s %d/%d", phase, done, total, extra={"phase": phase, "done": done, "total": total})

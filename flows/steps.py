@@ -75,7 +75,14 @@ STEPS: tuple[Step, ...] = (
         bodies.features,
         bodies.declared_groups,
     ),
-    Step("label", "labeling", ("features",), ("seed", "tasks", "labeling"), bodies.label, bodies.labelling_sources),
+    Step(
+        "label",
+        "labeling",
+        ("features",),
+        ("seed", "tasks", "labeling", "records", "telemetry", "windows"),
+        bodies.label,
+        bodies.labelling_sources,
+    ),
     Step(
         "train",
         "training",

@@ -19,6 +19,8 @@ class _Renderer(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if hasattr(record, "finished"):
             self._line(f"{record.finished:<26} {record.seconds:6.1f} s  {record.note}")  # type: ignore[attr-defined]
+        elif hasattr(record, "said"):
+            self._line(f"  {record.said}")
         elif self._terminal and hasattr(record, "started"):
             self._step = str(record.started)
             self._transient(f"{self._step} ...")

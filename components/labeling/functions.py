@@ -1,15 +1,16 @@
-"""What a labelling function is, how a workspace declares it, and how it is applied.
+"""What a labelling function is and how a workspace declares it.
 
 ::
 
     from components.labeling import WindowView, labeling_function
 
-    @labeling_function(task="fault", votes="blockage", channels=("flow", "discharge_pressure"))
+    @labeling_function(task="fault", votes="blockage", channels=("flow", "discharge_pressure"), sees="window")
     def pressure_up_flow_down(w: WindowView):
         return (w.z_mean("discharge_pressure") > 2) & (w.z_mean("flow") < -2)
 
-A function sees all windows at once and returns a boolean array, true where it votes for its class; or, declared
-without ``votes``, an integer array of votes: -1 abstains, 0..k-1 are the task's classes.
+A function returns a boolean array with one entry a window, true where it votes for its class; or, declared without
+``votes``, an integer array of votes: -1 abstains, 0..k-1 are the task's classes. Rules in YAML (`labeling.rules`)
+become functions too.
 """
 
 from __future__ import annotations
@@ -19,37 +20,40 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from components.values.labels import ABSTAIN
-from components.workspace.errors import InputError, MusterError
-from components.workspace.modules import line_in, load_module
+from components.labeling.view import Sees, WindowView
+from components.workspace.errors import InputError
+from components.workspace.modules import load_module
 
 if TYPE_CHECKING:
-    from components.labeling.view import WindowView
     from components.workspace import Workspace
-    from components.workspace.settings import Task
+    from components.workspace.settings import Settings, Task
 
 LEAST_FUNCTIONS = 3
 _DECLARED = "__labeling_functions__"
 
-Body = Callable[["WindowView"], Any]
+Body = Callable[[WindowView], Any]
 
 
 @dataclass(frozen=True)
 class LabelingFunction:
-    """One rule of one task. ``votes`` is the class it votes for, None when it returns votes itself."""
+    """One rule of one task. ``votes`` is the class it votes for, None when it returns votes itself.
+
+    ``sees`` is what it may look at beside the window it votes on; ``meaning`` is what else than code and declaration its
+    votes depend on, as JSON: the rule, for one that was written in YAML.
+    """
 
     name: str
     task: str
     votes: str | None
     channels: tuple[str, ...]
+    sees: Sees
+    description: str
     body: Body
     file: Path
     line: int
+    meaning: Any = None
 
     @property
     def where(self) -> str:
@@ -57,15 +61,25 @@ class LabelingFunction:
 
 
 def labeling_function(
-    *, task: str, votes: str | None = None, channels: tuple[str, ...] = (), name: str | None = None
+    *,
+    task: str,
+    votes: str | None = None,
+    channels: tuple[str, ...] = (),
+    name: str | None = None,
+    description: str | None = None,
+    sees: Sees = "fleet",
 ) -> Callable[[Body], Body]:
-    """Declare the decorated function as a labelling function of ``task``; ``channels`` are those it cannot do without."""
+    """Declare the decorated function as a labelling function of ``task``.
+
+    ``channels`` are those it cannot do without; ``description`` is its docstring unless given. With ``sees="window"`` or
+    ``sees="device"`` it gets a part of the windows at a time, the latter whole devices, and many parts run at once.
+    """
 
     def mark(body: Body) -> Body:
         code = inspect.unwrap(body).__code__
-        function = LabelingFunction(
-            name or body.__name__, task, votes, tuple(channels), body, Path(code.co_filename), code.co_firstlineno
-        )
+        file, line = Path(code.co_filename), code.co_firstlineno
+        said = description if description is not None else inspect.cleandoc(body.__doc__ or "")
+        function = LabelingFunction(name or body.__name__, task, votes, tuple(channels), sees, said, body, file, line)
         body.__globals__.setdefault(_DECLARED, []).append(function)
         return body
 
@@ -73,47 +87,31 @@ def labeling_function(
 
 
 def load_functions(workspace: Workspace, task: Task) -> list[LabelingFunction]:
-    """The functions that `labeling.module` declares for ``task``, in the order of the file.
+    """The functions for ``task`` that `labeling.module` declares, then those of `labeling.rules`, in the order of the files.
+
+    With rules, a workspace may do without a module.
 
     Raises:
-        InputError: the module cannot be read, a declaration names what is not there, or there are too few.
+        InputError: a file cannot be read, a declaration names what is not there, or there are too few.
     """
-    file = workspace.path(workspace.settings.labeling.module)
-    declared = _declared(load_module(file))
-    known = {t.name for t in workspace.settings.tasks}
+    from components.labeling.rules import read_rules
+
+    labeling = workspace.settings.labeling
+    module = workspace.path(labeling.module)
+    declared = [] if labeling.rules and not module.is_file() else _declared(load_module(module))
+    if labeling.rules:
+        declared += read_rules(workspace.path(labeling.rules), workspace.settings)
     for function in declared:
-        if function.task not in known:
-            raise InputError(f"{function.where}: no task '{function.task}'", hint=f"tasks: {', '.join(sorted(known))}")
-        if missing := [c for c in function.channels if c not in workspace.settings.telemetry.names]:
-            hint = f"channels: {', '.join(workspace.settings.telemetry.names)}"
-            raise InputError(f"{function.where}: no channel {', '.join(missing)}", hint=hint)
+        _check_names(function, workspace.settings)
     functions = [f for f in declared if f.task == task.name]
-    for number, function in enumerate(functions):
-        if function.votes is not None and function.votes not in task.vote_classes:
-            hint = f"classes: {', '.join(task.vote_classes)}"
-            raise InputError(f"{function.where}: votes for '{function.votes}', no class of task '{task.name}'", hint=hint)
-        if twin := next((f for f in functions[:number] if f.name == function.name), None):
-            raise InputError(f"{function.where}: line {twin.line} has one of this name too", hint="rename one of them")
+    _check_task(functions, task)
     if len(functions) < LEAST_FUNCTIONS:
+        files = f"{module} and {labeling.rules}" if labeling.rules else module
         raise InputError(
-            f"{file}: task '{task.name}' has {len(functions)} labelling functions, it needs at least {LEAST_FUNCTIONS}",
+            f"{files}: task '{task.name}' has {len(functions)} labelling functions, it needs at least {LEAST_FUNCTIONS}",
             hint="with fewer, their agreement says nothing about who is right; write more, or declare gold labels",
         )
     return functions
-
-
-def apply_functions(functions: list[LabelingFunction], classes: tuple[str, ...], view: WindowView) -> NDArray[np.int8]:
-    """(windows, functions) int8 votes.
-
-    Raises:
-        InputError: a function raises, returns the wrong shape or kind, or all of them abstain on every window.
-    """
-    votes = np.stack([_votes(f, classes, view) for f in functions], axis=1)
-    if not (votes != ABSTAIN).any():
-        names = ", ".join(f.name for f in functions)
-        raise InputError(f"every labelling function of task '{functions[0].task}' abstains on every window: {names}",
-                         hint="loosen their thresholds; muster data profile shows the channels' ranges")  # fmt: skip
-    return votes
 
 
 def _declared(module: ModuleType) -> list[LabelingFunction]:
@@ -121,41 +119,22 @@ def _declared(module: ModuleType) -> list[LabelingFunction]:
     return list(vars(module).get(_DECLARED, []))
 
 
-def _votes(function: LabelingFunction, classes: tuple[str, ...], view: WindowView) -> NDArray[np.int8]:
-    said = _call(function, view)
-    if said.shape != (len(view),):
-        raise InputError(
-            f"{function.where}: returned shape {said.shape}, wanted ({len(view)},)",
-            hint="return one value a window; the view's methods give arrays of that shape",
-        )
-    if function.votes is not None:
-        if said.dtype != bool:
-            raise InputError(
-                f"{function.where}: returned {said.dtype}, a function with votes= returns booleans",
-                hint="end it with a comparison, or leave votes= out and return class numbers",
-            )
-        return np.where(said, classes.index(function.votes), ABSTAIN).astype(np.int8)
-    if not np.issubdtype(said.dtype, np.integer):
-        raise InputError(
-            f"{function.where}: returned {said.dtype}, a function without votes= returns integers",
-            hint="-1 abstains; NaN is no vote",
-        )
-    if (said < ABSTAIN).any() or (said >= len(classes)).any():
-        outside = said[(said < ABSTAIN) | (said >= len(classes))][0]
-        raise InputError(
-            f"{function.where}: returned vote {outside}",
-            hint=f"votes are -1 (abstain) to {len(classes) - 1}: {', '.join(classes)}",
-        )
-    return said.astype(np.int8)
+def _check_names(function: LabelingFunction, settings: Settings) -> None:
+    known = {t.name for t in settings.tasks}
+    if function.task not in known:
+        raise InputError(f"{function.where}: no task '{function.task}'", hint=f"tasks: {', '.join(sorted(known))}")
+    if missing := [c for c in function.channels if c not in settings.telemetry.names]:
+        hint = f"channels: {', '.join(settings.telemetry.names)}"
+        raise InputError(f"{function.where}: no channel {', '.join(missing)}", hint=hint)
+    if function.sees not in get_args(Sees):
+        raise InputError(f"{function.where}: sees '{function.sees}'", hint=f"sees is one of {', '.join(get_args(Sees))}")
 
 
-def _call(function: LabelingFunction, view: WindowView) -> NDArray[Any]:
-    with np.errstate(all="ignore"):  # comparisons with NaN are false: the function abstains
-        try:
-            return np.asarray(function.body(view))
-        except Exception as error:
-            where = f"{function.file}, line {line_in(function.file, error) or function.line}, labelling function {function.name}"
-            if isinstance(error, MusterError):
-                raise InputError(f"{where}: {error.message}", hint=error.hint) from error
-            hint = "mend the function; it gets a WindowView of all windows"
-            raise InputError(f"{where}: {type(error).__name__}: {error}", hint=hint) from error
+def _check_task(functions: list[LabelingFunction], task: Task) -> None:
+    for number, function in enumerate(functions):
+        if function.votes is not None and function.votes not in task.vote_classes:
+            hint = f"classes: {', '.join(task.vote_classes)}"
+            raise InputError(f"{function.where}: votes for '{function.votes}', no class of task '{task.name}'", hint=hint)
+        if twin := next((f for f in functions[:number] if f.name == function.name), None):
+            there = f"line {twin.line}" if twin.file == function.file else f"{twin.file}, line {twin.line},"
+            raise InputError(f"{function.where}: {there} has one of this name too", hint="rename one of them")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.labeling.functions import apply_functions, load_functions
+from components.labeling.apply import apply_functions
+from components.labeling.functions import load_functions
 from components.labeling.gold import gold_labels
+from components.labeling.kept import KeptVotes
 from components.labeling.model import fit_label_model
 from components.labeling.view import WindowView
 from components.values import LabelSet
@@ -18,15 +22,22 @@ from components.workspace.files import sha256_json
 if TYPE_CHECKING:
     import pandas as pd
 
+    from components.features.columns import Columns
     from components.values import Windows
     from components.workspace import Workspace
     from components.workspace.settings import Task
 
 
-def label(workspace: Workspace, windows: Windows, statistics: pd.DataFrame) -> list[LabelSet]:
+def _silent(fact: str) -> None:
+    """Tell nobody."""
+
+
+def label(
+    workspace: Workspace, windows: Windows, statistics: pd.DataFrame | Columns, tell: Callable[[str], None] = _silent
+) -> list[LabelSet]:
     """Label sets in the order of the tasks; a task with ``labels: none`` has none.
 
-    The label model is fitted on training windows and applied to all.
+    The label model is fitted on training windows and applied to all. ``tell`` hears how many functions had to run.
 
     Raises:
         InputError: a labelling function or a gold file breaks its contract; the message names file and line.
@@ -35,15 +46,17 @@ def label(workspace: Workspace, windows: Windows, statistics: pd.DataFrame) -> l
     sets = []
     for task in workspace.settings.tasks:
         if task.labels == "weak":
-            sets.append(_weak_labels(workspace, windows, view, task))
+            sets.append(_weak_labels(workspace, windows, view, task, tell))
         elif task.labels == "gold":
             sets.append(gold_labels(workspace, windows, task))
     return sets
 
 
-def _weak_labels(workspace: Workspace, windows: Windows, view: WindowView, task: Task) -> LabelSet:
+def _weak_labels(workspace: Workspace, windows: Windows, view: WindowView, task: Task, tell: Callable[[str], None]) -> LabelSet:
     functions = load_functions(workspace, task)
-    votes = apply_functions(functions, task.vote_classes, view)
+    applied = apply_functions(functions, task.vote_classes, view, KeptVotes.of(workspace, view.columns))
+    votes = applied.votes
+    tell(f"{task.name}: functions run: {len(applied.ran)} of {len(functions)}")
     model = fit_label_model(votes[windows.train], len(task.vote_classes))
     probabilities, covered = model.probabilities(votes)
     return LabelSet(
@@ -56,7 +69,8 @@ def _weak_labels(workspace: Workspace, windows: Windows, view: WindowView, task:
         gold=np.full(len(windows), ABSTAIN, np.int8),
         decision_weights=(1.0,) * len(task.vote_classes),
         source="weak",
-        facts={"version": sha256_json([model.shares.tolist(), model.theta.tolist()]), "chosen": "blend"},
+        facts={"version": sha256_json([model.shares.tolist(), model.theta.tolist()]), "chosen": "blend"}
+        | {"faults": [asdict(fault) for fault in applied.faults]},
     )
 
 

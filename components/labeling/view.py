@@ -1,13 +1,21 @@
-"""What a labelling function sees: all windows at once, as arrays with one entry a window."""
+"""What a labelling function sees: windows as arrays with one entry a window, and what happened around them.
+
+A view holds all windows, or a part of them that stays whole devices or is any run of windows (`Sees`). Nothing is
+read before a function asks for it, and then only the column and the part that it asks for.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.features.columns import Columns, FrameColumns, as_columns
+from components.labeling import peers, spells
+from components.labeling.outside import Outside
 from components.workspace.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,28 +24,70 @@ if TYPE_CHECKING:
     from components.values import Windows
     from components.workspace import Workspace
 
+Sees = Literal["window", "device", "fleet"]
+"""What else a function may look at beside the window it votes on: nothing, the device's other windows, all windows."""
+
+_SCOPE: tuple[Sees, ...] = ("window", "device", "fleet")
 Column = NDArray[np.float64]
+_KEPT_BYTES = 256 * 2**20
+
+
+def widest(*scopes: Sees) -> Sees:
+    """What a function sees that needs each of ``scopes``."""
+    return max(scopes, key=_SCOPE.index)
 
 
 @dataclass(frozen=True)
 class WindowView:
     """Statistics of every window: ``w.mean("flow")`` in physical units, ``w.z_mean("flow")`` in standard deviations of
-    the device's own calibration; each an array (windows,), NaN where the channel sent nothing.
+    the device's own calibration; each a new float64 array (windows,), NaN where the channel sent nothing.
 
     ``index`` has device_id, start, end, site, hardware_profile and firmware_version; which windows are held out is not
-    to be seen.
+    to be seen. ``interval_s`` is the time from sample to sample, ``stride_s`` from a window's start to the next.
     """
 
     channels: tuple[str, ...]
     index: pd.DataFrame
-    statistics: pd.DataFrame
-    windows: Windows
+    columns: Columns
+    samples: NDArray[np.float32]
+    interval_s: float
+    stride_s: float
     calibration_s: float
+    outside: Outside
+    sees: Sees = "fleet"
+    begin: int = 0
+    _read: dict[Any, NDArray[Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def of(cls, workspace: Workspace, windows: Windows, statistics: pd.DataFrame) -> WindowView:
-        seconds = 2 * workspace.settings.windows.calibration_steps * workspace.settings.telemetry.interval_s
-        return cls(windows.channels, windows.index.drop(columns="split"), statistics, windows, seconds)
+    def of(cls, workspace: Workspace, windows: Windows, statistics: pd.DataFrame | Columns) -> WindowView:
+        """All windows. ``statistics`` as a frame, or as columns that are read when they are needed."""
+        settings = workspace.settings
+        interval = settings.telemetry.interval_s
+        return cls(
+            windows.channels,
+            windows.index.drop(columns="split").reset_index(drop=True),
+            as_columns(statistics),
+            windows.values,
+            interval,
+            interval * settings.windows.stride,
+            2 * interval * settings.windows.calibration_steps,
+            Outside.of(workspace),
+        )
+
+    @classmethod
+    def of_statistics(cls, statistics: pd.DataFrame, channels: tuple[str, ...] = ()) -> WindowView:
+        """Statistics alone, one row a window of one nameless device: for functions that look at nothing else."""
+        import pandas as pd
+
+        index = pd.DataFrame({"device_id": np.full(len(statistics), "", object)})
+        samples = np.empty((len(statistics), 0, len(channels)), np.float32)
+        return cls(channels, index, FrameColumns(statistics), samples, 0.0, 0.0, 0.0, Outside({}, {}))
+
+    def part(self, begin: int, end: int, sees: Sees) -> WindowView:
+        """Windows ``begin`` to ``end`` (exclusive), for functions that see no more than ``sees``."""
+        index = self.index.iloc[begin:end].reset_index(drop=True)
+        samples = self.samples[begin:end]
+        return replace(self, index=index, samples=samples, sees=sees, begin=self.begin + begin, _read={})
 
     def __len__(self) -> int:
         return len(self.index)
@@ -80,21 +130,23 @@ class WindowView:
 
     def column(self, name: str) -> Column:
         """Any column of `features.statistics`, e.g. ``flow_diff_std``."""
-        if name not in self.statistics.columns:
-            known = sorted({c.removeprefix(self.channels[0]) for c in self.statistics.columns if c.startswith(self.channels[0])})
+        if name not in self.columns.names:
+            first = self.channels[0] if self.channels else ""
+            known = sorted({c.removeprefix(first) for c in self.columns.names if c.startswith(first)})
             raise InputError(f"no statistic '{name}'", hint=f"channels: {', '.join(self.channels)}; endings: {', '.join(known)}")
-        return self.statistics[name].to_numpy(np.float64)
+        return self._once(name, lambda: self.columns.read(name, self.begin, self.begin + len(self))).astype(np.float64)
 
     def values(self, channel: str) -> NDArray[np.float32]:
         """(windows, steps) samples in physical units, NaN for missing."""
         if channel not in self.channels:
             raise InputError(f"no channel '{channel}'", hint=f"channels: {', '.join(self.channels)}")
-        return np.asarray(self.windows.values[:, :, self.channels.index(channel)])
+        return np.asarray(self.samples[:, :, self.channels.index(channel)])
 
     def against_calibration(self, column: Column) -> Column:
         """``column`` as a ratio to its median over the device's calibration, so that devices can be compared."""
         import pandas as pd
 
+        self._require("device", "against_calibration")
         device = self.index["device_id"]
         first = self.index.groupby("device_id", sort=False)["start"].transform("min")
         early = (self.index["end"] - first).dt.total_seconds() <= self.calibration_s
@@ -105,6 +157,85 @@ class WindowView:
         """``column`` less its median over the site's windows of the same start: what all devices see is no device's fault."""
         import pandas as pd
 
+        self._require("fleet", "against_site")
         keys = [self.index["site"].to_numpy(), self.index["start"].to_numpy()]
         common = pd.Series(column).groupby(keys, sort=False).transform("median")
         return np.asarray(column - common.to_numpy())
+
+    def against_peers(self, column: Column, by: str = "site") -> Column:
+        """How far ``column`` stands from its peers, in robust standard deviations of theirs (`labeling.peers`).
+
+        Peers are the windows of the same start of other devices of the same ``by``: site, hardware_profile or fleet.
+        NaN where fewer than three of them have a value.
+        """
+        self._require("fleet", "against_peers")
+        if by not in peers.GROUPS:
+            raise InputError(f"no group '{by}' of peers", hint=f"groups: {', '.join(peers.GROUPS)}")
+        return peers.against_peers(column, self.index["start"].to_numpy(), None if by == "fleet" else self.index[by].to_numpy())
+
+    def lasting(self, condition: NDArray[np.bool_], for_s: float) -> NDArray[np.bool_]:
+        """Where ``condition`` (windows,) holds in a run of the device's consecutive windows that spans ``for_s`` or more.
+
+        A window that is left out of the data ends a run.
+        """
+        self._require("device", "lasting")
+        return spells.lasting(condition, self.spans, self.starts, self.ends, round(for_s * 1e6), round(self.stride_s * 1e6))
+
+    def count(self, records: str, code: str | None = None, within_s: float | None = None) -> NDArray[np.int64]:
+        """(windows,) how many of `records:` (of ``code`` only) fall into the window, or into ``within_s`` before its end."""
+        return self.outside.records(records).only(code).count(self.spans, *self.reach(within_s))
+
+    def since(self, records: str, code: str | None = None) -> Column:
+        """(windows,) seconds from the last record (of ``code`` only) before the window's end to that end; NaN without one."""
+        return self.outside.records(records).only(code).since(self.spans, self.ends)
+
+    def text(self, records: str, pattern: str, within_s: float | None = None) -> NDArray[np.bool_]:
+        """(windows,) whether the text of a record in the window, or in ``within_s`` before its end, holds ``pattern``.
+
+        Patterns are RE2: Python's without look-around and back references, and never slow. ``(?i)`` ignores case.
+        """
+        return self.outside.records(records).saying(pattern).count(self.spans, *self.reach(within_s)) > 0
+
+    def model(self, name: str, output: str | None = None, missing: float = float("nan")) -> Column:
+        """(windows, outputs) of the ONNX model ``name`` of `labeling.models`, fed (windows, steps, channels) float32 samples in
+        physical units with ``missing`` in place of those that are not there. ``output`` names one of several outputs.
+        """
+        network = self.outside.model(name)
+        return self._once(("model", name, output, repr(missing)), lambda: network(self.samples, output, missing)).copy()
+
+    @cached_property
+    def spans(self) -> list[tuple[str, int, int]]:
+        """Device, first window and window past the last, for each device; windows stand device by device."""
+        device = self.index["device_id"].to_numpy()
+        begins = np.flatnonzero(np.append(True, device[1:] != device[:-1])) if len(device) else np.empty(0, np.int64)
+        ends = np.append(begins[1:], len(device))
+        return [(str(device[a]), int(a), int(b)) for a, b in zip(begins, ends, strict=False)]
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """(windows,) microseconds since 1970."""
+        return np.asarray(self.index["start"].dt.as_unit("us").astype("int64").to_numpy())
+
+    @cached_property
+    def ends(self) -> NDArray[np.int64]:
+        """(windows,) microseconds since 1970, exclusive."""
+        return np.asarray(self.index["end"].dt.as_unit("us").astype("int64").to_numpy())
+
+    def reach(self, within_s: float | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(windows,) microseconds from which and before which records count."""
+        return (self.starts if within_s is None else self.ends - round(within_s * 1e6)), self.ends
+
+    def _require(self, needed: Sees, method: str) -> None:
+        if _SCOPE.index(self.sees) < _SCOPE.index(needed):
+            raise InputError(
+                f'{method} compares windows that a function declared sees="{self.sees}" does not see',
+                hint=f'declare it sees="{needed}"',
+            )
+
+    def _once(self, key: Any, read: Any) -> NDArray[Any]:
+        if key not in self._read:
+            array = read()
+            if sum(a.nbytes for a in self._read.values()) + array.nbytes > _KEPT_BYTES:
+                self._read.clear()
+            self._read[key] = array
+        return self._read[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import sys
 import traceback
@@ -42,3 +43,31 @@ def line_in(file: Path, error: BaseException) -> int:
     """The deepest line of ``file`` in the traceback of ``error``; 0 when it has none."""
     frames = traceback.extract_tb(error.__traceback__)
     return next((f.lineno or 0 for f in reversed(frames) if f.filename == str(file)), 0)
+
+
+def local_sources(file: Path) -> list[Path]:
+    """``file`` and the Python files beside it that it imports, directly or through each other; nothing is executed.
+
+    A file that is missing or that Python cannot parse imports nothing.
+    """
+    found: list[Path] = []
+    ahead = [file]
+    while ahead:
+        source = ahead.pop()
+        if source in found or not source.is_file():
+            continue
+        found.append(source)
+        ahead += [beside for name in _imported(source) if (beside := file.parent / f"{name}.py").is_file()]
+    return sorted(found)
+
+
+def _imported(file: Path) -> set[str]:
+    """First part of the name of every module that ``file`` imports."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return set()
+    nodes = list(ast.walk(tree))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    origins = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in plain | origins}

@@ -168,6 +168,8 @@ class Task(Section):
 
 class Labeling(Section):
     module: LocalPath = "labeling.py"
+    rules: LocalPath | None = Field(None, description="YAML file with labelling functions for those who do not program")
+    models: dict[Name, LocalPath] = Field({}, description="ONNX files that labelling functions may call, by name")
     smoothing_steps: int = Field(3, ge=1, description="windows over which a device's label probabilities are averaged")
     annotations: LocalPath = Field("annotations.csv", description="CSV in which muster labels annotate keeps what people answer")
 
@@ -275,6 +277,9 @@ class Settings(Section):
     validation: Validation = Validation()
     windows: Windows = Windows()
     tasks: tuple[Task, ...] = Field(min_length=1, strict=False)
+    records: dict[Name, LocalPath] = Field(
+        {}, description="CSV or Parquet files with device_id, time, code and perhaps text: events, errors, maintenance, notes"
+    )
     labeling: Labeling = Labeling()
     evaluation: Evaluation = Evaluation()
     model: Model = Model()

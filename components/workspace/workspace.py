@@ -83,16 +83,19 @@ def open_workspace(root: Path) -> Workspace:
     return Workspace(root.resolve(), settings, tuple(_profile(root, name) for name in settings.profiles))
 
 
-def read_yaml(file: Path, model: type[T]) -> T:
-    """Read ``file`` into ``model``; every error carries file, line and key."""
+_SCHEMA = "muster schema prints what each key may hold"
+
+
+def read_yaml(file: Path, model: type[T], hint: str = _SCHEMA) -> T:
+    """Read ``file`` into ``model``; every error carries file, line and key. ``hint`` says where the schema is to be read."""
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: byte {error.start} is no UTF-8 text", hint="save the file as UTF-8") from None
-    return parse_yaml(text, model, str(file))
+    return parse_yaml(text, model, str(file), hint)
 
 
-def parse_yaml(text: str, model: type[T], name: str) -> T:
+def parse_yaml(text: str, model: type[T], name: str, hint: str = _SCHEMA) -> T:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         value = yaml.safe_load(text)
@@ -107,7 +110,7 @@ def parse_yaml(text: str, model: type[T], name: str) -> T:
         return model.model_validate(value)
     except ValidationError as error:
         problems = [_problem(name, node, e) for e in _deepest([dict(e) for e in error.errors()])]
-        raise InputError("\n".join(problems), hint="muster schema prints what each key may hold") from None
+        raise InputError("\n".join(problems), hint=hint) from None
 
 
 def _profile(root: Path, name: str) -> Profile:
@@ -146,7 +149,7 @@ def _line(node: yaml.Node | None, loc: tuple[Any, ...]) -> int:
         if isinstance(node, yaml.MappingNode):
             found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
             if found is None:
-                break
+                continue  # a kind that pydantic adds to the path, or a key that is missing
             line, node = found[0].start_mark.line + 1, found[1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
             node = node.value[part]

@@ -71,7 +71,8 @@ def third(body: str, decorator: str = '@labeling_function(task="state", votes="n
 
 
 BAD = {
-    "raises": (third("return 1 / 0"), r"line 15, labelling function odd: ZeroDivisionError"),
+    "no such name": (third("return nowhere"), r"line 15, labelling function odd: NameError"),
+    "no such method": (third("return w.median('flow') > 1"), r"line 15, labelling function odd: AttributeError"),
     "wrong shape": (third("return np.zeros((3, 2), bool)"), r"labelling function odd: returned shape \(3, 2\), wanted \(174,\)"),
     "nothing": (third("pass"), r"odd: returned shape \(\), wanted"),
     "numbers for booleans": (third('return w.mean("flow")'), "odd: returned float64, a function with votes= returns booleans"),

@@ -1,0 +1,72 @@
+"""Votes kept from earlier runs, function by function, under the digest of all they depend on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from components.labeling.apply import Fault, Votes
+from components.labeling.fingerprint import fingerprint, sources_below
+from components.workspace.files import sha256_file, sha256_json, write_json
+from components.workspace.store import StepStore, listing_of
+
+if TYPE_CHECKING:
+    from components.features.columns import Columns
+    from components.labeling.functions import LabelingFunction
+    from components.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class KeptVotes:
+    """``base``: digest of what the votes of every function depend on: windows, records, models, our own code."""
+
+    store: StepStore
+    base: str
+
+    @classmethod
+    def of(cls, workspace: Workspace, statistics: Columns) -> KeptVotes | None:
+        """None where the statistics are no step's result, so that nothing says when they are the same again."""
+        if statistics.digest is None:
+            return None
+        settings = workspace.settings
+        files = {**settings.records, **{f"model {n}": f for n, f in settings.labeling.models.items()}}
+        outside = [[name, _digest(workspace.path(file))] for name, file in sorted(files.items())]
+        facts = settings.model_dump(mode="json", include={"telemetry", "windows"})
+        return cls(StepStore(workspace.state / "votes"), sha256_json([statistics.digest, outside, facts, sources_below()]))
+
+    def load(self, function: LabelingFunction, classes: tuple[str, ...], windows: int) -> tuple[Votes, Fault | None] | None:
+        """(windows,) votes and the fault that came with them; None where there are none, or they are damaged."""
+        key = self._key(function, classes)
+        digest = self.store.digest(function.task, key)
+        if digest is None:
+            return None
+        stored = self.store.run(function.task, key, _never)
+        if sha256_json(listing_of(stored.folder)) != digest:
+            shutil.rmtree(stored.folder.parent)
+            return None
+        votes = np.load(stored.folder / "votes.npy")
+        fault = json.loads((stored.folder / "fault.json").read_text())
+        return votes, Fault(**fault) if fault else None
+
+    def save(self, function: LabelingFunction, classes: tuple[str, ...], votes: Votes, fault: Fault | None) -> None:
+        def write(folder: Path) -> None:
+            np.save(folder / "votes.npy", votes)
+            write_json(folder / "fault.json", asdict(fault) if fault else None)
+
+        self.store.run(function.task, self._key(function, classes), write)
+
+    def _key(self, function: LabelingFunction, classes: tuple[str, ...]) -> str:
+        return sha256_json([self.base, fingerprint(function), list(classes)])
+
+
+def _digest(file: Path) -> str | None:
+    return sha256_file(file) if file.is_file() else None
+
+
+def _never(folder: Path) -> None:
+    raise AssertionError(f"{folder}: votes vanished while they were read")

@@ -1,0 +1,167 @@
+"""What happened to devices beside telemetry: events, errors, maintenance, notes; each at a time, with a code, perhaps text.
+
+A file has the columns device_id, time (ISO 8601; UTC where it has no offset), code and perhaps text. Records are kept
+device by device in order of time, so that windows find theirs by binary search.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.workspace.errors import InputError, NotFound
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from components.labeling.spells import Micros, Spans
+
+COLUMNS = ("device_id", "time", "code")
+TEXT = "text"
+
+
+@dataclass(frozen=True)
+class Records:
+    """(records,) each, sorted by device and time; ``times`` in microseconds since 1970, ``texts`` None without notes."""
+
+    file: Path
+    devices: NDArray[Any]
+    times: Micros
+    codes: NDArray[Any]
+    texts: NDArray[Any] | None
+
+    def only(self, code: str | None) -> Records:
+        """Those of ``code``; all of them for None."""
+        return self if code is None else self._chosen(self.codes == code)
+
+    def saying(self, pattern: str) -> Records:
+        """Those whose text holds the RE2 expression ``pattern``.
+
+        Raises:
+            InputError: there is no text, or the pattern is none.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if self.texts is None:
+            raise InputError(f"{self.file}: has no column {TEXT}", hint="add one, or count codes instead")
+        check_pattern(pattern)
+        matches = pc.match_substring_regex(pa.array(self.texts, pa.string()), pattern)
+        return self._chosen(np.asarray(matches.to_numpy(zero_copy_only=False), bool))
+
+    def count(self, spans: Spans, begin: Micros, end: Micros) -> NDArray[np.int64]:
+        """(windows,) records from ``begin`` to ``end`` (exclusive) of the window's device."""
+        found = np.zeros(len(begin), np.int64)
+        for device, a, b in spans:
+            times = self.of(device)
+            if len(times):
+                until = np.searchsorted(times, end[a:b], side="left")
+                found[a:b] = until - np.searchsorted(times, begin[a:b], side="left")
+        return found
+
+    def since(self, spans: Spans, end: Micros) -> NDArray[np.float64]:
+        """(windows,) seconds from the last record before ``end`` to ``end``, NaN without one."""
+        found = np.full(len(end), np.nan)
+        for device, a, b in spans:
+            times = self.of(device)
+            if len(times):
+                last = np.searchsorted(times, end[a:b], side="left") - 1
+                found[a:b] = np.where(last >= 0, (end[a:b] - times[np.maximum(last, 0)]) / 1e6, np.nan)
+        return found
+
+    def of(self, device: str) -> Micros:
+        """Times of one device's records, rising."""
+        begin, end = self._places.get(device, (0, 0))
+        return self.times[begin:end]
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int]]:
+        names, first, counts = np.unique(self.devices.astype(str), return_index=True, return_counts=True)
+        return {str(n): (int(f), int(f + c)) for n, f, c in zip(names, first, counts, strict=True)}
+
+    def _chosen(self, mask: NDArray[np.bool_]) -> Records:
+        texts = None if self.texts is None else self.texts[mask]
+        return replace(self, devices=self.devices[mask], times=self.times[mask], codes=self.codes[mask], texts=texts)
+
+
+def read_records(file: Path) -> Records:
+    """Read and check a CSV or Parquet file.
+
+    Raises:
+        NotFound: there is no such file.
+        InputError: it is no table, lacks a column, or a line has no device, time or code; the message has the line.
+    """
+    if not file.is_file():
+        raise NotFound(f"no file {file}", hint="write it, or take its name out of records: in muster.yaml")
+    frame = _table(file)
+    if missing := [c for c in COLUMNS if c not in frame.columns]:
+        raise InputError(f"{file}: no column {', '.join(missing)}", hint=f"it has {', '.join(map(str, frame.columns))}")
+    times = _times(file, frame["time"])
+    for column in ("device_id", "code"):
+        empty = frame[column].isna() | (frame[column].astype("str") == "")
+        if empty.any():
+            raise InputError(
+                f"{_where(file, int(empty.argmax()))}, column {column}: is empty", hint=f"a record needs {', '.join(COLUMNS)}"
+            )
+    devices = frame["device_id"].astype("str").to_numpy(object)
+    order = np.lexsort((times, devices.astype(str)))
+    texts = frame[TEXT].fillna("").astype("str").to_numpy(object)[order] if TEXT in frame.columns else None
+    return Records(file, devices[order], times[order], frame["code"].astype("str").to_numpy(object)[order], texts)
+
+
+def check_pattern(pattern: str) -> None:
+    """Raises:
+    InputError: ``pattern`` is no RE2 expression.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        pc.match_substring_regex(pa.array([""]), pattern)
+    except pa.ArrowInvalid as error:
+        why = str(error).removeprefix("Invalid regular expression: ")
+        raise InputError(f"pattern '{pattern}': {why}", hint="patterns are RE2: no look-around, no back references") from None
+
+
+def _table(file: Path) -> pd.DataFrame:
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        if file.suffix == ".parquet":
+            return pd.read_parquet(file)
+        return pd.read_csv(file, dtype="str", keep_default_na=False, encoding="utf-8")
+    except pd.errors.EmptyDataError:
+        raise InputError(f"{file}: is empty", hint=f"its first line names the columns {', '.join(COLUMNS)}") from None
+    except (pd.errors.ParserError, UnicodeDecodeError, pa.ArrowInvalid, OSError) as error:
+        kind = "Parquet" if file.suffix == ".parquet" else "CSV in UTF-8"
+        raise InputError(f"{file}: no {kind}: {str(error).strip()}", hint="mend the file there, or write it anew") from None
+
+
+def _times(file: Path, column: pd.Series[Any]) -> Micros:
+    """(records,) microseconds since 1970."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(column):
+        raise InputError(f"{file}, column time: holds numbers", hint="write times, as ISO 8601 text or time stamps")
+    times = pd.to_datetime(column, utc=True, format="ISO8601", errors="coerce")
+    if (bad := times.isna()).any():
+        row = int(bad.argmax())
+        raise InputError(f"{_where(file, row)}, column time: '{column.iloc[row]}' is no time", hint="write ISO 8601 in UTC")
+    return np.asarray(times.dt.as_unit("us").astype("int64").to_numpy())
+
+
+def _where(file: Path, row: int) -> str:
+    """The line of a CSV file in which record ``row`` ends; text in quotes may hold line breaks."""
+    if file.suffix == ".parquet":
+        return f"{file}, row {row + 1}"
+    with file.open(newline="", encoding="utf-8") as stream:
+        reader = csv.reader(stream)
+        filled = (reader.line_num for cells in reader if cells)
+        return f"{file}, line {next(line for number, line in enumerate(filled) if number == row + 1)}"

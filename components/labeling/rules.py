@@ -1,0 +1,82 @@
+"""Labelling functions for experts who do not program: rules in YAML (`labeling.rules`), each a list of conditions.
+
+A rule votes for its class on the windows on which all conditions under ``when`` hold; a comparison with a value that
+is missing does not hold. `conditions` says what each kind means.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import Field
+
+from components.labeling.conditions import Condition
+from components.labeling.functions import Body, LabelingFunction
+from components.labeling.view import WindowView, widest
+from components.workspace.errors import InputError, NotFound
+from components.workspace.settings import Name, Section, Settings
+from components.workspace.workspace import read_yaml
+
+
+class Rule(Section):
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")
+    task: Name
+    votes: str = Field(description="the class it votes for")
+    description: str = ""
+    when: tuple[Condition, ...] = Field(min_length=1, strict=False, description="conditions that all have to hold")
+
+
+class Rules(Section):
+    """All of a rule file."""
+
+    rules: tuple[Rule, ...] = Field(strict=False)
+
+
+def read_rules(file: Path, settings: Settings) -> list[LabelingFunction]:
+    """The rules of ``file`` as labelling functions, in its order; each sees no more than its conditions need.
+
+    Raises:
+        NotFound: there is no such file.
+        InputError: it is no YAML or breaks the schema, or a rule names records that are not declared or a bad pattern;
+            the message has file, line and key.
+    """
+    if not file.is_file():
+        raise NotFound(f"no file {file}", hint="write it, or take labeling.rules out of muster.yaml")
+    rules = read_yaml(file, Rules, "docs/labelling-functions.md shows every kind of rule").rules
+    functions = [_function(rule, file, line) for rule, line in zip(rules, _lines(file), strict=True)]
+    for function, rule in zip(functions, rules, strict=True):
+        _check_records(function, rule, settings)
+    return functions
+
+
+def _function(rule: Rule, file: Path, line: int) -> LabelingFunction:
+    sees = widest(*(c.sees for c in rule.when))
+    channels = tuple(dict.fromkeys(name for c in rule.when for name in c.channels))
+    meaning = rule.model_dump(mode="json", exclude={"description"})
+    return LabelingFunction(rule.name, rule.task, rule.votes, channels, sees, rule.description, _body(rule), file, line, meaning)
+
+
+def _body(rule: Rule) -> Body:
+    def holds(w: WindowView) -> NDArray[np.bool_]:
+        return np.logical_and.reduce([c.holds(w) for c in rule.when])
+
+    return holds
+
+
+def _check_records(function: LabelingFunction, rule: Rule, settings: Settings) -> None:
+    for condition in rule.when:
+        try:
+            condition.check(settings)
+        except InputError as error:
+            raise InputError(f"{function.where}: {error.message}", hint=error.hint) from None
+
+
+def _lines(file: Path) -> list[int]:
+    """The line on which each rule begins."""
+    document = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    assert isinstance(document, yaml.MappingNode)  # noqa: S101 -- the schema has been checked
+    listed = next(value for key, value in document.value if key.value == "rules")
+    return [item.start_mark.line + 1 for item in listed.value]
