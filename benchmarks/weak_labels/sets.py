@@ -74,9 +74,7 @@ def rare_faults(share: float, copied: bool, seed: int) -> VoteSet:
     """
     random = np.random.default_rng([seed, round(share * 10_000), copied])
     gold = (random.random(RARE_ROWS) < share).astype(np.int8)
-    columns = [
-        _fires(random, gold, random.uniform(0.3, 0.7), np.exp(random.uniform(np.log(0.001), np.log(0.02)))) for _ in range(ALARMS)
-    ]
+    columns = [_fires(random, gold, random.uniform(0.3, 0.7), random.uniform(0.001, 0.02)) for _ in range(ALARMS)]
     if copied:
         columns[1:COPIES] = [np.where(random.random(RARE_ROWS) < 0.9, columns[0], own) for own in columns[1:COPIES]]
     calm = [_fires(random, gold, random.uniform(0.02, 0.1), random.uniform(0.3, 0.7)) for _ in range(NORMALS)]
