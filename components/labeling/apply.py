@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PART = ROWS_A_GROUP
 """Windows of a part, but for a device that has more."""
 
-SEARCHES = 256
+SEARCHES = 1024
 """Calls that finding the windows on which a function fails may take in a part; what is in doubt then abstains."""
 
 _MOST_THREADS = 4
@@ -116,6 +116,8 @@ def _run(
             columns[number, begin:end], fault = _votes_or_fault(function, classes, seen)
             if fault:
                 found.append((number, fault))
+            elif begin == 0:
+                _check_sees(function, classes, seen, columns[number, begin:end])
         return found
 
     workers = threads or min(_MOST_THREADS, os.cpu_count() or 1)
@@ -173,6 +175,25 @@ def _votes_or_fault(function: LabelingFunction, classes: tuple[str, ...], view: 
             except _Failure:
                 pieces.append((a, b))
     return votes, Fault(function.name, failing, message)
+
+
+def _check_sees(function: LabelingFunction, classes: tuple[str, ...], view: WindowView, votes: Votes) -> None:
+    """Call the function on half of the windows: it must say of them what it said of all.
+
+    Raises:
+        InputError: it does not, so its votes would hang on how windows are parted.
+    """
+    halves = _halves(function, view, 0, len(view)) if function.sees != "fleet" else []
+    for a, b in halves[1:]:
+        try:
+            same = bool((_votes(function, classes, view.part(a, b, function.sees)) == votes[a:b]).all())
+        except _Failure:
+            same = False
+        if not same:
+            raise InputError(
+                f'{function.where}: is declared sees="{function.sees}", but what it votes depends on more than that',
+                hint=f'declare it sees="{"device" if function.sees == "window" else "fleet"}"',
+            )
 
 
 def _halves(function: LabelingFunction, view: WindowView, begin: int, end: int) -> list[tuple[int, int]]:

@@ -87,7 +87,8 @@ class WindowView:
         """Windows ``begin`` to ``end`` (exclusive), for functions that see no more than ``sees``."""
         index = self.index.iloc[begin:end].reset_index(drop=True)
         samples = self.samples[begin:end]
-        return replace(self, index=index, samples=samples, sees=sees, begin=self.begin + begin, _read={})
+        read = {key: array[begin:end] for key, array in dict(self._read).items()}
+        return replace(self, index=index, samples=samples, sees=sees, begin=self.begin + begin, _read=read)
 
     def __len__(self) -> int:
         return len(self.index)

@@ -1,0 +1,157 @@
+"""Only functions whose votes can have changed run again, whatever was edited."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from components.features.columns import STATISTICS_FILE, FileColumns, save_statistics
+from components.labeling.apply import apply_functions
+from components.labeling.functions import load_functions
+from components.labeling.kept import KeptVotes
+from components.labeling.view import WindowView
+from components.values import LabelSet, Windows
+from components.workspace import open_workspace
+from tests.labeling.test_labels import prepared
+
+MODULE = '''"""Rules."""
+
+import numpy as np
+from components.labeling import labeling_function
+
+HIGH = 1.5
+LOW = -1.5
+
+
+def level(w):
+    return w.z_mean("pressure")
+
+
+@labeling_function(task="state", votes="high", sees="window")
+def pressure_high(w):
+    return level(w) > HIGH
+
+
+@labeling_function(task="state", votes="low", sees="window")
+def pressure_low(w):
+    return level(w) < LOW
+
+
+@labeling_function(task="state", votes="normal", sees="window")
+def pressure_usual(w):
+    return abs(w.z_mean("pressure")) < 1
+
+
+@labeling_function(task="state", votes="high", sees="window")
+def was_told(w):
+    return w.count("errors") > 0
+'''
+RULES = (
+    "rules:\n  - {name: %s, task: state, votes: low, when: [{kind: threshold, channel: flow, scale: deviations, below: %s}]}\n"
+)
+EVENTS = "device_id,time,code\nd1,2026-03-01T00:30:00Z,E1\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A workspace whose feature step is done."""
+    made, windows, statistics = prepared(tmp_path, MODULE, head="")
+    folder = made.out / "features"
+    folder.mkdir(parents=True)
+    windows.save(folder)
+    save_statistics(statistics, folder)
+    (made.root / "rules.yaml").write_text(RULES % ("flow_low", -2))
+    (made.root / "events.csv").write_text(EVENTS)
+    text = yaml.safe_load((made.root / "muster.yaml").read_text())
+    text |= {"labeling": {"rules": "rules.yaml"}, "records": {"errors": "events.csv"}}
+    (made.root / "muster.yaml").write_text(yaml.safe_dump(text))
+    return made.root
+
+
+def ran(root: Path) -> list[str]:
+    """Apply the functions of the workspace; which of them were called. Their votes are those of a run without memory."""
+    workspace = open_workspace(root)
+    windows = Windows.load(workspace.out / "features")
+    view = WindowView.of(workspace, windows, FileColumns(workspace.out / "features"))
+    task = workspace.settings.tasks[0]
+    functions = load_functions(workspace, task)
+    got = apply_functions(functions, task.vote_classes, view, KeptVotes.of(workspace, view.columns))
+    assert (got.votes == apply_functions(functions, task.vote_classes, view).votes).all()
+    return list(got.ran)
+
+
+EVERY = ["pressure_high", "pressure_low", "pressure_usual", "was_told", "flow_low"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "again"),
+    [
+        ("labeling.py", "HIGH = 1.5", "HIGH = 1.4", ["pressure_high"]),
+        ("labeling.py", "abs(w", "1 * abs(w", ["pressure_usual"]),
+        ("labeling.py", 'return w.z_mean("pressure")\n', 'return 2 * w.z_mean("pressure")\n', ["pressure_high", "pressure_low"]),
+        ("labeling.py", "def level", "# a remark\n\n\ndef level", []),
+        ("labeling.py", '"""Rules."""', '"""Other words."""', []),
+        ("labeling.py", "LOW = -1.5", "LOW = -1.5\nUNUSED = 3", []),
+        ("labeling.py", "LOW = -1.5", "LOW = -1.5\nprint('anything may happen here')", EVERY[:4]),
+        ("labeling.py", "LOW = -1.5", "LOW = -1.5\nif HIGH:\n    LOW = -1", ["pressure_low"]),
+        ("labeling.py", 'votes="normal", sees="window"', 'votes="normal"', ["pressure_usual"]),
+        ("labeling.py", 'return abs(w.z_mean("pressure")) < 1', 'return globals()["level"](w) < 1', ["pressure_usual"]),
+        ("rules.yaml", "-2", "-2.5", ["flow_low"]),
+        ("rules.yaml", "task: state", "description: words, task: state", []),
+        ("events.csv", "E1", "E2", EVERY),
+    ],
+)
+def test_an_edit_runs_again_what_it_can_change(root: Path, file: str, old: str, new: str, again: list[str]) -> None:
+    assert ran(root) == EVERY
+    assert ran(root) == []
+    path = root / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    assert ran(root) == again
+    assert ran(root) == []
+
+
+def test_new_windows_run_everything_again(root: Path) -> None:
+    assert ran(root) == EVERY
+    statistics = root / "out" / "features"
+    frame = pd.read_parquet(statistics / STATISTICS_FILE)
+    save_statistics(frame + np.float32(0.001), statistics)
+    assert ran(root) == EVERY
+
+
+def test_damaged_votes_are_made_again(root: Path) -> None:
+    ran(root)
+    for file in (root / ".muster" / "votes").rglob("votes.npy"):
+        file.write_bytes(b"junk")
+    assert ran(root) == EVERY
+    assert ran(root) == []
+
+
+def test_the_label_step_tells_how_many_functions_ran_and_puts_out_the_same(root: Path) -> None:
+    assert step(root) == "state: functions run: 5 of 5"
+    first = LabelSet.load(root / "out" / "label", "state")
+    module = root / "labeling.py"
+    module.write_text(module.read_text().replace("HIGH = 1.5", "HIGH = 9.5"))
+    assert step(root) == "state: functions run: 1 of 5"
+    assert (LabelSet.load(root / "out" / "label", "state").votes[:, 0] == -1).all()
+    module.write_text(module.read_text().replace("HIGH = 9.5", "HIGH = 1.5  # as it was"))
+    assert step(root) == "state: functions run: 0 of 5"
+    assert (LabelSet.load(root / "out" / "label", "state").probabilities == first.probabilities).all()
+
+
+def step(root: Path) -> str:
+    """What `muster step label` tells about functions."""
+    command = [sys.executable, "-m", "muster", "step", "label", str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"state: functions run: .*", done.stderr)
+    assert found, done.stderr
+    return found.group()
