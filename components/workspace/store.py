@@ -73,6 +73,12 @@ class StepStore:
         with new_folder(target) as folder:
             shutil.copytree(entry / "data", folder, dirs_exist_ok=True)
 
+    def kept(self, step: str) -> list[Stored]:
+        """Every result of ``step`` that is here, in the order in which they were made."""
+        listings = sorted((self._root / step).glob(f"[!.]*/{_LISTING}"), key=lambda file: (file.stat().st_mtime_ns, str(file)))
+        found = [(file.parent, self.digest(step, file.parent.name)) for file in listings]
+        return [Stored(entry.name, entry / "data", digest, reused=True) for entry, digest in found if digest is not None]
+
     def _entry(self, step: str, key: str) -> Path:
         return self._root / step / key
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,32 +14,38 @@ from muster.console import Json, emit_json, emit_line, emit_table, say
 app = typer.Typer(no_args_is_help=True, help="Labels: what labelling functions and people say, and how far to trust it.")
 
 WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]
+_HARDEST = 5
 By = Annotated[str, typer.Option("--by", help="name of the person who answers")]
 
 
 @app.command()
-def report(workspace: WorkspacePath = Path(), json: Json = False) -> None:
-    """Coverage, overlap and conflict of each task, and what each labelling function does."""
-    from components.labeling.report import FUNCTION_COLUMNS, function_rows, read_report
+def report(
+    workspace: WorkspacePath = Path(),
+    task: Annotated[str | None, typer.Option("--task", help="only this task")] = None,
+    html: Annotated[bool, typer.Option("--html", help="print where the page with the plots is, and nothing else")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="write the page with the plots to this file too")] = None,
+    json: Json = False,
+) -> None:
+    """What each labelling function does, how right it seems, what changed, and which windows need a person."""
+    from components.labeling.report import change_since_last, copy_page, read_report
 
-    folder = open_workspace(workspace).out / "label"
-    value = read_report(folder)
+    opened = open_workspace(workspace)
+    folder = opened.out / "label"
+    value = read_report(folder, task)
+    page = copy_page(folder, out) if out else folder / "report.html"
+    if html:
+        emit_line(str(page))
+        return
+    for one in value["tasks"]:
+        one["change"] = change_since_last(opened, one["task"])
     if json:
         emit_json("labels-report", value)
         return
-    for task in value["tasks"]:
-        emit_line(f"{task['task']} ({task['source']}): coverage {task['coverage']:.1%}, "
-                  f"overlap {task['overlap']:.1%}, conflict {task['conflict']:.1%}")  # fmt: skip
-        emit_table(
-            "Mean probability", ("class", "share"), [(name, f"{share:.1%}") for name, share in task["class_shares"].items()]
-        )
-        rows = [[c if isinstance(c, str) else f"{c:.2%}" for c in row] for row in function_rows(task)]
-        if rows:
-            emit_table("Labelling functions", FUNCTION_COLUMNS, rows)
-        for warning in task["warnings"]:
-            say(f"look at this: {warning}")
+    for one in value["tasks"]:
+        _show(one)
     if not value["tasks"]:
         emit_line("no task of this workspace wants labels")
+    say(f"plots, and the windows most worth labelling drawn: {page}")
 
 
 @app.command()
@@ -100,6 +106,34 @@ def import_(
         emit_json("labels-import", {"file": str(file), "added": added, "unchanged": stood})
     else:
         emit_line(f"added {added:,} annotations; {stood:,} stood already")
+
+
+def _show(task: dict[str, Any]) -> None:
+    from components.labeling.report.page import (
+        CHANGE_COLUMNS,
+        FUNCTION_COLUMNS,
+        RIGHT_COLUMNS,
+        change_rows,
+        function_rows,
+        hard_rows,
+        model_rows,
+        right_rows,
+    )
+
+    emit_line(f"{task['task']} ({task['source']}): coverage {task['coverage']:.1%}, "
+              f"overlap {task['overlap']:.1%}, conflict {task['conflict']:.1%}")  # fmt: skip
+    emit_table("Where the probabilities come from", ("what", "value"), model_rows(task))
+    emit_table("Mean probability", ("class", "share"), [(name, f"{share:.1%}") for name, share in task["class_shares"].items()])
+    if task["functions"]:
+        rows = [[c if isinstance(c, str) else f"{c:.2%}" for c in row] for row in function_rows(task)]
+        emit_table("Labelling functions", FUNCTION_COLUMNS, rows)
+        emit_table("How often they are right (95 % intervals)", RIGHT_COLUMNS, right_rows(task))
+    if task["change"]:
+        emit_table(f"Fire otherwise than in the labels of {task['change']['since']}", CHANGE_COLUMNS,
+                   change_rows(task["change"]["changes"]))  # fmt: skip
+    emit_table("Most worth labelling: muster labels annotate", ("device", "start", "worth", "votes"), hard_rows(task)[:_HARDEST])
+    for warning in task["warnings"]:
+        say(f"look at this: {warning}")
 
 
 def _announce(url: str) -> None:

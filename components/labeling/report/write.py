@@ -1,0 +1,122 @@
+"""The report of the label step: a pure function of windows and labels, the same bytes for the same input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.labeling.active import select_windows, worth
+from components.labeling.excerpt import as_svg, excerpt
+from components.labeling.report.against import against_gold, surprises
+from components.labeling.report.firing import firing_file, firing_table, variants
+from components.labeling.report.measures import measure
+from components.labeling.report.page import report_page
+from components.values.labels import ABSTAIN
+from components.workspace.errors import InputError, NotFound
+from components.workspace.files import write_json, write_text
+
+if TYPE_CHECKING:
+    from components.values import LabelSet, Windows
+    from components.workspace import Workspace
+
+REPORT, PAGE = "report.json", "report.html"
+_HARDEST = 20
+_DRAWN = 8
+
+
+def write_report(folder: Path, workspace: Workspace, windows: Windows, labels: list[LabelSet]) -> dict[str, Any]:
+    """Write `report.json`, `report.html` and `firing/<task>.parquet`, and return the first.
+
+    ``tasks``: one entry a label set: shares of windows, functions, what the label model believes, what people say,
+    variants, warnings, and the windows most worth labelling (docs/labels-report.md).
+    """
+    tasks = [_task(folder, workspace, windows, one) for one in labels]
+    report = {"workspace": workspace.settings.name, "windows": len(windows), "tasks": tasks}
+    drawings = {task["task"]: _drawings(workspace, windows, task) for task in tasks}
+    write_json(folder / REPORT, report)
+    write_text(folder / PAGE, report_page(report, drawings))
+    return report
+
+
+def read_report(folder: Path, task: str | None = None) -> dict[str, Any]:
+    """The report that the label step left in ``folder``, of all tasks or of one.
+
+    Raises:
+        NotFound: the step did not run yet, or there is no such task.
+        InputError: the file is damaged.
+    """
+    file = folder / REPORT
+    if not file.is_file():
+        raise NotFound(f"no labels in {folder}", hint="muster step label, or muster run, makes them")
+    try:
+        report = dict(json.loads(file.read_text()))
+    except ValueError as error:
+        raise InputError(f"{file} is damaged: {error}", hint="muster step label puts it back") from None
+    if task is None:
+        return report
+    chosen = [t for t in report["tasks"] if t["task"] == task]
+    if not chosen:
+        hint = f"tasks with labels: {', '.join(t['task'] for t in report['tasks']) or 'none'}"
+        raise NotFound(f"no labels of a task '{task}' in {folder}", hint=hint)
+    return report | {"tasks": chosen}
+
+
+def copy_page(folder: Path, target: Path) -> Path:
+    """Write the page that the label step left in ``folder`` to ``target`` and return that."""
+    try:
+        write_text(target, (folder / PAGE).read_text())
+    except OSError as error:
+        raise InputError(f"{target} cannot be written: {error.strerror}", hint="name a file in a folder of yours") from None
+    return target
+
+
+def _task(folder: Path, workspace: Workspace, windows: Windows, labels: LabelSet) -> dict[str, Any]:
+    task, facts = measure(labels), dict(labels.facts)
+    table = firing_table(labels, windows)
+    firing_file(folder, labels.task).parent.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(firing_file(folder, labels.task), index=False)
+    estimated = {f["name"]: f for f in facts.get("functions", ())}
+    for function in task["functions"]:
+        believed = estimated.get(function["name"], {})
+        function |= {key: believed.get(key) for key in ("weight", "precision", "recall")}
+    gold = against_gold(labels)
+    for fault in facts.get("faults", ()):
+        task["warnings"].append(
+            f"{fault['function']} failed on {fault['windows']:,} windows and abstains there: {fault['message']}"
+        )
+    for pair in facts.get("pairs", ()):
+        seen, chance = pair["agreement"], pair["expected"]
+        task["warnings"].append(f"{pair['first']} and {pair['second']} agree more than they should: {seen:.0%}, not {chance:.0%}")
+    task["warnings"] += [*(surprises(estimated, gold) if gold else ()), *facts.get("notes", ())]
+    model = {key: facts.get(key) for key in ("version", "chosen", "class_shares", "shares_from", "candidates")}
+    extra = {"model": model, "pairs": facts.get("pairs", []), "faults": facts.get("faults", []), "gold": gold}
+    return task | extra | {"variants": variants(table), "hardest": _hardest(workspace, windows, labels)}
+
+
+def _hardest(workspace: Workspace, windows: Windows, labels: LabelSet) -> list[dict[str, Any]]:
+    """The windows most worth labelling: where they are, what the labels say and who votes what."""
+    chosen = select_windows(labels, windows, _HARDEST, seed=workspace.settings.seed, without=labels.gold != ABSTAIN)
+    value = worth(labels)
+    found = []
+    for position in chosen.tolist():
+        row, votes = windows.index.iloc[position], labels.votes[position]
+        found.append(
+            {
+                "position": position,
+                "device_id": str(row["device_id"]),
+                "start": row["start"].isoformat(),
+                "end": row["end"].isoformat(),
+                "worth": round(float(value[position]), 6),
+                "probabilities": {
+                    c: round(float(p), 6) for c, p in zip(labels.classes, labels.probabilities[position], strict=True)
+                },
+                "votes": {f: labels.classes[v] for f, v in zip(labels.functions, votes, strict=True) if v != ABSTAIN},
+            }
+        )
+    return found
+
+
+def _drawings(workspace: Workspace, windows: Windows, task: dict[str, Any]) -> list[str]:
+    """The first of the hardest windows as SVG."""
+    return [as_svg(excerpt(workspace, windows, window["position"])) for window in task["hardest"][:_DRAWN]]
