@@ -59,7 +59,7 @@ def published() -> Iterator[VoteSet]:
             train.astype(np.int8),
             test.astype(np.int8),
             gold,
-            _shares(known, k),
+            balance(known, k),
             np.zeros(len(train), np.int64) if timed else None,
             np.zeros(len(test), np.int64) if timed else None,
         )
@@ -80,7 +80,7 @@ def rare_faults(share: float, copied: bool, seed: int) -> VoteSet:
     calm = [_fires(random, gold, random.uniform(0.02, 0.1), random.uniform(0.3, 0.7)) for _ in range(NORMALS)]
     votes = np.stack([np.where(c, 1, -1) for c in columns] + [np.where(c, 0, -1) for c in calm], axis=1).astype(np.int8)
     kind = "copied" if copied else "independent"
-    return VoteSet(f"rare {share:.0%} {kind} {seed}", 2, votes, votes, gold, _shares(gold, 2))
+    return VoteSet(f"rare {share:.0%} {kind} {seed}", 2, votes, votes, gold, balance(gold, 2))
 
 
 def machine_rules(seed: int) -> Iterator[VoteSet]:
@@ -107,18 +107,6 @@ def other_rules(seed: int) -> Iterator[VoteSet]:
     yield _from_words(f"home {seed}", utterances, home, 2, seed)
 
 
-def uniform_votes(rows: int, functions: int, classes: int, seed: int) -> Votes:
-    """(rows, functions) for measuring costs: functions right 75 % of the time that speak on 30 % of the rows."""
-    random = np.random.default_rng(seed)
-    votes = np.empty((rows, functions), np.int8)
-    truth = random.integers(0, classes, rows, dtype=np.int8)
-    for j in range(functions):
-        wrong = (truth + random.integers(1, classes, rows, dtype=np.int8)) % classes
-        said = np.where(random.random(rows, dtype=np.float32) < 0.75, truth, wrong)
-        votes[:, j] = np.where(random.random(rows, dtype=np.float32) < 0.3, said, -1)
-    return votes
-
-
 def _from_trees(name: str, features: Numbers, truth: NDArray[Any], k: int, seed: int) -> VoteSet:
     return _split(name, truth, k, seed, lambda random, train: tree_votes(features, truth, k, train, random))
 
@@ -135,14 +123,14 @@ def _split(
     order = random.permutation(len(truth))
     train, test = order[: len(order) // 2], order[len(order) // 2 :]
     votes = vote(random, train)
-    return VoteSet(name, k, votes[train], votes[test], truth[test].astype(np.int8), _shares(truth, k))
+    return VoteSet(name, k, votes[train], votes[test], truth[test].astype(np.int8), balance(truth, k))
 
 
 def _fires(random: np.random.Generator, gold: Votes, on_faults: float, else_: float) -> NDArray[np.bool_]:
     return random.random(len(gold)) < np.where(gold == 1, on_faults, else_)
 
 
-def _shares(gold: NDArray[Any], k: int) -> Numbers:
+def balance(gold: NDArray[Any], k: int) -> Numbers:
     """With one row added to each class, so that none is impossible."""
     return (np.bincount(gold[gold >= 0], minlength=k) + 1.0) / ((gold >= 0).sum() + k)
 
