@@ -21,7 +21,7 @@ from components.values.labels import ABSTAIN
 if TYPE_CHECKING:
     from components.values import LabelSet, Windows
 
-PER_DEVICE = 2
+PER_DEVICE = 1
 PER_PATTERN = 3
 _HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no vote is shifted out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,21 +24,23 @@ def report(
     workspace: WorkspacePath = Path(),
     task: Annotated[str | None, typer.Option("--task", help="only this task")] = None,
     html: Annotated[bool, typer.Option("--html", help="print where the page with the plots is, and nothing else")] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="write the page with the plots to this file too")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="write all this as a page with plots to a file")] = None,
     json: Json = False,
 ) -> None:
     """What each labelling function does, how right it seems, what changed, and which windows need a person."""
-    from components.labeling.report import change_since_last, copy_page, read_report
+    from components.labeling.report import change_since_last, export_page, read_report
 
     opened = open_workspace(workspace)
     folder = opened.out / "label"
     value = read_report(folder, task)
-    page = copy_page(folder, out) if out else folder / "report.html"
+    page = out or folder / "report.html"
+    for one in value["tasks"]:
+        one["change"] = change_since_last(opened, one["task"])
+    if out:
+        export_page(opened, value, out)
     if html:
         emit_line(str(page))
         return
-    for one in value["tasks"]:
-        one["change"] = change_since_last(opened, one["task"])
     if json:
         emit_json("labels-report", value)
         return
@@ -114,6 +117,7 @@ def _show(task: dict[str, Any]) -> None:
         FUNCTION_COLUMNS,
         RIGHT_COLUMNS,
         change_rows,
+        class_rows,
         function_rows,
         hard_rows,
         model_rows,
@@ -123,11 +127,12 @@ def _show(task: dict[str, Any]) -> None:
     emit_line(f"{task['task']} ({task['source']}): coverage {task['coverage']:.1%}, "
               f"overlap {task['overlap']:.1%}, conflict {task['conflict']:.1%}")  # fmt: skip
     emit_table("Where the probabilities come from", ("what", "value"), model_rows(task))
-    emit_table("Mean probability", ("class", "share"), [(name, f"{share:.1%}") for name, share in task["class_shares"].items()])
+    emit_table("Mean probability", ("class", "share"), [(name, f"{share:.1%}") for name, share in class_rows(task)])
     if task["functions"]:
         rows = [[c if isinstance(c, str) else f"{c:.2%}" for c in row] for row in function_rows(task)]
         emit_table("Labelling functions", FUNCTION_COLUMNS, rows)
-        emit_table("How often they are right (95 % intervals)", RIGHT_COLUMNS, right_rows(task))
+    if right := right_rows(task):
+        emit_table("How often they are right (95 % intervals)", RIGHT_COLUMNS, right)
     if task["change"]:
         emit_table(f"Fire otherwise than in the labels of {task['change']['since']}", CHANGE_COLUMNS,
                    change_rows(task["change"]["changes"]))  # fmt: skip
@@ -138,6 +143,7 @@ def _show(task: dict[str, Any]) -> None:
 
 def _announce(url: str) -> None:
     emit_line(url)
+    sys.stdout.flush()
     say("open this address in a browser on this machine; Ctrl-C ends, every answer is kept at once")
 
 

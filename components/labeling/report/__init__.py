@@ -10,6 +10,6 @@ page       all of it as one HTML file
 """
 
 from components.labeling.report.change import change_since_last
-from components.labeling.report.write import copy_page, read_report, write_report
+from components.labeling.report.write import export_page, read_report, write_report
 
-__all__ = ["change_since_last", "copy_page", "read_report", "write_report"]
+__all__ = ["change_since_last", "export_page", "read_report", "write_report"]

@@ -55,12 +55,12 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
 
 
 def surprises(estimated: dict[str, Any], gold: dict[str, Any]) -> list[str]:
-    """Functions whose precision the label model estimates outside the interval that people's answers leave."""
+    """Functions for which the interval of the label model's estimated precision and that of people's answers are apart."""
     found = []
     for name, measured in gold["functions"].items():
         for label, (hit_share, low, high, trials) in measured["precision"].items():
             believed = estimated.get(name, {}).get("precision", {}).get(label)
-            if believed and not low <= believed[0] <= high:
+            if believed and (believed[2] < low or believed[1] > high):
                 people = f"{name} is right on {label} in {hit_share:.0%} of {trials} annotated windows"
                 found.append(f"{people}, the label model believes {believed[0]:.0%}")
     return found

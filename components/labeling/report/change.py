@@ -78,7 +78,7 @@ def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[Change]:
     old, new = _grouped(before, functions), _grouped(after, functions)
     rows: list[tuple[str, str, int, float, float, float]] = []
     for group in (g for g in new if g in old):
-        both = old[group].join(new[group], how="outer", suffixes=("_before", "")).fillna(0).to_numpy(np.float64)
+        both = old[group].add_prefix("before:").join(new[group], how="outer").fillna(0).to_numpy(np.float64)
         numbers = _differences(both[:, : len(functions) + 1], both[:, len(functions) + 1 :])
         names = (name.removeprefix(FIRES) for name in functions)
         rows += [(name, group, len(both), *three) for name, three in zip(names, numbers.T.tolist(), strict=True)]
@@ -117,9 +117,11 @@ def _grouped(table: pd.DataFrame, functions: list[str]) -> dict[str, pd.DataFram
     """Group -> counts with one row a device."""
     columns = ["windows", *functions]
     groups = {"all": table}
-    groups |= {str(profile) or "?": rows for profile, rows in table.groupby("hardware_profile")}
-    for (profile, firmware), rows in table.groupby(["hardware_profile", "firmware_version"]):
-        groups[f"{profile or '?'} {firmware or '?'}"] = rows
+    for profile, rows in table.groupby("hardware_profile"):
+        groups[str(profile) or "?"] = rows
+        versions = rows.groupby("firmware_version")
+        if versions.ngroups > 1:
+            groups |= {f"{profile or '?'} {firmware or '?'}": part for firmware, part in versions}
     return {name: rows.groupby("device_id")[columns].sum() for name, rows in groups.items()}
 
 

@@ -16,14 +16,15 @@ BINS = 20
 _COPY = 0.95
 _RARE = 1e-4
 _ALONE = 0.25
+_OVERRULED = 0.5
 _ROWS = 1 << 18
 
 
 def measure(labels: LabelSet) -> dict[str, Any]:
     """Shares of windows, one row a function, distributions, and warnings, of one task."""
-    counts = _counts(labels)
+    counts, decided = _counts(labels), labels.decided
     voters = counts.sum(axis=1, dtype=np.int64)
-    functions = [_function(labels, j, counts, voters) for j in range(len(labels.functions))]
+    functions = [_function(labels, j, counts, voters, decided) for j in range(len(labels.functions))]
     return {
         "task": labels.task,
         "source": labels.source,
@@ -50,13 +51,14 @@ def _counts(labels: LabelSet) -> NDArray[np.int16]:
     return np.stack([(labels.votes == c).sum(axis=1, dtype=np.int16) for c in range(len(labels.classes))], axis=1)
 
 
-def _function(labels: LabelSet, j: int, counts: NDArray[np.int16], voters: NDArray[np.int64]) -> dict[str, Any]:
+def _function(
+    labels: LabelSet, j: int, counts: NDArray[np.int16], voters: NDArray[np.int64], decided: NDArray[np.int8]
+) -> dict[str, Any]:
     """``agreement``: share of its votes that the combined label supports. ``alone``: share of windows only it decides."""
     votes = labels.votes[:, j]
     spoke = votes != ABSTAIN
     others = voters - spoke
     same = np.take_along_axis(counts, np.maximum(votes, 0).astype(np.int64)[:, None], axis=1)[:, 0]
-    decided = labels.decided
     return {
         "name": labels.functions[j],
         "votes": [labels.classes[v] for v in np.unique(votes[spoke])],
@@ -88,12 +90,19 @@ def _class_shares(labels: LabelSet) -> list[float]:
 
 
 def _warnings(labels: LabelSet, functions: list[dict[str, Any]]) -> list[str]:
-    """What its author should look at: functions that never or always fire, or decide alone; copies; classes nobody votes for."""
+    """What its author should look at: functions that never or always fire, decide alone, are overruled or vote alike, and
+    classes that nobody votes for.
+    """
     if not len(labels.votes):
         return ["there are no windows"]
     found = [f"{f['name']} almost never fires" for f in functions if f["firing_rate"] < _RARE]
     found += [f"{f['name']} fires on every window" for f in functions if f["firing_rate"] == 1.0]
     found += [f"{f['name']} alone decides {f['alone']:.0%} of the windows" for f in functions if f["alone"] > _ALONE]
+    found += [
+        f"{f['name']} is overruled: the labels uphold {f['agreement']:.0%} of its votes"
+        for f in functions
+        if f["agreement"] is not None and f["agreement"] < _OVERRULED
+    ]
     alike = _alike(labels.votes, len(labels.classes))
     for i, j in np.argwhere(np.triu(alike > _COPY, 1)):
         first, second = labels.functions[i], labels.functions[j]

@@ -17,7 +17,7 @@ Task = dict[str, Any]
 
 
 def report_page(report: dict[str, Any], drawings: Mapping[str, Sequence[str]]) -> str:
-    """``drawings``: task -> SVG of the first windows under ``hardest``."""
+    """``drawings``: task -> SVG of the first windows under ``hardest``. A task with ``change`` shows that too."""
     sections = [part for task in report["tasks"] for part in _task(task, drawings[task["task"]])]
     return page(f"Labels of {report['workspace']}", *(sections or [paragraph("No task of this workspace wants labels.")]))
 
@@ -32,21 +32,31 @@ def function_rows(task: Task) -> list[tuple[object, ...]]:
 
 
 def right_rows(task: Task) -> list[tuple[str, ...]]:
-    """One row a function and class under `RIGHT_COLUMNS`: what the label model believes beside what people say."""
-    return [
+    """One row a function and class under `RIGHT_COLUMNS`: what the label model believes beside what people say.
+
+    None at all when neither says anything.
+    """
+    rows = [
         (name, label, *(_interval(i) for i in (believed["precision"], said["precision"], believed["recall"], said["recall"])))
         for name, label, believed, said in _rights(task)
     ]
+    return rows if any(any(row[2:]) for row in rows) else []
 
 
 def model_rows(task: Task) -> list[tuple[str, str]]:
     """Where the probabilities come from."""
     model = task["model"]
-    shares = ", ".join(f"{name} {value:.1%}" for name, value in (model.get("class_shares") or {}).items())
+    known = model.get("class_shares") or {}
+    shares = ", ".join(f"{name} {known[name]:.1%}" for name in task["classes"] if name in known)
     rows = [("label model", model.get("chosen")), ("version", model.get("version"))]
     rows += [("class shares", shares), ("class shares are", model.get("shares_from"))]
     rows += [(f"average precision of {c['name']}", f"{c['average_precision']:.3f}") for c in model.get("candidates") or ()]
     return [(name, str(value)) for name, value in rows if value]
+
+
+def class_rows(task: Task) -> list[tuple[str, float]]:
+    """Mean probability of each class, in the order of the task."""
+    return [(name, task["class_shares"][name]) for name in task["classes"]]
 
 
 def change_rows(changes: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -71,12 +81,15 @@ def _task(task: Task, drawings: Sequence[str]) -> list[str]:
     parts = [table(f"Task {task['task']} ({task['source']})", ("quantity", "share of windows"), shares)]
     parts += [paragraph(f"Look at this: {warning}.") for warning in task["warnings"]]
     parts.append(table("Where the probabilities come from", ("what", "value"), model_rows(task)))
-    parts.append(table("Mean probability of each class", ("class", "share"), list(task["class_shares"].items())))
+    parts.append(table("Mean probability of each class", ("class", "share"), class_rows(task)))
     parts.append(_distributions(task))
     if task["functions"]:
         parts.append(table("Labelling functions", FUNCTION_COLUMNS, function_rows(task)))
         parts += _right(task)
         parts.append(_variants(task))
+    if change := task.get("change"):
+        title = f"Functions that fire otherwise than in the labels of {change['since']}"
+        parts.append(table(title, CHANGE_COLUMNS, change_rows(change["changes"])))
     parts += _calibration(task) + _hardest(task, drawings)
     return parts
 
@@ -95,10 +108,9 @@ def _rights(task: Task) -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]
 
 
 def _right(task: Task) -> list[str]:
-    rows = _rights(task)
-    if not any(i for *_, believed, said in rows for i in (*believed.values(), *said.values())):
+    if not (shown := right_rows(task)):
         return []
-    parts = [table("How often they are right", RIGHT_COLUMNS, right_rows(task))]
+    rows, parts = _rights(task), [table("How often they are right", RIGHT_COLUMNS, shown)]
     for kind in ("precision", "recall"):
         drawn = [(f"{name}: {label}", believed[kind], said[kind]) for name, label, believed, said in rows]
         parts.append(f"<h3>{kind.title()}</h3>{intervals(kind, drawn)}")
@@ -107,7 +119,7 @@ def _right(task: Task) -> list[str]:
 
 
 def _distributions(task: Task) -> str:
-    plots = [histogram(f"probability of {c}", counts) for c, counts in task["distribution"]["probability"].items()]
+    plots = [histogram(f"probability of {c}", task["distribution"]["probability"][c]) for c in task["classes"]]
     plots.append(histogram("entropy (0 sure, 1 clueless)", task["distribution"]["entropy"]))
     return f"<h2>Distribution over labelled windows</h2>\n{' '.join(plots)}"
 

@@ -12,12 +12,13 @@ from components.labeling.report.against import against_gold, surprises
 from components.labeling.report.firing import firing_file, firing_table, variants
 from components.labeling.report.measures import measure
 from components.labeling.report.page import report_page
+from components.values import Windows
 from components.values.labels import ABSTAIN
 from components.workspace.errors import InputError, NotFound
 from components.workspace.files import write_json, write_text
 
 if TYPE_CHECKING:
-    from components.values import LabelSet, Windows
+    from components.values import LabelSet
     from components.workspace import Workspace
 
 REPORT, PAGE = "report.json", "report.html"
@@ -62,13 +63,20 @@ def read_report(folder: Path, task: str | None = None) -> dict[str, Any]:
     return report | {"tasks": chosen}
 
 
-def copy_page(folder: Path, target: Path) -> Path:
-    """Write the page that the label step left in ``folder`` to ``target`` and return that."""
+def export_page(workspace: Workspace, report: dict[str, Any], target: Path) -> None:
+    """Write ``report``, which may hold more than the label step knows (``change``), as one HTML file.
+
+    Raises:
+        InputError: the windows are no longer those of the report, or ``target`` cannot be written.
+    """
+    windows = Windows.load(workspace.out / "features")
+    if len(windows) != report["windows"]:
+        raise InputError("the windows are newer than the labels", hint="muster step label makes labels of the present windows")
+    drawings = {task["task"]: _drawings(workspace, windows, task) for task in report["tasks"]}
     try:
-        write_text(target, (folder / PAGE).read_text())
+        write_text(target, report_page(report, drawings))
     except OSError as error:
         raise InputError(f"{target} cannot be written: {error.strerror}", hint="name a file in a folder of yours") from None
-    return target
 
 
 def _task(folder: Path, workspace: Workspace, windows: Windows, labels: LabelSet) -> dict[str, Any]:
