@@ -17,13 +17,13 @@ Times = Callable[[str, int, int], Micros]
 
 
 def lasting(condition: Bools, spans: Spans, starts: Micros, ends: Micros, least_us: int, stride_us: int) -> Bools:
-    """Where ``condition`` holds in a run of consecutive windows that spans ``least_us`` from first start to last end."""
+    """Where ``condition`` holds in a run of windows, one every ``stride_us``, that spans ``least_us`` from start to end."""
     if not condition.any():
         return np.zeros(len(condition), bool)
     held = np.flatnonzero(condition)
     begins = np.zeros(len(condition), bool)
     begins[[first for _, first, _ in spans]] = True
-    begins[1:] |= starts[1:] - starts[:-1] > np.maximum(stride_us, ends[:-1] - starts[:-1])
+    begins[1:] |= starts[1:] - starts[:-1] > stride_us
     new = begins[held] | np.append(True, np.diff(held) > 1)
     run = np.cumsum(new) - 1
     first = held[new]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from components.features.columns import FrameColumns
-from components.labeling.apply import apply_functions
+from components.labeling.apply import PART, apply_functions
 from components.labeling.functions import LabelingFunction
 from components.labeling.outside import Outside
 from components.labeling.view import Sees, WindowView
@@ -56,7 +56,7 @@ def function(body: Any, sees: Sees = "fleet", name: str = "f", votes: str | None
     return LabelingFunction(name, "state", votes, (), sees, "", body, Path(code.co_filename), code.co_firstlineno)
 
 
-def votes(body: Any, w: WindowView, sees: Sees = "fleet") -> list[bool]:
+def votes(body: Any, w: WindowView, sees: Sees = "fleet", part: int = PART) -> list[bool]:
     """Where one function fires."""
     every = function(lambda w: np.ones(len(w), bool), name="every")
-    return (apply_functions([function(body, sees), every], ("good", "bad"), w).votes[:, 0] == 1).tolist()
+    return (apply_functions([function(body, sees), every], ("good", "bad"), w, part=part).votes[:, 0] == 1).tolist()
