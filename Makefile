@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: setup demo test test-fast check lint bench lock clean
+.PHONY: setup demo test test-fast check lint bench bench-labels lock clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,10 @@ lint: setup
 
 bench: setup
 	$(BIN)/python benchmarks/main_job.py
+
+# MUSTER_PEER_PYTHON names an interpreter with snorkel==0.10.0 (docs/benchmarks.md).
+bench-labels: setup
+	$(BIN)/python -m benchmarks.weak_labels
 
 # Compile the lock anew from pyproject.toml under the bounds of constraints.txt.
 lock:
