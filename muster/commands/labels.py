@@ -134,8 +134,11 @@ def _show(task: dict[str, Any]) -> None:
     if right := right_rows(task):
         emit_table("How often they are right (95 % intervals)", RIGHT_COLUMNS, right)
     if task["change"]:
-        emit_table(f"Fire otherwise than in the labels of {task['change']['since']}", CHANGE_COLUMNS,
-                   change_rows(task["change"]["changes"]))  # fmt: skip
+        since, changed = f"than in the labels of {task['change']['since']}", change_rows(task["change"]["changes"])
+        if changed:
+            emit_table(f"Fire otherwise {since}", CHANGE_COLUMNS, changed)
+        else:
+            emit_line(f"no function fires otherwise {since}, as far as devices can tell")
     emit_table("Most worth labelling: muster labels annotate", ("device", "start", "worth", "votes"), hard_rows(task)[:_HARDEST])
     for warning in task["warnings"]:
         say(f"look at this: {warning}")

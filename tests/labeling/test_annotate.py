@@ -205,7 +205,7 @@ def test_a_drawing_has_every_channel_and_survives_gaps_and_constants(session: Se
     shown = excerpt(session.workspace, session.windows, 14)
     shown.values[:, 0] = np.nan
     shown.values[:, 1] = 7
-    assert as_svg(shown).count("<path") == 2
+    assert as_svg(shown).count("<path") == 4
     assert "nan" not in as_svg(shown).lower()
     assert len(as_text(shown).splitlines()) == 2
 

@@ -27,7 +27,7 @@ def question_page(session: Session, question: Question, *, votes: bool) -> str:
         f"<p>{escape(question.device_id)}, {question.start:%Y-%m-%d %H:%M:%S} to {question.end:%H:%M:%S} UTC. "
         f'<span class="quiet">{escape(question.context)}</span></p>',
         as_svg(question.shown),
-        '<p class="quiet">The shaded part is the window to judge.</p>',
+        '<p class="quiet">The shaded part is the window to judge; dashes show what this device usually sends.</p>',
         _dispute(question),
         _answers(session.classes, question.position, votes=votes),
         _votes(question, shown=votes),

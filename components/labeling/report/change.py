@@ -121,7 +121,7 @@ def _grouped(table: pd.DataFrame, functions: list[str]) -> dict[str, pd.DataFram
         groups[str(profile) or "?"] = rows
         versions = rows.groupby("firmware_version")
         if versions.ngroups > 1:
-            groups |= {f"{profile or '?'} {firmware or '?'}": part for firmware, part in versions}
+            groups |= {f"{str(profile) or '?'} {str(firmware) or '?'}": part for firmware, part in versions}
     return {name: rows.groupby("device_id")[columns].sum() for name, rows in groups.items()}
 
 
