@@ -234,7 +234,7 @@ def _votes(function: LabelingFunction, classes: tuple[str, ...], view: WindowVie
                 f"{function.where}: returned {said.dtype}, a function with votes= returns booleans",
                 hint="end it with a comparison, or leave votes= out and return class numbers",
             )
-        return np.where(said, np.int8(classes.index(function.votes)), np.int8(ABSTAIN))
+        return said.astype(np.int8) * np.int8(classes.index(function.votes) - ABSTAIN) + np.int8(ABSTAIN)
     if not np.issubdtype(said.dtype, np.integer):
         raise InputError(
             f"{function.where}: returned {said.dtype}, a function without votes= returns integers",

@@ -38,7 +38,8 @@ def small_pumps(checkout: Path, root: Path) -> Path:
     settings: dict[str, Any] = yaml.safe_load((origin / "muster.yaml").read_text())
     settings["model"] = QUICK
     (root / "muster.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
-    (root / "labeling.py").write_text((origin / "labeling.py").read_text())
+    for name in ("labeling.py", "rules.yaml"):
+        (root / name).write_text((origin / name).read_text())
     copy_profiles(root)
     for file in (root / "profiles").glob("*.yaml"):
         change(

@@ -106,6 +106,34 @@ def test_what_is_wrong_with_a_function_is_said_with_file_and_line(tmp_path: Path
     assert caught.value.hint
 
 
+def test_a_function_that_fails_on_some_windows_abstains_there_and_the_facts_say_so(tmp_path: Path) -> None:
+    body = """if (w.index["device_id"] == "d4").any():
+        raise RuntimeError("no such pump")
+    return w.mean("flow") > 0"""
+    made, windows, statistics = prepared(tmp_path, third(body, '@labeling_function(task="state", votes="normal", sees="window")'))
+    (labels,) = label(made, windows, statistics)
+    there = (windows.index["device_id"] == "d4").to_numpy()
+    assert (labels.votes[:, 2] == np.where(there, -1, 0)).all()
+    message = "labeling.py, line 16: RuntimeError: no such pump"
+    assert labels.facts["faults"] == [{"function": "odd", "windows": int(there.sum()), "message": message}]
+    assert (labels.votes[:, 0] >= 0).any()
+
+
+def test_a_function_that_always_fails_is_only_left_out(tmp_path: Path) -> None:
+    made, windows, statistics = prepared(tmp_path, third("return 1 / 0"))
+    (labels,) = label(made, windows, statistics)
+    assert (labels.votes[:, 2] == -1).all()
+    assert labels.facts["faults"][0]["windows"] == len(windows)
+    assert "line 15: ZeroDivisionError" in labels.facts["faults"][0]["message"]
+
+
+def test_functions_that_all_vote_for_one_class_label_what_they_can(tmp_path: Path) -> None:
+    made, windows, statistics = prepared(tmp_path, GOOD.replace('votes="low"', 'votes="high"').replace('"normal"', '"high"'))
+    (labels,) = label(made, windows, statistics)
+    assert set(np.unique(labels.votes)) == {-1, 1}
+    assert np.isfinite(labels.probabilities).all()
+
+
 def test_a_module_that_is_not_there_is_not_found(tmp_path: Path) -> None:
     made, windows, statistics = prepared(tmp_path, GOOD)
     (made.root / "labeling.py").unlink()
