@@ -63,12 +63,12 @@ def import_annotations(workspace: Workspace, file: Path, by: str = "") -> tuple[
 
 
 def _check(workspace: Workspace, annotations: list[Annotation], name: str) -> None:
-    tasks = {t.name: t for t in workspace.settings.tasks if t.labels != "none"}
+    tasks = {t.name: t for t in workspace.settings.tasks if t.labels == "weak"}
     devices = _devices(workspace)
     for a in annotations:
         if a.task not in tasks:
-            hint = f"tasks with labels: {', '.join(tasks) or 'none'}"
-            raise InputError(f"{name}, line {a.line}: no labels are wanted for a task '{a.task}'", hint=hint)
+            hint = f"tasks with labels: weak: {', '.join(tasks) or 'none'}"
+            raise InputError(f"{name}, line {a.line}: no task '{a.task}' learns from annotations", hint=hint)
         check_classes([a], name, tasks[a.task])
         if a.device_id not in devices:
             hint = "devices are named as in the telemetry; muster step features reads new ones in"

@@ -1,24 +1,31 @@
 """Labelling by hand: what is asked, who may answer, and that every answer is kept."""
 
+import functools
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
 
+from components.labeling.active import select_windows
 from components.labeling.annotate import Session, open_session
 from components.labeling.annotate.web import web_app
 from components.labeling.annotation_file import AnnotationFile
 from components.labeling.annotations import read_annotations
 from components.labeling.excerpt import as_svg, as_text, excerpt
-from components.values import Windows
+from components.values import LabelSet, Windows
 from components.workspace import Workspace
 from components.workspace.errors import InputError, MusterError, NotFound
 from muster.app import app
@@ -241,6 +248,15 @@ def test_what_cannot_be_annotated_is_said(tmp_path: Path) -> None:
     assert "state" in refusal(made.root, "--task", "wear").hint
 
 
+def test_a_task_that_learns_from_no_answer_is_not_asked_about(tmp_path: Path) -> None:
+    """An answer that nothing would learn from wastes a person's time."""
+    state = {"name": "state", "kind": "classes", "classes": ["normal", "high"], "labels": "gold", "gold": "gold.csv"}
+    made = small.workspace(tmp_path, tasks=[{"name": "odd", "kind": "anomaly"}, state])
+    assert "learns from gold.csv alone" in str(refusal(made.root, "--task", "state"))
+    assert "learns without labels" in str(refusal(made.root, "--task", "odd"))
+    assert "0 tasks" in str(refusal(made.root))
+
+
 def test_a_workspace_that_cannot_be_written_is_said_before_the_first_question(tmp_path: Path) -> None:
     made, _, _ = by_hand.workspace(tmp_path)
     made.state.write_text("a file where a folder should be")
@@ -280,6 +296,61 @@ def test_an_answer_survives_a_kill_of_the_server(session: Session) -> None:
     server.kill()
     server.communicate(timeout=30)
     assert [value for _, value in kept(session)] == ["low"]
+
+
+class Answering(RuleBasedStateMachine):
+    """Two people at their own sessions of one workspace, against the plainest account of what they said."""
+
+    @initialize()
+    def begin(self) -> None:
+        made, windows, labels = _shared()
+        AnnotationFile.of(made).change(lambda _: [])
+        order = select_windows(labels, windows, 30, seed=1)
+        task = made.settings.tasks[0]
+        self.sessions = {by: Session(made, task, windows, labels, by, datetime.now(UTC), order) for by in ("ann", "bob")}
+        self.said: dict[str, list[tuple[int, str]]] = {"ann": [], "bob": []}
+
+    @rule(by=st.sampled_from(["ann", "bob"]), value=st.sampled_from(["normal", "high", "low", ""]))
+    def answers_what_is_asked(self, by: str, value: str) -> None:
+        question = self.sessions[by].question()
+        if question is not None:
+            self._answer(by, question.position, value)
+
+    @rule(by=st.sampled_from(["ann", "bob"]), place=st.integers(0, 2), value=st.sampled_from(["high", "low", ""]))
+    def answers_a_page_that_was_left_open(self, by: str, place: int, value: str) -> None:
+        self._answer(by, int(self.sessions[by].order[place]), value)
+
+    @rule(by=st.sampled_from(["ann", "bob"]))
+    def takes_the_last_answer_back(self, by: str) -> None:
+        undone = self.sessions[by].undo()
+        assert (undone is not None) == bool(self.said[by])
+        self.said[by] = self.said[by][:-1]
+
+    @invariant()
+    def gold_is_what_all_who_spoke_last_agree_on(self) -> None:
+        session = self.sessions["ann"]
+        stands = [dict(answers) for answers in self.said.values()]
+        expected = {}
+        for position in {p for answers in stands for p in answers}:
+            named = {answers[position] for answers in stands if answers.get(position)}
+            if len(named) == 1:
+                expected[position] = session.classes.index(named.pop())
+        gold = read_annotations(session.workspace, session.windows, session.task).values
+        assert {int(p): int(gold[p]) for p in np.flatnonzero(gold >= 0)} == expected
+        assert {by: s.answered() for by, s in self.sessions.items()} == {by: len(a) for by, a in self.said.items()}
+
+    def _answer(self, by: str, position: int, value: str) -> None:
+        self.sessions[by].answer(position, value)
+        self.said[by].append((position, value))
+
+
+TestAnswering = Answering.TestCase
+TestAnswering.settings = settings(max_examples=20, stateful_step_count=15, deadline=None)
+
+
+@functools.cache
+def _shared() -> tuple[Workspace, Windows, LabelSet]:
+    return by_hand.workspace(Path(tempfile.mkdtemp()))
 
 
 def cli(*arguments: object) -> Result:
@@ -322,7 +393,7 @@ def test_a_file_without_names_and_times_is_imported_once(filled: tuple[Workspace
 
 WRONG = {
     "an unknown device": (r"^d0", "pump-9", "line 2: no device 'pump-9'"),
-    "an unknown task": (r",state,high", ",wear,high", "line 2: no labels are wanted for a task 'wear'"),
+    "an unknown task": (r",state,high", ",wear,high", "line 2: no task 'wear' learns from annotations"),
     "an unknown class": (r"low", "broken", "line 4: 'broken' is no class"),
     "a time without a zone": (r"\+00:00,state,high", ",state,high", "line 2: end .* has no zone"),
 }

@@ -127,7 +127,7 @@ def open_session(workspace: Workspace, task: str | None, by: str, count: int) ->
 
     Raises:
         NotFound: no such task, or the label step did not run.
-        InputError: the task has no labels, several have and none is named, or annotations cannot be kept here.
+        InputError: the task does not learn from people, several do and none is named, or annotations cannot be kept here.
     """
     chosen = labelled_task(workspace, task)
     features, out = workspace.out / "features", workspace.out / "label"
@@ -146,16 +146,18 @@ def open_session(workspace: Workspace, task: str | None, by: str, count: int) ->
 
 
 def labelled_task(workspace: Workspace, name: str | None) -> Task:
-    """The task called ``name``, or the only one with labels."""
-    labelled = [t for t in workspace.settings.tasks if t.labels != "none"]
-    names = ", ".join(t.name for t in labelled) or "none"
+    """The task called ``name``, or the only one that learns from rules and people."""
+    weak = [t for t in workspace.settings.tasks if t.labels == "weak"]
+    names = ", ".join(t.name for t in weak) or "none"
     if name is None:
-        if len(labelled) == 1:
-            return labelled[0]
-        raise InputError(f"{len(labelled)} tasks of this workspace have labels", hint=f"name one with --task: {names}")
+        if len(weak) == 1:
+            return weak[0]
+        raise InputError(f"{len(weak)} tasks of this workspace have labels: weak", hint=f"name one with --task: {names}")
     for task in workspace.settings.tasks:
         if task.name == name:
             if task.labels == "none":
                 raise InputError(f"task '{name}' learns without labels", hint="give it labels: weak in muster.yaml first")
+            if task.labels == "gold":
+                raise InputError(f"task '{name}' learns from {task.gold} alone", hint="write there, or give it labels: weak")
             return task
-    raise NotFound(f"no task '{name}' in this workspace", hint=f"tasks with labels: {names}")
+    raise NotFound(f"no task '{name}' in this workspace", hint=f"tasks with labels: weak: {names}")

@@ -50,7 +50,9 @@ def model_rows(task: Task) -> list[tuple[str, str]]:
     shares = ", ".join(f"{name} {known[name]:.1%}" for name in task["classes"] if name in known)
     rows = [("label model", model.get("chosen")), ("version", model.get("version"))]
     rows += [("class shares", shares), ("class shares are", model.get("shares_from"))]
-    rows += [(f"average precision of {c['name']}", f"{c['average_precision']:.3f}") for c in model.get("candidates") or ()]
+    for candidate in model.get("candidates") or ():
+        found = candidate.get("average_precision")
+        rows.append((f"average precision of {candidate['name']}", "unknown" if found is None else f"{found:.3f}"))
     return [(name, str(value)) for name, value in rows if value]
 
 
