@@ -62,20 +62,14 @@ def apply_ours(rows: int, functions: int, classes: int) -> Callable[[], Any]:
     from components.labeling.view import WindowView
 
     names = tuple(str(c) for c in range(classes))
-    rules = [
-        LabelingFunction(
-            name=f"rule_{j}",
-            task="task",
-            votes=names[j % classes],
-            channels=(),
-            sees="window",
-            description="",
-            body=lambda w, j=j: w.column(f"c{j}") > THRESHOLD,
-            file=Path(__file__),
-            line=1,
-        )
-        for j in range(functions)
-    ]
+
+    def rule(j: int) -> LabelingFunction:
+        def body(w: WindowView) -> NDArray[np.bool_]:
+            return w.column(f"c{j}") > THRESHOLD
+
+        return LabelingFunction(f"rule_{j}", "task", names[j % classes], (), "window", "", body, Path(__file__), 1)
+
+    rules = [rule(j) for j in range(functions)]
     view = WindowView.of_statistics(threshold_columns(rows, functions))
     return lambda: apply_functions(rules, names, view, threads=1).votes
 

@@ -27,6 +27,8 @@ Numbers = NDArray[np.float64]
 
 EPOCHS_WITH_BALANCE = 500
 """Snorkel's default of 100 leaves its parameters near their start; with a class balance more epochs do it good."""
+PARTS = ("train", "test", "shares", "train_sequences", "test_sequences")
+"""What a model is shown of a vote set: all but its gold."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
@@ -43,10 +45,8 @@ def opinions(name: str, sets: Sequence[VoteSet], python: str) -> list[Opinion]:
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"{number:04d}.npz" for number in range(len(sets))]
         for file, one in zip(files, sets, strict=True):
-            held = {"train": one.train, "test": one.test, "shares": one.shares}
-            if one.train_sequences is not None and one.test_sequences is not None:
-                held |= {"train_sequences": one.train_sequences, "test_sequences": one.test_sequences}
-            np.savez(file, **held)
+            held = {n: v for n in PARTS if (v := getattr(one, n)) is not None}
+            np.savez(file, allow_pickle=False, **held)
         command = [python, "-m", "benchmarks.weak_labels.models", name, folder]
         done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
         if done.returncode:

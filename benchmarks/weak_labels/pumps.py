@@ -41,9 +41,9 @@ def timed_sets(seed: int) -> Iterator[VoteSet]:
     train, test = windows.train, windows.test
     for c, name in enumerate(("any fault", *labels.classes[1:])):
         is_c, votes = (truth > 0, labels.votes > 0) if c == 0 else (truth == c, labels.votes == c)
-        votes = np.where(labels.votes < 0, -1, votes).astype(np.int8)
+        cast = np.where(labels.votes < 0, -1, votes).astype(np.int8)
         gold = is_c[test].astype(np.int8)
-        yield VoteSet(f"pumps {name} {seed}", 2, votes[train], votes[test], gold, balance(gold, 2), device[train], device[test])
+        yield VoteSet(f"pumps {name} {seed}", 2, cast[train], cast[test], gold, balance(gold, 2), device[train], device[test])
 
 
 def weak_and_true(seed: int) -> tuple[float, float]:
@@ -58,8 +58,8 @@ def labelled(seed: int) -> Iterator[Workspace]:
     folder = Path(tempfile.mkdtemp(prefix="muster-bench-"))
     try:
         origin = EXAMPLES / "pumps"
-        for name in ("labeling.py", "source.py"):
-            shutil.copyfile(origin / name, folder / name)
+        for file in (*origin.glob("*.py"), *origin.glob("*.yaml")):
+            shutil.copyfile(file, folder / file.name)
         settings = (origin / "muster.yaml").read_text()
         (folder / "muster.yaml").write_text(settings.replace("seed: 7\n", f"seed: {seed}\n"))
         copy_profiles(folder)

@@ -127,7 +127,7 @@ def _split(
 
 
 def _fires(random: np.random.Generator, gold: Votes, on_faults: float, else_: float) -> NDArray[np.bool_]:
-    return random.random(len(gold)) < np.where(gold == 1, on_faults, else_)
+    return np.asarray(random.random(len(gold)) < np.where(gold == 1, on_faults, else_))
 
 
 def balance(gold: NDArray[Any], k: int) -> Numbers:
