@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -91,6 +92,17 @@ def test_a_round_ends(session: Session, browser: TestClient) -> None:
         page = browser.post(f"/{TOKEN}/answer", data={"position": str(position_on(page)), "value": "normal"}).text
     assert "No window is left" in page
     assert len({(a.device_id, a.start) for a in session.file.read()}) == 20
+
+
+def test_answers_from_several_pages_at_once_are_all_kept(session: Session, browser: TestClient) -> None:
+    def post(position: int) -> int:
+        form = {"position": str(position), "value": "high"}
+        return browser.post(f"/{TOKEN}/answer", data=form, follow_redirects=False).status_code
+
+    positions = session.order[:16].tolist()
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(post, positions)) == {303}
+    assert len({(a.device_id, a.start) for a in session.file.read()}) == 16
 
 
 def test_votes_are_hidden_until_asked_for_and_then_stay(session: Session, browser: TestClient) -> None:

@@ -48,7 +48,7 @@ def model_rows(task: Task) -> list[tuple[str, str]]:
     model = task["model"]
     known = model.get("class_shares") or {}
     shares = ", ".join(f"{name} {known[name]:.1%}" for name in task["classes"] if name in known)
-    rows = [("label model", model.get("chosen")), ("version", model.get("version"))]
+    rows = [("label model", model.get("chosen")), ("version", str(model.get("version") or "")[:12])]
     rows += [("class shares", shares), ("class shares are", model.get("shares_from"))]
     for candidate in model.get("candidates") or ():
         found = candidate.get("average_precision")
