@@ -74,20 +74,17 @@ def apply_functions(
         InputError: a function can never run, returns the wrong shape, kind or class, or all of them abstain everywhere.
     """
     columns = np.full((len(functions), len(view)), ABSTAIN, np.int8)
-    faults: dict[int, Fault] = {}
     missing = []
     for number, function in enumerate(functions):
-        found = kept.load(function, classes, len(view)) if kept else None
+        found = kept.load(function, classes) if kept else None
         if found is None:
             missing.append(number)
-            continue
-        columns[number], fault = found
-        if fault:
-            faults[number] = fault
-    faults |= _run([(n, functions[n]) for n in missing], classes, view, columns, part, threads)
+        else:
+            columns[number] = found
+    faults = _run([(n, functions[n]) for n in missing], classes, view, columns, part, threads)
     if kept:
-        for number in missing:
-            kept.save(functions[number], classes, columns[number], faults.get(number))
+        for number in (n for n in missing if n not in faults):
+            kept.save(functions[number], classes, columns[number])
     _require_votes(functions, columns, faults)
     return Applied(columns.T, tuple(faults[n] for n in sorted(faults)), tuple(functions[n].name for n in missing))
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.workspace.files import sha256_bytes, sha256_file, sha256_json
-from components.workspace.modules import local_sources
+from components.workspace.modules import imported_by, local_sources
 
 if TYPE_CHECKING:
     from components.labeling.functions import LabelingFunction
 
-_UNTRACEABLE = {"globals", "locals", "vars", "eval", "exec", "__import__", "importlib", "getattr", "setattr", "sys"}
+_UNTRACEABLE = {"globals", "locals", "vars", "eval", "exec", "__import__", "importlib", "sys"}
 """Names with which code reaches other names by text."""
 
 
@@ -39,10 +39,8 @@ class _Statement:
     text: str
     binds: frozenset[str]
     reads: frozenset[str]
-
-    @property
-    def may_change_anything(self) -> bool:
-        return not self.binds or "*" in self.binds
+    imports: frozenset[str]
+    may_change_anything: bool
 
 
 def _source_digest(function: LabelingFunction) -> str:
@@ -51,13 +49,10 @@ def _source_digest(function: LabelingFunction) -> str:
     code = getattr(function.body, "__code__", None)
     inner = code is None or code.co_filename != str(function.file) or code.co_qualname != code.co_name
     root = None if inner else next((s for s in statements if s.first <= function.line <= s.last), None)
-    beside = [[f.name, sha256_file(f)] for f in local_sources(function.file) if f != function.file]
-    if root is None:
-        return sha256_json([sha256_bytes(data), beside])
-    needed = _closure(root, statements)
-    if any(s.reads & _UNTRACEABLE for s in needed):
-        return sha256_json([sha256_bytes(data), beside])
-    return sha256_json([[s.text for s in needed], beside, _versions(needed)])
+    needed = _closure(root, statements) if root else list(statements)
+    if root is None or any(s.reads & _UNTRACEABLE for s in needed):
+        return sha256_json([sha256_bytes(data), _imports(list(statements), function.file.parent)])
+    return sha256_json([[s.text for s in needed], _imports(needed, function.file.parent)])
 
 
 def _closure(root: _Statement, statements: tuple[_Statement, ...]) -> list[_Statement]:
@@ -83,9 +78,11 @@ def _statements(data: bytes) -> tuple[_Statement, ...]:
             continue  # a docstring
         decorators = getattr(node, "decorator_list", [])
         first = min([node.lineno, *(d.lineno for d in decorators)])
-        names = list(ast.walk(node))
-        reads = {n.id for n in names if isinstance(n, ast.Name)}
-        found.append(_Statement(first, node.end_lineno or first, ast.dump(node), frozenset(_bound(node)), frozenset(reads)))
+        reads = frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
+        binds = frozenset(_bound(node))
+        acts = not binds or "*" in binds or _acts(node)
+        last = node.end_lineno or first
+        found.append(_Statement(first, last, ast.dump(node), binds, reads, frozenset(imported_by(node)), acts))
     return tuple(found)
 
 
@@ -98,16 +95,27 @@ def _bound(node: ast.AST) -> set[str]:
         return {(a.asname or a.name).partition(".")[0] for a in node.names}
     if isinstance(node, ast.ImportFrom):
         return {a.asname or a.name for a in node.names}
-    own = {node.id} if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else set()
+    own = {node.id} if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load) else set()
     return own.union(*(_bound(child) for child in ast.iter_child_nodes(node)))
 
 
-def _versions(statements: list[_Statement]) -> list[list[str]]:
-    """Versions of the packages that the statements' names stand for, e.g. numpy's."""
-    names = sorted(frozenset().union(*(s.binds for s in statements)))
-    modules = {"np": "numpy", "pd": "pandas"}
-    versions = [[n, str(getattr(sys.modules.get(modules.get(n, n)), "__version__", ""))] for n in names]
-    return [pair for pair in versions if pair[1]]
+def _acts(node: ast.stmt) -> bool:
+    """Whether the statement calls something for its effect, or stores into an object, as it is executed."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return False
+    return any(
+        (isinstance(n, ast.Expr) and not isinstance(n.value, ast.Constant))
+        or (isinstance(n, ast.Attribute | ast.Subscript) and not isinstance(n.ctx, ast.Load))
+        for n in ast.walk(node)
+    )
+
+
+def _imports(statements: list[_Statement], folder: Path) -> list[list[str]]:
+    """Contents of the files of ``folder`` that the statements import, and versions of packages from elsewhere."""
+    names = sorted(frozenset().union(*(s.imports for s in statements)))
+    local = sorted({source for name in names for source in local_sources(folder / f"{name}.py")})
+    versions = [[name, str(getattr(sys.modules.get(name), "__version__", ""))] for name in names]
+    return [[source.name, sha256_file(source)] for source in local] + versions
 
 
 def sources_below() -> str:
@@ -117,6 +125,6 @@ def sources_below() -> str:
 
 @lru_cache(maxsize=1)
 def _sources_below(here: Path) -> str:
-    folders = [here.parent / name for name in ("workspace", "runtime", "values")]
+    folders = [here.parent / name for name in ("workspace", "runtime", "values", "features")]
     files = [file for folder in (here, *folders) for file in sorted(folder.glob("*.py"))]
     return sha256_json([[file.parent.name, file.name, sha256_file(file)] for file in files])

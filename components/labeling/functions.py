@@ -64,7 +64,7 @@ def labeling_function(
     *,
     task: str,
     votes: str | None = None,
-    channels: tuple[str, ...] = (),
+    channels: str | tuple[str, ...] = (),
     name: str | None = None,
     description: str | None = None,
     sees: Sees = "fleet",
@@ -79,7 +79,8 @@ def labeling_function(
         code = inspect.unwrap(body).__code__
         file, line = Path(code.co_filename), code.co_firstlineno
         said = description if description is not None else inspect.cleandoc(body.__doc__ or "")
-        function = LabelingFunction(name or body.__name__, task, votes, tuple(channels), sees, said, body, file, line)
+        needed = (channels,) if isinstance(channels, str) else tuple(channels)
+        function = LabelingFunction(name or body.__name__, task, votes, needed, sees, said, body, file, line)
         body.__globals__.setdefault(_DECLARED, []).append(function)
         return body
 

@@ -1,24 +1,29 @@
-"""Votes kept from earlier runs, function by function, under the digest of all they depend on."""
+"""Votes kept from earlier runs, function by function, under the digest of all they depend on.
+
+Votes of a function that failed on some windows are not kept: what failed may pass, and its line may have moved.
+"""
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.labeling.apply import Fault, Votes
+from components.labeling.apply import Votes
 from components.labeling.fingerprint import fingerprint, sources_below
-from components.workspace.files import sha256_file, sha256_json, write_json
+from components.workspace.files import sha256_file, sha256_json
 from components.workspace.store import StepStore, listing_of
 
 if TYPE_CHECKING:
     from components.features.columns import Columns
     from components.labeling.functions import LabelingFunction
     from components.workspace import Workspace
+
+
+_FILE = "votes.npy"
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,8 @@ class KeptVotes:
         facts = settings.model_dump(mode="json", include={"telemetry", "windows"})
         return cls(StepStore(workspace.state / "votes"), sha256_json([statistics.digest, outside, facts, sources_below()]))
 
-    def load(self, function: LabelingFunction, classes: tuple[str, ...], windows: int) -> tuple[Votes, Fault | None] | None:
-        """(windows,) votes and the fault that came with them; None where there are none, or they are damaged."""
+    def load(self, function: LabelingFunction, classes: tuple[str, ...]) -> Votes | None:
+        """(windows,) votes; None where there are none, or they are damaged."""
         key = self._key(function, classes)
         digest = self.store.digest(function.task, key)
         if digest is None:
@@ -49,16 +54,10 @@ class KeptVotes:
         if sha256_json(listing_of(stored.folder)) != digest:
             shutil.rmtree(stored.folder.parent)
             return None
-        votes = np.load(stored.folder / "votes.npy")
-        fault = json.loads((stored.folder / "fault.json").read_text())
-        return votes, Fault(**fault) if fault else None
+        return np.asarray(np.load(stored.folder / _FILE))
 
-    def save(self, function: LabelingFunction, classes: tuple[str, ...], votes: Votes, fault: Fault | None) -> None:
-        def write(folder: Path) -> None:
-            np.save(folder / "votes.npy", votes)
-            write_json(folder / "fault.json", asdict(fault) if fault else None)
-
-        self.store.run(function.task, self._key(function, classes), write)
+    def save(self, function: LabelingFunction, classes: tuple[str, ...], votes: Votes) -> None:
+        self.store.run(function.task, self._key(function, classes), lambda folder: np.save(folder / _FILE, votes))
 
     def _key(self, function: LabelingFunction, classes: tuple[str, ...]) -> str:
         return sha256_json([self.base, fingerprint(function), list(classes)])

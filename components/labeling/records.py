@@ -37,8 +37,8 @@ class Records:
     texts: NDArray[Any] | None
 
     def only(self, code: str | None) -> Records:
-        """Those of ``code``; all of them for None."""
-        return self if code is None else self._chosen(self.codes == code)
+        """Those of ``code``, a number as its text; all of them for None."""
+        return self if code is None else self._chosen(self.codes == str(code))
 
     def saying(self, pattern: str) -> Records:
         """Those whose text holds the RE2 expression ``pattern``.

@@ -224,6 +224,8 @@ class WindowView:
 
     def reach(self, within_s: float | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(windows,) microseconds from which and before which records count."""
+        if within_s is not None and not within_s > 0:
+            raise InputError(f"within_s={within_s} is no time before a window's end", hint="give seconds above 0")
         return (self.starts if within_s is None else self.ends - round(within_s * 1e6)), self.ends
 
     def _require(self, needed: Sees, method: str) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +18,8 @@ from components.workspace.errors import InputError, MusterError, NotFound
 def load_module(file: Path) -> ModuleType:
     """Execute ``file`` afresh and return its module; nothing is written beside it.
 
-    Its name is made of the path, so that two workspaces' `labeling.py` never meet in ``sys.modules``.
+    Its name is made of the path, so that two workspaces' `labeling.py` never meet in ``sys.modules``. At its top it may
+    import Python files beside it; these are read afresh too.
 
     Raises:
         NotFound: there is no such file.
@@ -28,7 +32,8 @@ def load_module(file: Path) -> ModuleType:
     module.__file__ = str(file)
     sys.modules[name] = module  # dataclasses look their module up
     try:
-        exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)  # noqa: S102 -- the user's own code is the point
+        with _beside(file):
+            exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)  # noqa: S102 -- the user's own code is the point
     except MusterError:
         raise
     except SyntaxError as error:
@@ -37,6 +42,24 @@ def load_module(file: Path) -> ModuleType:
         line = line_in(file, error)
         raise InputError(f"{file}, line {line}: {type(error).__name__}: {error}", hint="mend the file there") from error
     return module
+
+
+@contextmanager
+def _beside(file: Path) -> Iterator[None]:
+    """Let imports find the files beside ``file``, and leave no trace of them."""
+    names = [source.stem for source in local_sources(file) if source != file]
+    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    path, bytecode = list(sys.path), sys.dont_write_bytecode
+    sys.path.insert(0, str(file.parent))
+    sys.dont_write_bytecode = True
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path[:], sys.dont_write_bytecode = path, bytecode
+        for name in names:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
 
 
 def line_in(file: Path, error: BaseException) -> int:
@@ -62,11 +85,14 @@ def local_sources(file: Path) -> list[Path]:
 
 
 def _imported(file: Path) -> set[str]:
-    """First part of the name of every module that ``file`` imports."""
     try:
-        tree = ast.parse(file.read_bytes())
+        return imported_by(ast.parse(file.read_bytes()))
     except (SyntaxError, ValueError):
         return set()
+
+
+def imported_by(tree: ast.AST) -> set[str]:
+    """First part of the name of every module that the code imports."""
     nodes = list(ast.walk(tree))
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     origins = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}

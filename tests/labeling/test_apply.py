@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -171,3 +174,40 @@ def test_changing_a_column_in_place_changes_it_for_nobody_else() -> None:
 
     got = applied(function(spoils, "window", "spoils"), function(high, "window"))
     assert got.votes[:, 1].tolist() == [-1, 1, 1, 1]
+
+
+class Watched(FrameColumns):
+    """Columns that remember what was read of them."""
+
+    def read(self, name: str, begin: int, end: int) -> Any:
+        reads.append((name, end - begin))
+        return super().read(name, begin, end)
+
+
+reads: list[tuple[str, int]] = []
+
+
+def test_functions_hold_no_more_than_a_part_of_the_columns_they_ask_for() -> None:
+    reads.clear()
+    frame = pd.DataFrame({f"{c}_mean": np.ones(1000, np.float32) for c in ("pressure", "flow", "level")})
+    w = replace(view([("a", range(1000))]), columns=Watched(frame))
+    functions = [function(high, "window", "high"), function(lambda w: w.mean("pressure") + w.mean("flow") > 0, "window")]
+    apply_functions(functions, CLASSES, w, part=100, threads=2)
+    assert {name for name, _ in reads} == {"pressure_mean", "flow_mean"}
+    assert max(rows for _, rows in reads) == 100
+    assert len(reads) == 20  # once a part, whatever the number of functions
+
+
+@pytest.mark.slow
+def test_ten_thresholds_on_a_million_windows_take_a_blink(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({f"c{n}_mean": rng.standard_normal(1_000_000, np.float32) for n in range(10)})
+    functions = [function(lambda w, n=n: w.mean(f"c{n}") > 1.5, "window", f"f{n}") for n in range(10)]
+    w = WindowView.of_statistics(frame)
+    took = []
+    for _ in range(3):
+        before = time.process_time()
+        got = apply_functions(functions, CLASSES, w, threads=1)
+        took.append(time.process_time() - before)
+    assert (got.votes == np.where(frame.to_numpy(np.float64) > 1.5, 1, -1)).all()
+    assert min(took) < 0.2  # a quarter of it on an idle machine; a call a row takes tens of seconds

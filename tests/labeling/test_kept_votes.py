@@ -20,6 +20,7 @@ from components.labeling.kept import KeptVotes
 from components.labeling.view import WindowView
 from components.values import LabelSet, Windows
 from components.workspace import open_workspace
+from flows.steps import find, key_of
 from tests.labeling.test_labels import prepared
 
 MODULE = '''"""Rules."""
@@ -57,6 +58,7 @@ def was_told(w):
 RULES = (
     "rules:\n  - {name: %s, task: state, votes: low, when: [{kind: threshold, channel: flow, scale: deviations, below: %s}]}\n"
 )
+LIMITS = "LOW = -1.5\n"
 EVENTS = "device_id,time,code\nd1,2026-03-01T00:30:00Z,E1\n"
 
 
@@ -70,6 +72,7 @@ def root(tmp_path: Path) -> Path:
     save_statistics(statistics, folder)
     (made.root / "rules.yaml").write_text(RULES % ("flow_low", -2))
     (made.root / "events.csv").write_text(EVENTS)
+    (made.root / "limits.py").write_text(LIMITS)
     text = yaml.safe_load((made.root / "muster.yaml").read_text())
     text |= {"labeling": {"rules": "rules.yaml"}, "records": {"errors": "events.csv"}}
     (made.root / "muster.yaml").write_text(yaml.safe_dump(text))
@@ -102,6 +105,9 @@ EVERY = ["pressure_high", "pressure_low", "pressure_usual", "was_told", "flow_lo
         ("labeling.py", "LOW = -1.5", "LOW = -1.5\nUNUSED = 3", []),
         ("labeling.py", "LOW = -1.5", "LOW = -1.5\nprint('anything may happen here')", EVERY[:4]),
         ("labeling.py", "LOW = -1.5", "LOW = -1.5\nif HIGH:\n    LOW = -1", ["pressure_low"]),
+        ("labeling.py", "LOW = -1.5", "LOW = -1.5\nKEPT = {}\nKEPT['x'] = LOW", EVERY[:4]),
+        ("labeling.py", "LOW = -1.5", "LOW = -1.5\nfor N in (1, 2):\n    print(N)", EVERY[:4]),
+        ("labeling.py", "LOW = -1.5", "from limits import LOW", ["pressure_low"]),
         ("labeling.py", 'votes="normal", sees="window"', 'votes="normal"', ["pressure_usual"]),
         ("labeling.py", 'return abs(w.z_mean("pressure")) < 1', 'return globals()["level"](w) < 1', ["pressure_usual"]),
         ("rules.yaml", "-2", "-2.5", ["flow_low"]),
@@ -117,6 +123,36 @@ def test_an_edit_runs_again_what_it_can_change(root: Path, file: str, old: str, 
     path.write_text(path.read_text().replace(old, new, 1))
     assert ran(root) == again
     assert ran(root) == []
+
+
+def test_a_file_beside_the_module_is_part_of_the_functions_that_import_it(root: Path) -> None:
+    module = root / "labeling.py"
+    module.write_text(module.read_text().replace("LOW = -1.5", "from limits import LOW"))
+    assert ran(root) == EVERY
+    (root / "limits.py").write_text("from deeper import LOW\n")
+    (root / "deeper.py").write_text("LOW = -1.4\n")
+    assert ran(root) == ["pressure_low"]
+    (root / "deeper.py").write_text("LOW = -1.3\n")
+    before = key_of_label(root)
+    assert ran(root) == ["pressure_low"]
+    (root / "deeper.py").write_text("LOW = -1.2\n")
+    assert key_of_label(root) != before
+    assert not list(root.rglob("*.pyc"))
+    assert "limits" not in sys.modules
+
+
+def key_of_label(root: Path) -> str:
+    workspace = open_workspace(root)
+    step = find("label")
+    return key_of(workspace, step, "", step.outside(workspace, ""))
+
+
+def test_a_function_that_failed_runs_again(root: Path) -> None:
+    module = root / "labeling.py"
+    broken = 'return abs(w.z_mean("pressure")) < 1 / 0'
+    module.write_text(module.read_text().replace('return abs(w.z_mean("pressure")) < 1', broken))
+    assert ran(root) == EVERY
+    assert ran(root) == ["pressure_usual"]
 
 
 def test_new_windows_run_everything_again(root: Path) -> None:
