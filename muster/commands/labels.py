@@ -63,7 +63,7 @@ def annotate(
     """Label windows by hand, those most worth it first; answers are kept at once."""
     from components.labeling.annotate import open_session
 
-    session = open_session(open_workspace(workspace), task, by or _user(), count)
+    session = open_session(open_workspace(workspace), task, by.strip() or _user(), count)
     try:
         if terminal:
             from components.labeling.annotate.terminal import run
@@ -104,7 +104,7 @@ def import_(
     """Add annotations of another tool: all of them, or with an error none. The same file twice adds nothing new."""
     from components.labeling.transfer import import_annotations
 
-    added, stood = import_annotations(open_workspace(workspace), file, by)
+    added, stood = import_annotations(open_workspace(workspace), file, by.strip())
     if json:
         emit_json("labels-import", {"file": str(file), "added": added, "unchanged": stood})
     else:

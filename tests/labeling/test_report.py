@@ -345,6 +345,9 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no labels of a task 'wear'") as caught:
         cli(workspace.root, "--task", "wear")
     assert "state" in caught.value.hint
+    (workspace.out / "label" / "report.json").write_text('{"tasks": []}')
+    with pytest.raises(InputError, match="another version"):
+        read_report(workspace.out / "label")
     (workspace.out / "label" / "report.json").write_text("{")
     with pytest.raises(InputError, match="is damaged"):
         read_report(workspace.out / "label")

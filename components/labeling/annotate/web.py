@@ -52,7 +52,7 @@ def serve(session: Session, port: int, announce: Callable[[str], None]) -> None:
     token = secrets.token_urlsafe(24)
     listening = _listen(port)
     announce(f"http://{HOST}:{listening.getsockname()[1]}/{token}/")
-    config = uvicorn.Config(web_app(session, token), log_level="error", lifespan="off", server_header=False)
+    config = uvicorn.Config(web_app(session, token), log_level="error", access_log=False, lifespan="off", server_header=False)
     uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from components.workspace import Workspace
 
 REPORT, PAGE = "report.json", "report.html"
+FORMAT = 2
+"""Of `report.json`; rises when a reader of older reports would not find what it needs."""
+
 _HARDEST = 20
 _DRAWN = 8
 
@@ -33,7 +36,7 @@ def write_report(folder: Path, workspace: Workspace, windows: Windows, labels: l
     variants, warnings, and the windows most worth labelling (docs/labels-report.md).
     """
     tasks = [_task(folder, workspace, windows, one) for one in labels]
-    report = {"workspace": workspace.settings.name, "windows": len(windows), "tasks": tasks}
+    report = {"format": FORMAT, "workspace": workspace.settings.name, "windows": len(windows), "tasks": tasks}
     drawings = {task["task"]: _drawings(workspace, windows, task) for task in tasks}
     write_json(folder / REPORT, report)
     write_text(folder / PAGE, report_page(report, drawings))
@@ -54,6 +57,8 @@ def read_report(folder: Path, task: str | None = None) -> dict[str, Any]:
         report = dict(json.loads(file.read_text()))
     except ValueError as error:
         raise InputError(f"{file} is damaged: {error}", hint="muster step label puts it back") from None
+    if report.get("format") != FORMAT:
+        raise InputError(f"{file} was written by another version of Muster", hint="muster step label writes it anew")
     if task is None:
         return report
     chosen = [t for t in report["tasks"] if t["task"] == task]
@@ -116,13 +121,17 @@ def _hardest(workspace: Workspace, windows: Windows, labels: LabelSet) -> list[d
                 "start": row["start"].isoformat(),
                 "end": row["end"].isoformat(),
                 "worth": round(float(value[position]), 6),
-                "probabilities": {
-                    c: round(float(p), 6) for c, p in zip(labels.classes, labels.probabilities[position], strict=True)
-                },
+                "probabilities": _probabilities(labels, position),
                 "votes": {f: labels.classes[v] for f, v in zip(labels.functions, votes, strict=True) if v != ABSTAIN},
             }
         )
     return found
+
+
+def _probabilities(labels: LabelSet, position: int) -> dict[str, float] | None:
+    if not labels.covered[position]:
+        return None
+    return {c: round(float(p), 6) for c, p in zip(labels.classes, labels.probabilities[position], strict=True)}
 
 
 def _drawings(workspace: Workspace, windows: Windows, task: dict[str, Any]) -> list[str]:
