@@ -71,7 +71,7 @@ def majority(votes: Votes, k: int, seed: int) -> Opinion:
 
 
 def ours(held: Any, *, prior: bool, timed: bool) -> Opinion:
-    """Our label model; a row on which all abstain goes to the most frequent class."""
+    """Our label model, deciding by its own weights; rows on which all abstain are decided too, from the class shares."""
     from components.labeling.model import fit_label_model
 
     given: dict[str, Any] = {"shares": held["shares"]} if prior else {}
@@ -79,7 +79,7 @@ def ours(held: Any, *, prior: bool, timed: bool) -> Opinion:
     asked: dict[str, Any] = {"sequences": held["test_sequences"]} if timed else {}
     model = fit_label_model(held["train"], len(held["shares"]), **given, **learned)
     probabilities, _ = model.probabilities(held["test"], **asked)
-    return Opinion(probabilities.astype(np.float64), probabilities.argmax(axis=1))
+    return Opinion(probabilities.astype(np.float64), (probabilities * model.decision_weights).argmax(axis=1))
 
 
 def snorkel(held: Any, *, prior: bool) -> Opinion:

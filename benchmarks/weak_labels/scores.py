@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from benchmarks.weak_labels.models import Opinion
 from benchmarks.weak_labels.sets import VoteSet
 
-CLIP = 1e-3
+CLIP = 1e-6
 """Probabilities are kept this far from 0 and 1 in log-losses, so that one certain error does not decide a mean."""
 
 
