@@ -7,7 +7,8 @@ device by device in order of time, so that windows find theirs by binary search.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,10 +36,13 @@ class Records:
     times: Micros
     codes: NDArray[Any]
     texts: NDArray[Any] | None
+    _asked: dict[tuple[str, str], Records] = field(default_factory=dict, repr=False, compare=False)
 
     def only(self, code: str | None) -> Records:
         """Those of ``code``, a number as its text; all of them for None."""
-        return self if code is None else self._chosen(self.codes == str(code))
+        if code is None:
+            return self
+        return self._once(("code", str(code)), lambda: self.codes == str(code))
 
     def saying(self, pattern: str) -> Records:
         """Those whose text holds the RE2 expression ``pattern``.
@@ -46,14 +50,10 @@ class Records:
         Raises:
             InputError: there is no text, or the pattern is none.
         """
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         if self.texts is None:
             raise InputError(f"{self.file}: has no column {TEXT}", hint="add one, or count codes instead")
         check_pattern(pattern)
-        matches = pc.match_substring_regex(pa.array(self.texts, pa.string()), pattern)
-        return self._chosen(np.asarray(matches.to_numpy(zero_copy_only=False), bool))
+        return self._once(("text", pattern), lambda: _matching(self.texts, pattern))
 
     def count(self, spans: Spans, begin: Micros, end: Micros) -> NDArray[np.int64]:
         """(windows,) records from ``begin`` to ``end`` (exclusive) of the window's device."""
@@ -85,9 +85,13 @@ class Records:
         names, first, counts = np.unique(self.devices.astype(str), return_index=True, return_counts=True)
         return {str(n): (int(f), int(f + c)) for n, f, c in zip(names, first, counts, strict=True)}
 
-    def _chosen(self, mask: NDArray[np.bool_]) -> Records:
-        texts = None if self.texts is None else self.texts[mask]
-        return replace(self, devices=self.devices[mask], times=self.times[mask], codes=self.codes[mask], texts=texts)
+    def _once(self, asked: tuple[str, str], mask: Callable[[], NDArray[np.bool_]]) -> Records:
+        """The part under ``mask``, kept, because every part of the windows asks the same."""
+        if asked not in self._asked:
+            keep = mask()
+            texts = None if self.texts is None else self.texts[keep]
+            self._asked[asked] = Records(self.file, self.devices[keep], self.times[keep], self.codes[keep], texts)
+        return self._asked[asked]
 
 
 def read_records(file: Path) -> Records:
@@ -127,6 +131,14 @@ def check_pattern(pattern: str) -> None:
     except pa.ArrowInvalid as error:
         why = str(error).removeprefix("Invalid regular expression: ")
         raise InputError(f"pattern '{pattern}': {why}", hint="patterns are RE2: no look-around, no back references") from None
+
+
+def _matching(texts: NDArray[Any] | None, pattern: str) -> NDArray[np.bool_]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    matches = pc.match_substring_regex(pa.array(texts, pa.string()), pattern)
+    return np.asarray(matches.to_numpy(zero_copy_only=False), bool)
 
 
 def _table(file: Path) -> pd.DataFrame:

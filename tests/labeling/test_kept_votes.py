@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -15,13 +16,15 @@ import yaml
 
 from components.features.columns import STATISTICS_FILE, FileColumns, save_statistics
 from components.labeling.apply import apply_functions
+from components.labeling.fingerprint import fingerprint
 from components.labeling.functions import load_functions
 from components.labeling.kept import KeptVotes
 from components.labeling.view import WindowView
 from components.values import LabelSet, Windows
-from components.workspace import open_workspace
+from components.workspace import Workspace, open_workspace
 from flows.steps import find, key_of
 from tests.labeling.test_labels import prepared
+from tests.labeling.test_rules import pump_shop
 
 MODULE = '''"""Rules."""
 
@@ -153,6 +156,36 @@ def test_a_function_that_failed_runs_again(root: Path) -> None:
     module.write_text(module.read_text().replace('return abs(w.z_mean("pressure")) < 1', broken))
     assert ran(root) == EVERY
     assert ran(root) == ["pressure_usual"]
+
+
+PUMPS = Path(__file__).resolve().parents[2] / "examples" / "pumps" / "labeling.py"
+CONSTANTS = [n for n in ast.walk(ast.parse(PUMPS.read_text())) if isinstance(n, ast.Constant) and type(n.value) in {float, int}]
+
+
+@pytest.mark.parametrize("number", range(len(CONSTANTS)))
+def test_no_edit_of_a_number_changes_votes_without_changing_the_digest(tmp_path: Path, number: int) -> None:
+    made, w = pump_shop(tmp_path, "rules: []\n")
+    module = made.root / "labeling.py"
+    lines = PUMPS.read_text().splitlines(keepends=True)
+    module.write_text("".join(lines))
+    before = said(made, w)
+    at = CONSTANTS[number]
+    line = lines[at.lineno - 1]
+    lines[at.lineno - 1] = line[: at.col_offset] + "-2.5" + line[at.end_col_offset :]
+    module.write_text("".join(lines))
+    after = said(made, w)
+    same = {name for name, (digest, _) in before.items() if after[name][0] == digest}
+    assert all(before[name] == after[name] for name in same)
+    assert same != set(before)
+    assert same or "RUNNING" in line
+
+
+def said(made: Workspace, w: WindowView) -> dict[str, tuple[str, bytes]]:
+    """Digest and votes of every function."""
+    task = made.settings.tasks[0]
+    functions = load_functions(made, task)
+    votes = apply_functions(functions, task.vote_classes, w).votes
+    return {f.name: (fingerprint(f), votes[:, n].tobytes()) for n, f in enumerate(functions)}
 
 
 def test_new_windows_run_everything_again(root: Path) -> None:
