@@ -6,8 +6,6 @@ one odd device does not hide behind its own influence, however few the others ar
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,22 +15,20 @@ MAD_TO_DEVIATION = 1.4826
 """1 / the 0.75 quantile of the standard normal distribution (Hampel, JASA 69, 1974)."""
 
 Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
 
 
-def against_peers(column: Floats, start: NDArray[Any], group: NDArray[Any] | None = None) -> Floats:
+def against_peers(column: Floats, start: Numbers, group: Numbers) -> Floats:
     """``column``, ``start``, ``group``: (windows,), one window a device and start -> (windows,) deviations from the peers.
 
-    NaN where the value is missing or fewer than `LEAST_PEERS` others of the group (None: all devices) have one at that
-    start; where the peers agree to the last bit, 0 for a value that agrees too and an infinity for one that does not.
+    ``group`` counts from 0. NaN where the value is missing or fewer than `LEAST_PEERS` others of the group have one at
+    that start; where the peers agree to the last bit, 0 for a value that agrees too and an infinity for one that does not.
     """
     result = np.full(len(column), np.nan)
     known = np.flatnonzero(~np.isnan(column))
     if not len(known):
         return result
-    key = np.unique(start[known], return_inverse=True)[1].astype(np.int64)
-    if group is not None:
-        names = np.unique(group[known].astype(str), return_inverse=True)[1]
-        key = key * (int(names.max()) + 1) + names
+    key = _ranks(start[known]) * (int(group.max()) + 1) + group[known]
     order = known[np.argsort(key, kind="stable")]
     begins = np.flatnonzero(np.append(True, np.diff(np.sort(key)) > 0))
     sizes = np.diff(np.append(begins, len(order)))
@@ -40,6 +36,11 @@ def against_peers(column: Floats, start: NDArray[Any], group: NDArray[Any] | Non
         rows = order[begins[sizes == size][:, None] + np.arange(size)]
         result[rows] = _deviations(column[rows])
     return result
+
+
+def _ranks(numbers: Numbers) -> Numbers:
+    """Each number's place among the different ones."""
+    return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
 
 
 def _deviations(values: Floats) -> Floats:

@@ -159,8 +159,7 @@ class WindowView:
         import pandas as pd
 
         self._require("fleet", "against_site")
-        keys = [self.index["site"].to_numpy(), self.index["start"].to_numpy()]
-        common = pd.Series(column).groupby(keys, sort=False).transform("median")
+        common = pd.Series(column).groupby([self._groups("site"), self.starts], sort=False).transform("median")
         return np.asarray(column - common.to_numpy())
 
     def against_peers(self, column: Column, by: str = "site") -> Column:
@@ -172,7 +171,7 @@ class WindowView:
         self._require("fleet", "against_peers")
         if by not in peers.GROUPS:
             raise InputError(f"no group '{by}' of peers", hint=f"groups: {', '.join(peers.GROUPS)}")
-        return peers.against_peers(column, self.index["start"].to_numpy(), None if by == "fleet" else self.index[by].to_numpy())
+        return peers.against_peers(column, self.starts, self._groups(by))
 
     def lasting(self, condition: NDArray[np.bool_], for_s: float) -> NDArray[np.bool_]:
         """Where ``condition`` (windows,) holds in a run of the device's consecutive windows that spans ``for_s`` or more.
@@ -221,6 +220,16 @@ class WindowView:
     def ends(self) -> NDArray[np.int64]:
         """(windows,) microseconds since 1970, exclusive."""
         return np.asarray(self.index["end"].dt.as_unit("us").astype("int64").to_numpy())
+
+    def _groups(self, by: str) -> NDArray[np.int64]:
+        """(windows,) number of the window's site or hardware profile; the fleet is one group."""
+        import pandas as pd
+
+        return (
+            np.zeros(len(self), np.int64)
+            if by == "fleet"
+            else np.asarray(pd.factorize(self.index[by], use_na_sentinel=False)[0], np.int64)
+        )
 
     def reach(self, within_s: float | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(windows,) microseconds from which and before which records count."""
