@@ -127,7 +127,8 @@ def declared_groups(workspace: Workspace, profile: str) -> Any:
 def labelling_sources(workspace: Workspace, profile: str) -> Any:
     settings = workspace.settings
     labeling = settings.labeling
-    modules = [[file.name, sha256_file(file)] for file in local_sources(workspace.path(labeling.module))]
+    sources = local_sources(workspace.path(labeling.module))
+    modules = [[str(file.relative_to(workspace.root)), sha256_file(file)] for file in sources]
     gold = [task.gold for task in settings.tasks]
     beside = [file for _, file in (*sorted(settings.records.items()), *sorted(labeling.models.items()))]
     return [modules, *_digests(workspace, labeling.module, *gold, labeling.annotations, labeling.rules, *beside)]

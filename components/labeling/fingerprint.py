@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.workspace.files import sha256_bytes, sha256_file, sha256_json
-from components.workspace.modules import imported_by, local_sources
+from components.workspace.modules import imported_by, imported_sources
 
 if TYPE_CHECKING:
     from components.labeling.functions import LabelingFunction
@@ -113,9 +113,9 @@ def _acts(node: ast.stmt) -> bool:
 def _imports(statements: list[_Statement], folder: Path) -> list[list[str]]:
     """Contents of the files of ``folder`` that the statements import, and versions of packages from elsewhere."""
     names = sorted(frozenset().union(*(s.imports for s in statements)))
-    local = sorted({source for name in names for source in local_sources(folder / f"{name}.py")})
+    local = imported_sources(folder, names)
     versions = [[name, str(getattr(sys.modules.get(name), "__version__", ""))] for name in names]
-    return [[source.name, sha256_file(source)] for source in local] + versions
+    return [[str(source.relative_to(folder)), sha256_file(source)] for source in local] + versions
 
 
 def sources_below() -> str:

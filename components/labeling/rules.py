@@ -46,7 +46,8 @@ def read_rules(file: Path, settings: Settings) -> list[LabelingFunction]:
     if not file.is_file():
         raise NotFound(f"no file {file}", hint="write it, or take labeling.rules out of muster.yaml")
     rules = read_yaml(file, Rules, "docs/labelling-functions.md shows every kind of rule").rules
-    functions = [_function(rule, file, line) for rule, line in zip(rules, _lines(file), strict=True)]
+    lines = _lines(file) or [1] * len(rules)
+    functions = [_function(rule, file, line) for rule, line in zip(rules, lines, strict=True)]
     for function, rule in zip(functions, rules, strict=True):
         _check_records(function, rule, settings)
     return functions
@@ -75,8 +76,7 @@ def _check_records(function: LabelingFunction, rule: Rule, settings: Settings) -
 
 
 def _lines(file: Path) -> list[int]:
-    """The line on which each rule begins."""
+    """The line on which each rule begins; none where a merge key brings the list from elsewhere."""
     document = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    assert isinstance(document, yaml.MappingNode)  # noqa: S101 -- the schema has been checked
-    listed = next(value for key, value in document.value if key.value == "rules")
-    return [item.start_mark.line + 1 for item in listed.value]
+    listed = [value for key, value in getattr(document, "value", ()) if key.value == "rules"]
+    return [item.start_mark.line + 1 for value in listed for item in value.value]

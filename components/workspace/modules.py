@@ -7,7 +7,7 @@ import hashlib
 import importlib
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -47,8 +47,9 @@ def load_module(file: Path) -> ModuleType:
 @contextmanager
 def _beside(file: Path) -> Iterator[None]:
     """Let imports find the files beside ``file``, and leave no trace of them."""
-    names = [source.stem for source in local_sources(file) if source != file]
-    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    beside = [source.relative_to(file.parent) for source in local_sources(file) if source != file]
+    names = {source.parts[0].removesuffix(".py") for source in beside}
+    before = _forget(names)
     path, bytecode = list(sys.path), sys.dont_write_bytecode
     sys.path.insert(0, str(file.parent))
     sys.dont_write_bytecode = True
@@ -57,9 +58,14 @@ def _beside(file: Path) -> Iterator[None]:
         yield
     finally:
         sys.path[:], sys.dont_write_bytecode = path, bytecode
-        for name in names:
-            sys.modules.pop(name, None)
+        _forget(names)
         sys.modules.update(before)
+
+
+def _forget(names: set[str]) -> dict[str, ModuleType]:
+    """Take modules of these names, and those inside them, out of ``sys.modules``."""
+    known = [name for name in sys.modules if name.partition(".")[0] in names]
+    return {name: sys.modules.pop(name) for name in known}
 
 
 def line_in(file: Path, error: BaseException) -> int:
@@ -71,17 +77,28 @@ def line_in(file: Path, error: BaseException) -> int:
 def local_sources(file: Path) -> list[Path]:
     """``file`` and the Python files beside it that it imports, directly or through each other; nothing is executed.
 
-    A file that is missing or that Python cannot parse imports nothing.
+    A file that is missing or that Python cannot parse imports nothing. Of a package all files count.
     """
-    found: list[Path] = []
-    ahead = [file]
+    return _reached(file.parent, [file])
+
+
+def imported_sources(folder: Path, names: Iterable[str]) -> list[Path]:
+    """The Python files in ``folder`` that importing these modules there reads."""
+    return _reached(folder, [source for name in names for source in _files_of(folder, name)])
+
+
+def _reached(folder: Path, ahead: list[Path]) -> list[Path]:
+    found: set[Path] = set()
     while ahead:
         source = ahead.pop()
-        if source in found or not source.is_file():
-            continue
-        found.append(source)
-        ahead += [beside for name in _imported(source) if (beside := file.parent / f"{name}.py").is_file()]
+        if source not in found and source.is_file():
+            found.add(source)
+            ahead += [beside for name in _imported(source) for beside in _files_of(folder, name)]
     return sorted(found)
+
+
+def _files_of(folder: Path, name: str) -> list[Path]:
+    return [folder / f"{name}.py", *(folder / name).rglob("*.py")] if name else []
 
 
 def _imported(file: Path) -> set[str]:

@@ -140,6 +140,13 @@ def test_a_file_beside_the_module_is_part_of_the_functions_that_import_it(root: 
     assert ran(root) == ["pressure_low"]
     (root / "deeper.py").write_text("LOW = -1.2\n")
     assert key_of_label(root) != before
+    (root / "limits.py").unlink()
+    (root / "limits").mkdir()
+    (root / "limits" / "__init__.py").write_text("from limits.low import LOW\n")
+    (root / "limits" / "low.py").write_text("LOW = -1.1\n")
+    assert ran(root) == ["pressure_low"]
+    (root / "limits" / "low.py").write_text("LOW = -1.0\n")
+    assert ran(root) == ["pressure_low"]
     assert not list(root.rglob("*.pyc"))
     assert "limits" not in sys.modules
 

@@ -22,6 +22,7 @@ from components.labeling.rules import read_rules
 from components.labeling.view import WindowView
 from components.workspace import Workspace, open_workspace
 from components.workspace.errors import InputError, NotFound
+from components.workspace.settings import Settings
 from tests.ingestion import small
 from tests.labeling.made import view, votes
 from tests.labeling.test_labels import GOOD, prepared
@@ -230,6 +231,28 @@ def test_a_wrong_rule_is_named_with_file_line_and_key(tmp_path: Path, old: str, 
         loaded(tmp_path, RULES.replace(old, new, 1))
     assert f"rules.yaml, line {line}" in caught.value.message
     assert caught.value.hint
+
+
+SETTINGS = Settings.model_validate(small.settings(records={"errors": "errors.csv"}))
+
+
+@given(begin=st.integers(0, len(RULES)), length=st.integers(0, 60), put=st.text(max_size=8))
+def test_no_rule_file_whatever_raises_anything_but_an_error_of_ours(
+    tmp_path_factory: pytest.TempPathFactory, begin: int, length: int, put: str
+) -> None:
+    file = tmp_path_factory.mktemp("rules") / "rules.yaml"
+    file.write_text(RULES[:begin] + put + RULES[begin + length :], encoding="utf-8", errors="replace")
+    try:
+        assert all(f.line >= 1 for f in read_rules(file, SETTINGS))
+    except InputError as error:
+        assert "rules.yaml" in error.message
+
+
+def test_rules_may_come_from_elsewhere_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    condition = "{kind: stuck, channel: flow, share: 1}"
+    file.write_text(f"<<: {{rules: [{{name: a, task: state, votes: low, when: [{condition}]}}]}}\n")
+    assert [(f.name, f.line) for f in read_rules(file, SETTINGS)] == [("a", 1)]
 
 
 def loaded(root: Path, rules: str) -> list[LabelingFunction]:
