@@ -3,7 +3,7 @@
 view       what a labelling function sees (records, networks, peers, spells: what it may ask of it)
 functions  what it is, how a workspace declares it
 rules      how one is written in YAML (conditions: what the rules may say)
-apply      how functions become votes, and what becomes of one that fails
+apply      how functions become votes (calling: what becomes of one that fails)
 kept       votes of functions that did not change (fingerprint: what a change is)
 model      how votes become probabilities
 label      the step: windows -> one LabelSet a task

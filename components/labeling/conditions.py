@@ -47,8 +47,10 @@ class _Base(Section):
         return ()
 
     def check(self, settings: Settings) -> None:
-        """Raises:
-        InputError: the condition names what the workspace does not declare.
+        """Compare the condition with what the workspace declares.
+
+        Raises:
+            InputError: the condition names what the workspace does not declare.
         """
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.labeling.apply import Votes
+from components.labeling.calling import Votes
 from components.labeling.fingerprint import fingerprint, sources_below
 from components.workspace.files import sha256_file, sha256_json
 from components.workspace.store import StepStore, listing_of

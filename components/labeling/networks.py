@@ -18,9 +18,11 @@ class Network:
     """One ONNX model with one input: (n, steps, channels) float32, n of any size. Threads may share it."""
 
     def __init__(self, file: Path) -> None:
-        """Raises:
-        NotFound: there is no such file.
-        InputError: ONNX Runtime cannot load it, or its input is of another kind.
+        """Load ``file``.
+
+        Raises:
+            NotFound: there is no such file.
+            InputError: ONNX Runtime cannot load it, or its input is of another kind.
         """
         if not file.is_file():
             raise NotFound(f"no file {file}", hint="write it, or take its name out of labeling.models")

@@ -34,14 +34,18 @@ class Outside:
         )
 
     def records(self, name: str) -> Records:
-        """Raises:
-        MusterError: `records:` does not declare ``name``, or its file cannot be read.
+        """What `records:` calls ``name``.
+
+        Raises:
+            MusterError: `records:` does not declare ``name``, or its file cannot be read.
         """
         return self._opened("records", name, self.record_files, read_records)
 
     def model(self, name: str) -> Network:
-        """Raises:
-        MusterError: `labeling.models` does not declare ``name``, or its file cannot be read.
+        """What `labeling.models` calls ``name``.
+
+        Raises:
+            MusterError: `labeling.models` does not declare ``name``, or its file cannot be read.
         """
         return self._opened("labeling.models", name, self.model_files, Network)
 

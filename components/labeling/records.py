@@ -120,8 +120,10 @@ def read_records(file: Path) -> Records:
 
 
 def check_pattern(pattern: str) -> None:
-    """Raises:
-    InputError: ``pattern`` is no RE2 expression.
+    """Refuse what is no RE2 expression.
+
+    Raises:
+        InputError: ``pattern`` is no RE2 expression.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

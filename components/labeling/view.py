@@ -225,11 +225,9 @@ class WindowView:
         """(windows,) number of the window's site or hardware profile; the fleet is one group."""
         import pandas as pd
 
-        return (
-            np.zeros(len(self), np.int64)
-            if by == "fleet"
-            else np.asarray(pd.factorize(self.index[by], use_na_sentinel=False)[0], np.int64)
-        )
+        if by == "fleet":
+            return np.zeros(len(self), np.int64)
+        return np.asarray(pd.factorize(self.index[by], use_na_sentinel=False)[0], np.int64)
 
     def reach(self, within_s: float | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(windows,) microseconds from which and before which records count."""
