@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from components.labeling.annotations import read_annotations
 from components.labeling.apply import apply_functions
 from components.labeling.functions import load_functions
 from components.labeling.gold import gold_labels
@@ -16,8 +17,6 @@ from components.labeling.kept import KeptVotes
 from components.labeling.model import fit_label_model
 from components.labeling.view import WindowView
 from components.values import LabelSet
-from components.values.labels import ABSTAIN
-from components.workspace.files import sha256_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,10 +36,11 @@ def label(
 ) -> list[LabelSet]:
     """Label sets in the order of the tasks; a task with ``labels: none`` has none.
 
-    The label model is fitted on training windows and applied to all. ``tell`` hears how many functions had to run.
+    The label model is fitted on training windows, with what people said about them, and applied to all. ``tell``
+    hears how many functions had to run.
 
     Raises:
-        InputError: a labelling function or a gold file breaks its contract; the message names file and line.
+        InputError: a labelling function, an annotation or a gold file breaks its contract; the message names file and line.
     """
     view = WindowView.of(workspace, windows, statistics)
     sets = []
@@ -57,40 +57,39 @@ def _weak_labels(workspace: Workspace, windows: Windows, view: WindowView, task:
     applied = apply_functions(functions, task.vote_classes, view, KeptVotes.of(workspace, view.columns))
     votes = applied.votes
     tell(f"{task.name}: functions run: {len(applied.ran)} of {len(functions)}")
-    model = fit_label_model(votes[windows.train], len(task.vote_classes))
-    probabilities, covered = model.probabilities(votes)
+    gold = read_annotations(workspace, windows, task)
+    train, follow = windows.train, workspace.settings.labeling.temporal
+    model = fit_label_model(
+        votes[train],
+        len(task.vote_classes),
+        shares=np.asarray(task.class_shares) if task.class_shares else None,
+        gold=gold.values[train],
+        sequences=sequences(workspace, windows.index[train]) if follow else None,
+    )
+    probabilities, covered = model.probabilities(votes, sequences(workspace, windows.index) if follow else None, gold=gold.values)
+    names = tuple(f.name for f in functions)
+    facts = model.facts(names, task.vote_classes)
+    facts["notes"] += gold.notes
     return LabelSet(
         task=task.name,
         classes=task.vote_classes,
-        functions=tuple(f.name for f in functions),
+        functions=names,
         votes=votes,
-        probabilities=smoothed(probabilities, covered, windows.index, workspace.settings.labeling.smoothing_steps),
+        probabilities=probabilities,
         covered=covered,
-        gold=np.full(len(windows), ABSTAIN, np.int8),
-        decision_weights=(1.0,) * len(task.vote_classes),
+        gold=gold.values,
+        decision_weights=model.decision_weights,
         source="weak",
-        facts={"version": sha256_json([model.shares.tolist(), model.theta.tolist()]), "chosen": "blend"}
-        | {"faults": [asdict(fault) for fault in applied.faults]},
+        facts=facts | {"faults": [asdict(fault) for fault in applied.faults]},
     )
 
 
-def smoothed(
-    probabilities: NDArray[np.float32], covered: NDArray[np.bool_], index: pd.DataFrame, steps: int
-) -> NDArray[np.float32]:
-    """Mean over up to ``steps`` neighbouring covered windows of the same device, centred; an uncovered window lends nothing.
-
-    States of machines last longer than a window, rules err on single windows.
-    """
-    if steps == 1:
-        return probabilities
+def sequences(workspace: Workspace, index: pd.DataFrame) -> NDArray[np.int64]:
+    """(windows,) ids of spells: windows of one device that follow each other at the stride, none left out."""
+    settings = workspace.settings
     device = index["device_id"].to_numpy()
-    total = np.zeros(probabilities.shape, np.float64)
-    weight = np.zeros(len(probabilities))
-    for shift in range(-((steps - 1) // 2), steps // 2 + 1):
-        here = slice(max(-shift, 0), len(device) - max(shift, 0))
-        there = slice(max(shift, 0), len(device) - max(-shift, 0))
-        lends = covered[there] & (device[here] == device[there])
-        total[here] += np.where(lends[:, None], probabilities[there], 0.0)
-        weight[here] += lends
-    kept = covered & (weight > 0)
-    return np.where(kept[:, None], total / np.maximum(weight, 1)[:, None], probabilities).astype(np.float32)
+    start = index["start"].dt.as_unit("us").astype("int64").to_numpy()
+    stride = settings.windows.stride * settings.telemetry.interval_s * 1e6
+    breaks = np.ones(len(index), bool)
+    breaks[1:] = (device[1:] != device[:-1]) | (np.diff(start) > 1.5 * stride)
+    return np.asarray(np.cumsum(breaks))

@@ -147,6 +147,9 @@ class Task(Section):
     classes: tuple[str, ...] = Field((), strict=False, description="class 0 is the normal one")
     labels: Literal["none", "weak", "gold"] = "none"
     gold: LocalPath | None = Field(None, description="CSV with device_id, start, end (or cycle) and the class, for labels: gold")
+    class_shares: tuple[Share, ...] = Field(
+        (), strict=False, description="how frequent the classes are, in their order, where that is known; else learned"
+    )
 
     @model_validator(mode="after")
     def _classes_fit_the_kind(self) -> Self:
@@ -156,6 +159,8 @@ class Task(Section):
             raise ValueError(f"task '{self.name}' predicts classes and needs labels: weak or labels: gold")
         if self.kind == "anomaly" and (self.classes or self.labels == "gold"):
             raise ValueError(f"task '{self.name}' detects anomalies: it takes no classes and no gold labels")
+        if self.class_shares and (len(self.class_shares) != len(self.vote_classes) or abs(sum(self.class_shares) - 1) > 0.01):
+            raise ValueError(f"task '{self.name}': class_shares are {len(self.vote_classes)} shares that sum to 1")
         if (self.labels == "gold") != (self.gold is not None):
             raise ValueError(f"task '{self.name}': labels: gold and the path in gold: go together")
         return self
@@ -170,7 +175,7 @@ class Labeling(Section):
     module: LocalPath = "labeling.py"
     rules: LocalPath | None = Field(None, description="YAML file with labelling functions for those who do not program")
     models: dict[Name, LocalPath] = Field({}, description="ONNX files that labelling functions may call, by name")
-    smoothing_steps: int = Field(3, ge=1, description="windows over which a device's label probabilities are averaged")
+    temporal: bool = Field(True, description="windows of a device are a sequence: neighbours lend each other evidence")
     annotations: LocalPath = Field("annotations.csv", description="CSV in which muster labels annotate keeps what people answer")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from components.features.statistics import window_statistics
 from components.features.windows import make_windows
-from components.labeling.label import label, smoothed
+from components.labeling.label import label, sequences
 from components.labeling.report import read_report, write_report
 from components.labeling.view import WindowView
 from components.values import LabelSet, Windows
@@ -164,13 +164,51 @@ def test_against_calibration_makes_devices_alike(tmp_path: Path) -> None:
     assert abs(np.median(view.against_site(view.mean("flow")))) < 0.5
 
 
-def test_smoothing_stays_inside_a_device_and_gives_uncovered_windows_nothing() -> None:
-    index = pd.DataFrame({"device_id": ["a"] * 4 + ["b"] * 2})
-    probabilities = np.array([[1, 0], [0, 1], [1, 0], [0.5, 0.5], [0, 1], [0, 1]], np.float32)
-    covered = np.array([True, True, True, False, True, True])
-    got = smoothed(probabilities, covered, index, 3)
-    assert got[:, 0] == pytest.approx([0.5, 2 / 3, 0.5, 0.5, 0, 0])
-    assert (smoothed(probabilities, covered, index, 1) == probabilities).all()
+def test_windows_that_do_not_follow_each_other_are_no_sequence(tmp_path: Path) -> None:
+    made, windows, _ = prepared(tmp_path, GOOD)
+    ids = sequences(made, windows.index)
+    devices = windows.index["device_id"].to_numpy()
+    assert ((ids[1:] == ids[:-1]) == (devices[1:] == devices[:-1])).all()
+    gap = windows.index.drop(index=range(3, 6))
+    assert len(np.unique(sequences(made, gap))) == len(np.unique(devices)) + 1
+
+
+def annotate(workspace: Workspace, windows: Windows, rows: list[int], value: str, by: str = "ada") -> None:
+    index = windows.index.iloc[rows]
+    lines = [f"{d},{a.isoformat()},{b.isoformat()},state,{value},{by},2026-04-01T00:00:00+00:00" for d, a, b in
+             zip(index["device_id"], index["start"], index["end"], strict=True)]  # fmt: skip
+    file = workspace.root / "annotations.csv"
+    before = file.read_text() if file.exists() else "device_id,start,end,task,value,by,at\n"
+    file.write_text(before + "\n".join(lines) + "\n")
+
+
+def test_what_people_said_about_windows_binds_the_labels(tmp_path: Path) -> None:
+    made, windows, statistics = prepared(tmp_path, GOOD)
+    rows = np.flatnonzero(windows.train)[:4].tolist()
+    annotate(made, windows, rows, "low")
+    (labels,) = label(made, windows, statistics)
+    assert (labels.decided[rows] == 2).all()
+    assert (labels.gold[rows] == 2).all()
+    assert labels.facts["shares_from"] == "gold"
+
+
+def test_people_who_contradict_each_other_bind_nothing_and_the_facts_say_so(tmp_path: Path) -> None:
+    made, windows, statistics = prepared(tmp_path, GOOD)
+    rows = np.flatnonzero(windows.train)[:2].tolist()
+    annotate(made, windows, rows, "low")
+    annotate(made, windows, rows, "high", by="bob")
+    (labels,) = label(made, windows, statistics)
+    assert (labels.gold == -1).all()
+    assert any("contradict" in note for note in labels.facts["notes"])
+
+
+def test_known_class_shares_are_used(tmp_path: Path) -> None:
+    made, windows, statistics = prepared(tmp_path, GOOD)
+    task = made.settings.tasks[0].model_copy(update={"class_shares": (0.8, 0.1, 0.1)})
+    known = replace(made, settings=made.settings.model_copy(update={"tasks": (task,)}))
+    (labels,) = label(known, windows, statistics)
+    assert labels.facts["class_shares"] == {"normal": 0.8, "high": 0.1, "low": 0.1}
+    assert labels.facts["shares_from"] == "given"
 
 
 GOLD = "device_id,start,end,value\n" + "".join(

@@ -67,7 +67,7 @@ def scored(votes: Votes, evidence: Floats) -> Iterator[tuple[slice, NDArray[np.f
         covered = np.zeros(len(part), bool)
         for run, table in zip(runs, tables, strict=True):
             code = _code(turned, run, digits - 1)
-            total += table[code]
+            total += table.take(code, axis=0)
             covered |= code != 0
         yield slice(number * _CHUNK, number * _CHUNK + len(part)), total, covered
 
@@ -77,11 +77,11 @@ def _chunks(votes: Votes) -> Iterator[Votes]:
         yield votes[begin : begin + _CHUNK]
 
 
-def _code(turned: Votes, run: range, classes: int) -> NDArray[np.uint32]:
+def _code(turned: Votes, run: range, classes: int) -> NDArray[np.uint16]:
     """(windows,) the functions of ``run`` read as one number; ``turned`` is (functions, windows)."""
-    code = np.zeros(turned.shape[1], np.uint32)
+    code = np.zeros(turned.shape[1], np.uint16)
     for j in run:
-        code *= np.uint32(classes + 1)
+        code *= np.uint16(classes + 1)
         code += (turned[j] + np.int8(1)).view(np.uint8)
     return code
 
