@@ -126,11 +126,12 @@ def sequence_rows(bench: Bench) -> Iterator[Line]:
 
     tennis = [s for s in sets.published() if s.train_sequences is not None]
     some = [*tennis, *(s for seed in bench.seeds for s in timed_sets(seed))]
-    theirs = 100 * _mean(scores.average_precision, "snorkel-prior", some, bench)
+    default, told = (100 * _mean(scores.average_precision, n, some, bench) for n in ("snorkel", "snorkel-prior"))
     still = 100 * _mean(scores.average_precision, "ours", some, bench)
     mine = 100 * _mean(scores.average_precision, "ours-timed", some, bench)
-    reference = f"Snorkel with balance {theirs:.1f}, ours without time {still:.1f}"
-    yield Line(f"{len(some)} sets in time order: AP", reference, f"{mine:.1f}", "points over Snorkel", mine - theirs, 6.0)
+    reference = f"Snorkel {default:.1f}, with balance {told:.1f}, ours without time {still:.1f}"
+    gain = mine - max(default, told)
+    yield Line(f"{len(some)} sets in time order: AP", reference, f"{mine:.1f}", "points over the better Snorkel", gain, 6.0)
 
 
 def hmm_rows(_: Bench) -> Iterator[Line]:
