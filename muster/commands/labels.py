@@ -111,6 +111,47 @@ def import_(
         emit_line(f"added {added:,} annotations; {stood:,} stood already")
 
 
+@app.command()
+def combine(
+    file: Annotated[Path, typer.Argument(help="votes: .csv or .parquet with a column a function, or .npz with 'votes'")],
+    classes: Annotated[str, typer.Option("--classes", help="names of the classes in the order of their numbers, by commas")],
+    shares: Annotated[str, typer.Option("--shares", help="how frequent the classes are, by commas, where that is known")] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="write a row a window: probabilities, covered, decided")] = None,
+    json: Json = False,
+) -> None:
+    """Probabilities from votes that were cast elsewhere; no workspace needed."""
+    from components.labeling.elsewhere import combine as combine_votes
+
+    rows, facts = combine_votes(file, _names(classes), _numbers(shares), out)
+    counts = {name: int((rows["decided"] == name).sum()) for name in _names(classes)}
+    if json:
+        emit_json("labels-combine", facts | {"windows": len(rows), "covered": int(rows["covered"].sum()), "decided": counts})
+        return
+    emit_line(f"{len(rows):,} windows, {rows['covered'].mean():.1%} covered; {facts['chosen']}, shares {facts['shares_from']}")
+    emit_table(
+        "Classes", ("class", "share", "decided"), [(c, f"{facts['class_shares'][c]:.2%}", f"{counts[c]:,}") for c in counts]
+    )
+    functions = [(f["name"], f["weight"], *(_three(f[key]) for key in ("precision", "recall"))) for f in facts["functions"]]
+    emit_table("Labelling functions (95 % intervals)", ("function", "weight", "precision", "recall"), functions)
+    for note in facts["notes"]:
+        say(f"look at this: {note}")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(",")) if text else ()
+    except ValueError:
+        raise InputError(f"--shares {text}: no numbers", hint="write them like 0.95,0.05") from None
+
+
+def _three(estimates: dict[str, list[float]]) -> str:
+    return "; ".join(f"{c} {value:.2f} ({low:.2f}-{high:.2f})" for c, (value, low, high) in estimates.items())
+
+
 def _show(task: dict[str, Any]) -> None:
     from components.labeling.report.page import (
         CHANGE_COLUMNS,
