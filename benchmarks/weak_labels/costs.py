@@ -110,8 +110,18 @@ def fit_snorkel(rows: int, functions: int, classes: int) -> Callable[[], Any]:
     return lambda: run(votes)
 
 
+def pass_ours(rows: int, functions: int, classes: int) -> Callable[[], Any]:
+    """Forwards and backwards once over `DEVICES` devices' sequences, from likelihoods to probabilities."""
+    from components.labeling.model.sequences import forward_backward
+
+    random = np.random.default_rng(SEED)
+    likelihood = random.random((rows // DEVICES, classes, DEVICES), np.float32)
+    shares = np.full(classes, 1 / classes)
+    return lambda: forward_backward(likelihood, shares, 0.95)
+
+
 def sequences_ours(rows: int, functions: int, classes: int) -> Callable[[], Any]:
-    """One pass over `DEVICES` devices' sequences with a model that was fitted before."""
+    """From votes to probabilities over `DEVICES` devices' sequences with a model that was fitted before."""
     from components.labeling.model import fit_label_model
 
     votes = voted(rows, functions, classes, np.int8)
@@ -138,6 +148,7 @@ WORK: dict[str, Callable[[int, int, int], Callable[[], Any]]] = {
     "apply-snorkel": apply_snorkel,
     "fit-ours": fit_ours,
     "fit-snorkel": fit_snorkel,
+    "pass-ours": pass_ours,
     "sequences-ours": sequences_ours,
 }
 DIGESTED = 100_000

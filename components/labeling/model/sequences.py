@@ -164,10 +164,10 @@ def _some(sequences: Ids) -> Ids:
 def _moving_mean(own: Probabilities, sequences: Ids) -> Probabilities:
     """Centred mean over `SPAN` windows, fewer at the ends of a sequence."""
     starts, stops = _spans(sequences)
-    sums = np.zeros((len(own) + 1, own.shape[1]))
-    np.cumsum(own, axis=0, dtype=np.float64, out=sums[1:])
-    place = np.arange(len(own))
-    lengths = stops - starts
+    sums = np.zeros((own.shape[1], len(own) + 1))
+    np.cumsum(own.T, axis=1, dtype=np.float64, out=sums[:, 1:])
+    place, lengths = np.arange(len(own)), stops - starts
     low = np.maximum(place - SPAN // 2, np.repeat(starts, lengths))
     high = np.minimum(place + SPAN // 2 + 1, np.repeat(stops, lengths))
-    return ((sums[high] - sums[low]) / (high - low)[:, None]).astype(np.float32)
+    means = (sums.take(high, axis=1) - sums.take(low, axis=1)) / (high - low)
+    return np.ascontiguousarray(means.T, np.float32)
