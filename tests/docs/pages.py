@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-TOUR = ("README.md", "docs/release-manager.md", "docs/operator.md", "docs/firmware-engineer.md", "docs/ml-engineer.md")
+TOUR = (
+    "README.md",
+    "docs/release-manager.md",
+    "docs/operator.md",
+    "docs/firmware-engineer.md",
+    "docs/ml-engineer.md",
+    "docs/labelling.md",
+)
 """The pages whose commands form one story, in the order in which it is told."""
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
