@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-TEMPER = 0.15
+TEMPER = 0.1
 SPAN = 7
 ROUNDS = 12
 _FIRST_STAY = 0.9
