@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from components.features.calibration import make_calibration
 from components.features.grid import Grid, make_grid
 from components.features.split import held_out
-from components.runtime.scaling import Converter
+from components.runtime.scaling import Calibration, Converter
 from components.values import Dataset, Windows
 from components.workspace.errors import InputError
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from components.workspace import Workspace
+    from components.workspace.settings import Telemetry
+    from components.workspace.settings import Windows as Settings
 
 
 def make_windows(workspace: Workspace, dataset: Dataset) -> Windows:
@@ -52,6 +54,26 @@ def make_windows(workspace: Workspace, dataset: Dataset) -> Windows:
     slots = start[:, None] + np.arange(settings.windows.steps)
     index["split"] = np.where(test, "test", "train")
     return Windows(settings.telemetry.names, grid.values[slots], codes[slots], index, converter, calibration, scalings)
+
+
+def cut_unseen(
+    frame: pd.DataFrame, telemetry: Telemetry, settings: Settings, converter: Converter, calibration: Calibration
+) -> Windows:
+    """Windows of telemetry that a finished model is to score: each device learns its scaling from its first samples here.
+
+    ``frame`` has the columns of `Dataset.frame`, sorted by device and time. ``converter`` and ``calibration`` travel with
+    the model. All windows are held out; none may be left.
+    """
+    grid = make_grid(frame, telemetry)
+    device, start = _starts(grid, settings.steps, settings.stride)
+    kept = _whole(grid, start, settings.steps, settings.max_missing)
+    device, start = device[kept], start[kept]
+    raw = converter.raw(grid.values)
+    scalings = {name: calibration.learn(raw[a:b]) for name, a, b in _spans(grid)}
+    codes = np.concatenate([scalings[name].codes(raw[a:b]) for name, a, b in _spans(grid)])
+    slots = start[:, None] + np.arange(settings.steps)
+    index = _index(grid, device, start, settings.steps).assign(split="test")
+    return Windows(telemetry.names, grid.values[slots], codes[slots], index, converter, calibration, scalings)
 
 
 def _spans(grid: Grid) -> list[tuple[str, int, int]]:

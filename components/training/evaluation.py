@@ -99,9 +99,7 @@ def step_truth(index: pd.DataFrame, segments: pd.DataFrame, interval_s: float) -
 
 def step_scores(index: pd.DataFrame, scores: NDArray[Any], interval_s: float) -> NDArray[np.float64]:
     """(steps,) mean score of the windows that cover each step; steps no window covers take the lowest score."""
-    begin, steps = _grid(index, interval_s)
-    first = np.rint((seconds(index["start"]) - begin) / interval_s).astype(int)
-    last = np.rint((seconds(index["end"]) - begin) / interval_s).astype(int)
+    first, last, steps = _places(index, interval_s)
     total, count = np.zeros(steps + 1), np.zeros(steps + 1)
     np.add.at(total, first, scores)
     np.add.at(total, last, -np.asarray(scores, float))
@@ -109,6 +107,21 @@ def step_scores(index: pd.DataFrame, scores: NDArray[Any], interval_s: float) ->
     np.add.at(count, last, -1)
     total, count = np.cumsum(total)[:-1], np.cumsum(count)[:-1]
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.min(scores)))
+
+
+def step_mask(index: pd.DataFrame, windows: NDArray[np.bool_], interval_s: float) -> NDArray[np.bool_]:
+    """(steps,) whether one of the windows that are true in ``windows`` covers the step."""
+    first, last, steps = _places(index, interval_s)
+    change = np.zeros(steps + 1, np.int64)
+    np.add.at(change, first[windows], 1)
+    np.add.at(change, last[windows], -1)
+    return np.asarray(np.cumsum(change)[:-1] > 0)
+
+
+def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First position and position past the last of every unbroken run of true values."""
+    edges = np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))
+    return list(zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True))
 
 
 def seconds(times: pd.Series[Any]) -> NDArray[np.float64]:
@@ -119,6 +132,14 @@ def seconds(times: pd.Series[Any]) -> NDArray[np.float64]:
 def _grid(index: pd.DataFrame, interval_s: float) -> tuple[float, int]:
     begin, end = seconds(index["start"]).min(), seconds(index["end"]).max()
     return float(begin), round((end - begin) / interval_s)
+
+
+def _places(index: pd.DataFrame, interval_s: float) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """First step and step past the last of every window, and the number of steps."""
+    begin, steps = _grid(index, interval_s)
+    first = np.rint((seconds(index["start"]) - begin) / interval_s).astype(np.int64)
+    last = np.rint((seconds(index["end"]) - begin) / interval_s).astype(np.int64)
+    return first, last, steps
 
 
 def _anomaly(
@@ -147,15 +168,10 @@ def _anomaly(
 
 
 def _events(wanted: NDArray[np.int8], alarm: NDArray[np.bool_]) -> NDArray[np.float64]:
-    truth, alarms = _runs(wanted.astype(bool)), _runs(alarm)
+    truth, alarms = runs(wanted.astype(bool)), runs(alarm)
     found = sum(bool(alarm[a:b].any()) for a, b in truth)
     right = sum(bool(wanted[a:b].any()) for a, b in alarms)
     return np.asarray([len(truth), found, len(alarms), right], float)
-
-
-def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    edges = np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))
-    return list(zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True))
 
 
 def _overlaps(index: pd.DataFrame, segments: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:

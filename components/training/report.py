@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from components.models.scores import log2_score
 from components.models.telemetry_electra import Encoder
-from components.training.baselines import chance, gradient_boosting, sub_pca
+from components.training.baselines import DETECTORS, gradient_boosting
 from components.training.evaluation import evaluate, read_truth
 from components.training.normal import encode, predict
 from components.values import LabelSet, Windows
@@ -29,22 +29,23 @@ def held_out_metrics(
     statistics: pd.DataFrame,
     encoder: Encoder,
     normal: Normal,
+    threshold: float,
     clean: NDArray[np.int64],
     progress: Progress,
 ) -> dict[str, float]:
-    """`<task>/<method>/<metric>` for the methods electra, sub_pca, gradient_boosting and chance; empty without a truth."""
+    """`<task>/<method>/<metric>` for electra, `DETECTORS` and gradient_boosting; empty without a truth."""
     test = np.flatnonzero(windows.test)
     if read_truth(workspace) is None or not len(test):
         return {}
     progress("evaluate", 0, 4)
     correction, embedding = encode(encoder, windows.codes[test])
     scores = log2_score(windows.codes[test], correction, embedding, normal, encoder.architecture.input_scale)
-    threshold = _threshold(workspace, windows, encoder, normal)
     found = {"electra": evaluate(workspace, windows, test, scores, predict(encoder, windows.codes[test]), threshold=threshold)}
     progress("evaluate", 1, 4)
     if any(task.kind == "anomaly" for task in workspace.settings.tasks):
-        found["sub_pca"] = evaluate(workspace, windows, test, sub_pca(windows.codes, clean, test), {})
-        found["chance"] = evaluate(workspace, windows, test, chance(len(test), workspace.settings.seed), {})
+        for name, fit in DETECTORS.items():
+            score = fit(windows.codes, clean, workspace.settings.seed)
+            found[name] = evaluate(workspace, windows, test, score(windows.codes[test]), {})
     progress("evaluate", 2, 4)
     found["gradient_boosting"] = _boosted(workspace, windows, labels, statistics, test)
     progress("evaluate", 4, 4)
@@ -53,6 +54,16 @@ def held_out_metrics(
         for method, metrics in found.items()
         for key, value in sorted(metrics.items())
     }
+
+
+def calibrated_threshold(workspace: Workspace, windows: Windows, encoder: Encoder, normal: Normal) -> float:
+    """The log2 score that the stated share of normal calibration windows reaches."""
+    from components.training.train import false_alarm_share
+
+    codes = windows.codes[normal.calibration_rows]
+    correction, embedding = encode(encoder, codes)
+    scores = log2_score(codes, correction, embedding, normal, encoder.architecture.input_scale)
+    return float(np.quantile(scores, 1 - false_alarm_share(workspace)))
 
 
 def label_facts(label: LabelSet, train: NDArray[np.bool_]) -> dict[str, Any]:
@@ -70,16 +81,6 @@ def label_facts(label: LabelSet, train: NDArray[np.bool_]) -> dict[str, Any]:
     }
 
 
-def _threshold(workspace: Workspace, windows: Windows, encoder: Encoder, normal: Normal) -> float:
-    """The score that the stated share of normal calibration windows reaches."""
-    from components.training.train import false_alarm_share
-
-    codes = windows.codes[normal.calibration_rows]
-    correction, embedding = encode(encoder, codes)
-    scores = log2_score(codes, correction, embedding, normal, encoder.architecture.input_scale)
-    return float(np.quantile(scores, 1 - false_alarm_share(workspace)))
-
-
 def _boosted(
     workspace: Workspace, windows: Windows, labels: list[LabelSet], statistics: pd.DataFrame, test: NDArray[np.int64]
 ) -> dict[str, float]:
@@ -89,7 +90,8 @@ def _boosted(
     classes: dict[str, NDArray[np.int8]] = {}
     scores = None
     for label in labels:
-        probabilities = gradient_boosting(statistics, label, fit, test, settings.seed, settings.model.threads)
+        boosted = gradient_boosting(statistics, label, fit, settings.seed, settings.model.threads)
+        probabilities = boosted(statistics.iloc[test])
         if any(t.name == label.task and t.kind == "classes" for t in settings.tasks):
             classes[label.task] = (probabilities * label.decision_weights).argmax(axis=1).astype(np.int8)
         if label.source == "weak":

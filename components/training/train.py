@@ -40,7 +40,7 @@ def train(
     from components.training.finetune import finetune
     from components.training.normal import describe_normal
     from components.training.pretrain import pretrain, settle_norms
-    from components.training.report import held_out_metrics, label_facts
+    from components.training.report import calibrated_threshold, held_out_metrics, label_facts
 
     settings = workspace.settings
     fit, calibration = calibration_split(windows)
@@ -58,6 +58,7 @@ def train(
         settle_decisions(encoder, windows.codes, fit, calibration, labels)
     quiet = calibration[normal_rows[calibration]]
     normal = describe_normal(encoder, windows.codes, clean, quiet if len(quiet) else clean, settings.seed)
+    threshold = calibrated_threshold(workspace, windows, encoder, normal)
     return TrainedModel(
         name=settings.name,
         architecture=encoder.architecture,
@@ -68,8 +69,9 @@ def train(
         calibration=windows.calibration,
         has_anomaly=any(task.kind == "anomaly" for task in settings.tasks),
         false_alarm_share=false_alarm_share(workspace),
-        metrics=held_out_metrics(workspace, windows, labels, statistics, encoder, normal, clean, progress),
+        metrics=held_out_metrics(workspace, windows, labels, statistics, encoder, normal, threshold, clean, progress),
         labels={label.task: label_facts(label, windows.train) for label in labels},
+        threshold=threshold,
     )
 
 

@@ -19,26 +19,36 @@ THRESHOLDS = 250
 
 def vus_pr(labels: NDArray[Any], scores: NDArray[Any], buffer_steps: int) -> float:
     """(steps,) labels in {0, 1} with both values, (steps,) scores (higher is more anomalous) -> volume in [0, 1]."""
-    labels = np.asarray(labels, np.int64)
-    runs = _runs(labels)
-    thresholds = np.sort(scores)[::-1][np.linspace(0, len(scores) - 1, THRESHOLDS).astype(int)]
-    predicted = scores[None, :] >= thresholds[:, None]  # (thresholds, steps)
+    labels, scores = np.asarray(labels, np.int64), np.asarray(scores)
+    runs, order = _runs(labels), np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    thresholds = ranked[np.linspace(0, len(ranked) - 1, THRESHOLDS).astype(int)]
+    said = np.searchsorted(-ranked, -thresholds, side="right")  # steps at or above each threshold
     core = labels == 1
-    widest = np.zeros(len(labels), bool)
-    for first, last in _merged(runs, buffer_steps, len(labels)):
-        widest[first : last + 1] = True
-    edges = np.stack([np.where(widest & ~core, _softened(labels, runs, k), 0.0) for k in range(buffer_steps + 1)], axis=1)
-    softened = predicted.astype(np.float64) @ edges  # (thresholds, buffers): positives found in softened edges
-    found, said = (predicted & core).sum(axis=1), predicted.sum(axis=1)
+    found = np.cumsum(core[order])[said - 1]
     areas = []
     for buffer in range(buffer_steps + 1):
+        soft = np.where(core, 0.0, _softened(labels, runs, buffer))
+        softened = np.cumsum(soft[order])[said - 1]  # positives found in softened edges
         highest = np.array([scores[first : last + 1].max() for first, last in _merged(runs, buffer, len(labels))])
         touched = (highest >= thresholds[:, None]).mean(axis=1)
-        true_positive = found + softened[:, buffer]
-        positives = (core.sum() + core.sum() + softened[:, buffer]) / 2  # true ones and softened ones, averaged
+        true_positive = found + softened
+        positives = (core.sum() + core.sum() + softened) / 2  # true ones and softened ones, averaged
         recall = np.minimum(true_positive / positives, 1) * touched
         areas.append(float(np.diff(recall, prepend=0.0) @ (true_positive / said)))
     return float(np.mean(areas))
+
+
+def average_precision(labels: NDArray[Any], scores: NDArray[Any]) -> float:
+    """Area under the precision-recall steps (AUC-PR): mean precision at each positive, ties taken together.
+
+    ``labels`` in {0, 1} with at least one 1, ``scores`` higher is more anomalous, both (n,).
+    """
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    ranked = np.asarray(scores)[order]
+    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # the end of each group of equal scores
+    hits = np.cumsum(np.asarray(labels, np.int64)[order])[last]
+    return float(np.diff(hits, prepend=0) @ (hits / (last + 1)) / hits[-1])
 
 
 def _softened(labels: NDArray[np.int64], runs: list[tuple[int, int]], buffer: int) -> NDArray[np.float64]:

@@ -75,6 +75,8 @@ class TrainedModel:
     ``metrics``: flat name -> number, from held-out devices (names: `<task>/<method>/<metric>`).
     ``labels``: task -> what is known of the labels it learned from: version, model, coverage, entropy.
     ``false_alarm_share``: accepted share of normal windows at or above the threshold.
+    ``threshold``: log2 score (`models.scores`) that this share of the calibration windows reaches; None where a model was
+    kept before thresholds were. Artefacts have their own, in their own arithmetic.
     """
 
     name: str
@@ -88,6 +90,7 @@ class TrainedModel:
     false_alarm_share: float
     metrics: dict[str, float]
     labels: dict[str, dict[str, Any]] = field(default_factory=dict)
+    threshold: float | None = None
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors`, `model.json`, `metrics.json` and `labels.json`."""
@@ -112,6 +115,7 @@ class TrainedModel:
                 "calibration": self.calibration.to_json(),
                 "has_anomaly": self.has_anomaly,
                 "false_alarm_share": self.false_alarm_share,
+                "threshold": self.threshold,
             },
         )
         write_json(folder / "metrics.json", self.metrics)
@@ -143,6 +147,7 @@ class TrainedModel:
             false_alarm_share=meta["false_alarm_share"],
             metrics=json.loads((folder / "metrics.json").read_text()),
             labels=json.loads((folder / "labels.json").read_text()),
+            threshold=meta.get("threshold"),
         )
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,14 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from components.workspace import open_workspace
-from muster.console import Json, emit_json, emit_line, emit_table
+from muster.console import Json, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
+    from components.training.judging.detector import Detector
     from components.values import Proof
+    from components.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Models: registered versions with their artefacts, proofs and metrics.")
 
 WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]
+Model = Annotated[str, typer.Argument(help="version number, alias, folder out/train, or .artefact file")]
+Telemetry = Annotated[Path, typer.Option("--data", help="telemetry: a Parquet or CSV file, or a folder of them")]
+Contract = Annotated[Path | None, typer.Option("--workspace", help="folder with muster.yaml; for a version: this folder")]
 
 
 @app.command("list")
@@ -62,6 +68,106 @@ def show(
     rows: list[tuple[str, object]] = [("created", found.created), ("aliases", ", ".join(found.aliases))]
     rows += [("run", found.model.run_id), *found.lineage.items(), ("artefacts", ", ".join(found.artefacts))]
     emit_table("Origin", ("key", "value"), rows)
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    data: Telemetry,
+    labels: Annotated[Path, typer.Option("--labels", help="labels of rows (device, time, label) or segments: CSV or Parquet")],
+    workspace: Contract = None,
+    out: Annotated[Path | None, typer.Option("--out", help="folder for evaluation.html and evaluation.json")] = None,
+    train_share: Annotated[
+        float, typer.Option("--train-share", min=0.05, max=0.9, help="without a workspace: what baselines learn from")
+    ] = 0.3,
+    autoencoder: Annotated[bool, typer.Option("--autoencoder", help="also train a convolutional autoencoder; slower")] = False,
+    json: Json = False,
+) -> None:
+    """Judge a model on labelled telemetry, with intervals, beside what people use."""
+    from components.training.judging import page
+    from components.training.judging.judge import judge
+    from components.workspace.files import write_json, write_text
+
+    detector, opened = _open(model, workspace)
+    found = judge(detector, data, labels, opened, train_share=train_share, autoencoder=autoencoder)
+    if out:
+        write_json(out / "evaluation.json", found.to_json())
+        write_text(out / "evaluation.html", page.evaluation_page(found))
+        say(f"written: {out / 'evaluation.html'}")
+    if json:
+        emit_json("evaluation", found.to_json())
+        return
+    title = f"{detector.name}: {len(found.truths):,} devices, {len(found.windows):,} windows"
+    shown = [i for i in range(len(page.METHOD_COLUMNS)) if any(row[i] for row in page.method_rows(found))]
+    for columns in page.folded(shown):
+        emit_table(title, [page.METHOD_COLUMNS[i] for i in columns], [[r[i] for i in columns] for r in page.method_rows(found)])
+        emit_line()
+    if rows := page.macro_rows(found):
+        emit_table("Classes", ("task", "method", "macro-F1"), rows)
+        emit_line()
+        emit_table("Classes of the model", page.CLASS_COLUMNS, page.class_rows(found))
+        emit_line()
+    emit_table("Hardware profiles", page.PROFILE_COLUMNS, page.profile_rows(found))
+    for note in found.notes:
+        say(f"note: {note}")
+
+
+@app.command()
+def score(
+    model: Model,
+    data: Telemetry,
+    out: Annotated[Path, typer.Option("--out", help="Parquet file to write: a row a window")],
+    workspace: Contract = None,
+    steps: Annotated[bool, typer.Option("--steps", help="also <out>.steps.parquet: a row a step, with each channel")] = False,
+    json: Json = False,
+) -> None:
+    """Score telemetry as a device would: score, alarm, classes, and the channels to blame."""
+    from components.training.judging.scoring import step_table, window_table, write_parquet
+    from components.training.judging.telemetry import read_windows
+
+    detector, opened = _open(model, workspace)
+    windows, contract = read_windows(detector, data, opened)
+    table = window_table(detector, windows)
+    files = [write_parquet(table, out)]
+    if steps:
+        files.append(
+            write_parquet(step_table(detector, windows, contract.telemetry.interval_s), out.with_suffix(".steps.parquet"))
+        )
+    for note in contract.notes:
+        say(f"note: {note}")
+    if detector.anomaly and detector.threshold is None:
+        say("note: no threshold travels with this model: nothing alarms; train it again, or score an artefact")
+    facts = {
+        "files": [str(file) for file in files],
+        "windows": len(table),
+        "devices": int(table["device_id"].nunique()),
+        "windows_in_alarm": int(table["alarm"].sum()) if detector.anomaly else 0,
+    }
+    if json:
+        emit_json("scores", facts)
+        return
+    emit_line(f"{facts['windows']:,} windows of {facts['devices']:,} devices, {facts['windows_in_alarm']:,} in alarm: {out}")
+
+
+def _open(model: str, workspace: Path | None) -> tuple[Detector, Workspace | None]:
+    """The model, and the workspace if one is named or needed to find a version."""
+    from components.quantization.detectors import open_detector
+
+    path = Path(model)
+    if path.exists():
+        opened = open_workspace(workspace) if workspace else None
+        return open_detector(path, *_anomaly(opened)), opened
+    from registry import models
+
+    opened = open_workspace(workspace or Path())
+    with tempfile.TemporaryDirectory() as folder:
+        version = models.find_version(opened, model)
+        return open_detector(models.fetch(opened, version, "model", Path(folder)), *_anomaly(opened)), opened
+
+
+def _anomaly(workspace: Workspace | None) -> tuple[str, ...]:
+    """The name of the workspace's anomaly task, where that is known."""
+    return tuple(task.name for task in workspace.settings.tasks if task.kind == "anomaly") if workspace else ()
 
 
 def _parts(name: str) -> tuple[str, str, str]:

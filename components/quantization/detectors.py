@@ -1,0 +1,108 @@
+"""A trained model or an artefact as a `Detector`: the same function of windows for evaluation and scoring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.quantization import reference
+from components.quantization.calibration import CLEAR_AFTER, RAISE_AFTER
+from components.runtime.engines import open_engine
+from components.runtime.scaling import MISSING_CODE
+from components.runtime.scoring import Quantized
+from components.training.judging.detector import Detector, Scored
+from components.values import Artefact, TrainedModel
+from components.workspace.errors import InputError, NotFound
+
+_ONE = 65536.0
+_SURPRISE = 256.0
+
+
+def open_detector(path: Path, anomaly: str = "anomaly") -> Detector:
+    """The trained model in the folder ``path`` (`out/train`), or the artefact in the file; ``anomaly`` names its task.
+
+    Raises:
+        NotFound: neither is there.
+        InputError: the file is damaged, or its runtime does not run on this machine.
+    """
+    if (path / "model.json").is_file():
+        return of_model(TrainedModel.load(path), anomaly)
+    if path.is_file():
+        return of_artefact(Artefact.load(path))
+    raise NotFound(f"no trained model and no artefact at {path}", hint="name out/train, an .artefact file, a version or an alias")
+
+
+def of_model(model: TrainedModel, anomaly: str = "anomaly") -> Detector:
+    architecture = model.architecture
+
+    def score(codes: NDArray[np.int8]) -> Scored:
+        outputs = reference.forward(architecture, model.weights, codes)
+        values = codes.astype(np.float32) * np.float32(architecture.input_scale)
+        residual = np.where(codes == MISSING_CODE, 0, values - outputs.correction) ** 2 / model.normal.residual_variance
+        logits = {task: np.asarray(found, np.float64) for task, found in outputs.logits.items()}
+        return Scored(reference.raw_score(model, codes, outputs), residual.astype(np.float32), logits)
+
+    return Detector(
+        name=model.name,
+        kind="trained model",
+        channels=model.channels,
+        steps=architecture.steps,
+        converter=model.converter,
+        calibration=model.calibration,
+        anomaly=anomaly if model.has_anomaly else "",
+        classes={head.task: head.classes for head in architecture.heads},
+        threshold=model.threshold,
+        false_alarm_share=model.false_alarm_share,
+        raise_after=RAISE_AFTER,
+        clear_after=CLEAR_AFTER,
+        score=score,
+    )
+
+
+def of_artefact(artefact: Artefact) -> Detector:
+    """Scores are the artefact's own integers, in bits of surprise.
+
+    Raises:
+        InputError: its runtime does not run on this machine.
+    """
+    scoring = artefact.scoring
+    try:
+        engine = open_engine(artefact.runtime, artefact.members, artefact.tensors)
+    except ValueError as error:
+        raise InputError(
+            f"artefact of profile '{artefact.profile}': {error}",
+            hint="name the trained model, or the artefact of a profile with ONNX Runtime or LiteRT",
+        ) from None
+
+    def score(codes: NDArray[np.int8]) -> Scored:
+        outputs = engine(codes)
+        correction = (outputs.correction.astype(np.float32) - scoring.correction_zero) * (scoring.residual_output / _ONE)
+        values = codes.astype(np.float32) * (scoring.residual_input / _ONE)
+        squared = np.where(codes == MISSING_CODE, 0, values - correction) ** 2
+        residual = (squared * (np.asarray(scoring.channel_weight) / 256.0)).astype(np.float32)
+        bits = scoring.surprise(scoring.raw_score(codes, outputs)) / _SURPRISE
+        logits = {task: _values(found, artefact.tensors[f"logits.{task}"]) for task, found in outputs.logits.items()}
+        return Scored(bits, residual, logits)
+
+    threshold = scoring.threshold / _SURPRISE
+    return Detector(
+        name=f"{artefact.name} {artefact.profile}",
+        kind="artefact",
+        channels=artefact.channels,
+        steps=artefact.steps,
+        converter=artefact.converter,
+        calibration=artefact.calibration,
+        anomaly=next((task for task, classes in artefact.tasks.items() if not classes), ""),
+        classes={task: classes for task, classes in artefact.tasks.items() if classes},
+        threshold=threshold,
+        false_alarm_share=float(2.0**-threshold),
+        raise_after=scoring.raise_after,
+        clear_after=scoring.clear_after,
+        score=score,
+    )
+
+
+def _values(codes: NDArray[np.int8], tensor: Quantized) -> NDArray[np.float64]:
+    return (codes.astype(np.float64) - tensor.zero) * tensor.scale

@@ -1,0 +1,89 @@
+"""What is judged: a model or an artefact as a function of windows, with its threshold and its alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.runtime.scaling import Calibration, Converter
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a detector says of windows.
+
+    ``score``: (windows,) base-2 logarithm, higher is more anomalous. ``residual``: (windows, steps, channels) squared
+    residual over its normal variance, 0 where a sample is missing. ``logits``: task -> (windows, classes).
+    """
+
+    score: NDArray[np.float64]
+    residual: NDArray[np.float32]
+    logits: Mapping[str, NDArray[np.float64]]
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """(windows, channels) each channel's share of the residual; 0 where a window has none."""
+        weight = self.residual.sum(axis=1, dtype=np.float64)
+        return weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
+
+    @property
+    def probabilities(self) -> dict[str, NDArray[np.float64]]:
+        """Task -> (windows, classes), rows sum to 1: softmax of the logits."""
+        raised = {task: np.exp(values - values.max(axis=1, keepdims=True)) for task, values in self.logits.items()}
+        return {task: values / values.sum(axis=1, keepdims=True) for task, values in raised.items()}
+
+
+@dataclass(frozen=True)
+class Detector:
+    """``kind``: 'trained model' or 'artefact'. ``anomaly``: the anomaly task, '' when there is none.
+
+    ``classes``: task -> its classes. ``threshold``: on `Scored.score`; None when none travels with the model.
+    ``false_alarm_share``: share of normal windows at or above the threshold.
+    """
+
+    name: str
+    kind: str
+    channels: tuple[str, ...]
+    steps: int
+    converter: Converter
+    calibration: Calibration
+    anomaly: str
+    classes: Mapping[str, tuple[str, ...]]
+    threshold: float | None
+    false_alarm_share: float
+    raise_after: int
+    clear_after: int
+    score: Callable[[NDArray[np.int8]], Scored]
+
+
+def in_pieces(detector: Detector, codes: NDArray[np.int8], size: int = 2048) -> Scored:
+    """What the detector says of all windows, ``size`` at a time so that memory stays small."""
+    parts = [detector.score(codes[i : i + size]) for i in range(0, max(len(codes), 1), size)]
+    return Scored(
+        np.concatenate([p.score for p in parts]),
+        np.concatenate([p.residual for p in parts]),
+        {task: np.concatenate([p.logits[task] for p in parts]) for task in detector.classes},
+    )
+
+
+def standing(hot: NDArray[np.bool_], raise_after: int, clear_after: int) -> NDArray[np.bool_]:
+    """(windows,) of one device in time order, at or above the threshold -> whether the alarm stands after each.
+
+    The state machine of `runtime.scoring.Scoring.alarms`, vectorised: a run of ``raise_after`` hot windows sets the alarm,
+    a run of ``clear_after`` others clears it, and between such moments the last one counts.
+    """
+    place = np.arange(len(hot))
+    turned = np.concatenate([[True], hot[1:] != hot[:-1]]) if len(hot) else np.zeros(0, bool)
+    length = place - np.maximum.accumulate(np.where(turned, place, 0)) + 1
+    sets, clears = hot & (length == raise_after), ~hot & (length == clear_after)
+    last = np.maximum.accumulate(np.where(sets | clears, place, -1))
+    return np.asarray((last >= 0) & sets[np.maximum(last, 0)]) if len(hot) else np.zeros(0, bool)
+
+
+def top_channels(shares: NDArray[Any], count: int) -> NDArray[np.int64]:
+    """(windows, channels) -> (windows, count) positions of the largest, largest first; ties in the order of channels."""
+    return np.argsort(-shares, axis=1, kind="stable")[:, :count]

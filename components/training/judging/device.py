@@ -1,0 +1,157 @@
+"""What one method does on one device: areas under its scores, alarms against events, classes against labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.training.evaluation import DAY_S, runs, seconds, step_mask, step_scores, step_truth
+from components.training.vus import average_precision, vus_pr
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Event:
+    """An unbroken anomaly: steps from the device's first judged window on, ``last`` exclusive; positions of channels."""
+
+    first: int
+    last: int
+    causes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DeviceTruth:
+    """The judged windows of one device and what is true there. ``steps``: (steps,) in {0, 1}."""
+
+    device: str
+    profile: str
+    index: pd.DataFrame
+    steps: NDArray[np.int8]
+    events: tuple[Event, ...]
+    interval_s: float
+
+    @property
+    def days(self) -> float:
+        return len(self.steps) * self.interval_s / DAY_S
+
+
+@dataclass(frozen=True)
+class OnDevice:
+    """``areas``: VUS-PR and AUC-PR, None where the device has no anomaly or nothing else.
+
+    ``right``: alarms that touch an event. ``delays``: seconds from the begin of each found event to its first alarm.
+    ``hits``: HitRate@100 % and @150 % of each event with root causes. ``confusion``: task -> (classes, classes), true
+    classes down.
+    """
+
+    device: str
+    profile: str
+    windows: int
+    days: float
+    areas: tuple[float, float] | None
+    events: int
+    found: int
+    alarms: int
+    right: int
+    delays: tuple[float, ...]
+    hits: tuple[tuple[float, float], ...]
+    confusion: dict[str, NDArray[np.int64]]
+
+
+def device_truth(index: pd.DataFrame, segments: pd.DataFrame, channels: tuple[str, ...], interval_s: float) -> DeviceTruth:
+    """``index``: the windows of one device in time order. ``segments``: its anomalies."""
+    inside = step_truth(index, segments, interval_s)
+    begin = seconds(index["start"]).min()
+    first, last = ((seconds(segments[name]) - begin) / interval_s for name in ("start", "end"))
+    causes = [{channels.index(c.strip()) for c in text.split(";") if c.strip()} for text in segments["root_cause"]]
+    events = []
+    for a, b in runs(inside.astype(bool)):
+        of = np.flatnonzero((first < b) & (last > a)).tolist()
+        events.append(Event(a, b, tuple(sorted(set().union(*(causes[i] for i in of))))))
+    row = index.iloc[0]
+    return DeviceTruth(str(row["device_id"]), str(row["hardware_profile"]), index, inside, tuple(events), interval_s)
+
+
+def on_device(
+    truth: DeviceTruth,
+    scores: NDArray[Any] | None,
+    standing: NDArray[np.bool_] | None,
+    buffer_steps: int,
+    blame: NDArray[np.float64] | None,
+    confusion: dict[str, NDArray[np.int64]],
+) -> OnDevice:
+    """``scores``, ``standing``: (windows,) score and whether the alarm stands. ``blame``: (steps, channels) residuals."""
+    areas = None
+    if scores is not None and truth.steps.any() and not truth.steps.all():
+        steps = step_scores(truth.index, scores, truth.interval_s)
+        areas = vus_pr(truth.steps, steps, buffer_steps), average_precision(truth.steps, steps)
+    found, alarms, right = 0, 0, 0
+    delays: tuple[float, ...] = ()
+    if standing is not None:
+        alarm = step_mask(truth.index, standing, truth.interval_s)
+        raised = runs(alarm)
+        alarms, right = len(raised), sum(bool(truth.steps[a:b].any()) for a, b in raised)
+        delays = _delays(truth, standing)
+        found = len(delays)
+    known = [e for e in truth.events if e.causes] if blame is not None else []
+    hits = tuple(hit_rates(blame[e.first : e.last].mean(axis=0), e.causes) for e in known) if blame is not None else ()
+    return OnDevice(
+        truth.device,
+        truth.profile,
+        len(truth.index),
+        truth.days,
+        areas,
+        len(truth.events),
+        found,
+        alarms,
+        right,
+        delays,
+        hits,
+        confusion,
+    )
+
+
+def hit_rates(blame: NDArray[np.float64], causes: tuple[int, ...]) -> tuple[float, float]:
+    """HitRate@100 % and @150 %: the share of the root causes among as many, or half as many more, of the channels most to blame.
+
+    ``blame``: (channels,). Su et al. (OmniAnomaly, KDD 2019), for whole events.
+    """
+    order = np.argsort(-blame, kind="stable")
+    one, more = (len(set(causes) & set(order[: int(len(causes) * p)].tolist())) / len(causes) for p in (1.0, 1.5))
+    return one, more
+
+
+def step_blame(index: pd.DataFrame, residual: NDArray[np.float32], interval_s: float) -> NDArray[np.float64]:
+    """(steps, channels) mean residual, over the windows that cover each step; 0 where none does.
+
+    ``residual``: (windows, steps of a window, channels).
+    """
+    begin = seconds(index["start"]).min()
+    steps = round((seconds(index["end"]).max() - begin) / interval_s)
+    first = np.rint((seconds(index["start"]) - begin) / interval_s).astype(np.int64)
+    places = (first[:, None] + np.arange(residual.shape[1])).ravel()
+    count = np.bincount(places, minlength=steps)
+    flat = residual.reshape(-1, residual.shape[2])
+    total = np.stack([np.bincount(places, flat[:, c], minlength=steps) for c in range(flat.shape[1])], axis=1)
+    return np.asarray(total / np.maximum(count, 1)[:, None])
+
+
+def _delays(truth: DeviceTruth, standing: NDArray[np.bool_]) -> tuple[float, ...]:
+    """Of each event with an alarm: from its begin to the end of the first window that alarms and overlaps it, in seconds.
+
+    A device knows of an alarm when its window is over.
+    """
+    start, end = seconds(truth.index["start"]), seconds(truth.index["end"])
+    begin = start.min()
+    delays = []
+    for event in truth.events:
+        first, last = (begin + place * truth.interval_s for place in (event.first, event.last))
+        said = end[standing & (start < last) & (end > first)]
+        if said.size:
+            delays.append(float(said.min() - first))
+    return tuple(delays)

@@ -1,0 +1,94 @@
+"""Examples worth a look: anomalies that were missed and found, and an alarm where nothing was, with the score above."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.labeling.excerpt import Excerpt, as_svg
+from components.training.evaluation import runs, seconds, step_mask, step_scores
+from components.training.judging.detector import standing, top_channels
+from components.training.judging.device import DeviceTruth, step_blame
+
+if TYPE_CHECKING:
+    from components.training.judging.judge import Evaluation
+
+EACH = 2
+"""Drawings of each kind."""
+CHANNELS = 3
+_MARGIN = 1.0  # of the span, to each side
+_LEAST_MARGIN = 48
+
+
+@dataclass(frozen=True)
+class _Span:
+    kind: str
+    truth: DeviceTruth
+    first: int
+    last: int
+    score: float
+
+
+def drawings(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Titles and SVG texts; none where the model scores no anomalies."""
+    if not evaluation.detector.anomaly or evaluation.model.threshold is None:
+        return []
+    spans = [span for truth in evaluation.truths for span in _spans(evaluation, truth)]
+    chosen: list[_Span] = []
+    for kind, sign in (("missed", 1), ("found", -1), ("false alarm", -1)):
+        ranked = sorted((s for s in spans if s.kind == kind), key=lambda s: (sign * s.score, s.truth.device, s.first))
+        chosen += ranked[:EACH]
+    return [(_title(span), _draw(evaluation, span)) for span in chosen]
+
+
+def _spans(evaluation: Evaluation, truth: DeviceTruth) -> list[_Span]:
+    """Events, found or missed, and alarms that touch none."""
+    rows = truth.index.index.to_numpy()
+    scores, detector = evaluation.scored.score[rows], evaluation.detector
+    stands = standing(scores >= (evaluation.model.threshold or 0.0), detector.raise_after, detector.clear_after)
+    alarm, steps = step_mask(truth.index, stands, truth.interval_s), step_scores(truth.index, scores, truth.interval_s)
+    kinds = [("found" if alarm[e.first : e.last].any() else "missed", e.first, e.last) for e in truth.events]
+    kinds += [("false alarm", a, b) for a, b in runs(alarm) if not truth.steps[a:b].any()]
+    return [_Span(kind, truth, a, b, float(steps[a:b].max())) for kind, a, b in kinds]
+
+
+def _title(span: _Span) -> str:
+    import pandas as pd
+
+    start = span.truth.index["start"].min() + pd.Timedelta(seconds=span.first * span.truth.interval_s)
+    what = "False alarm" if span.kind == "false alarm" else f"Anomaly, {span.kind}"
+    return escape(f"{what}: {span.truth.device}, {start:%Y-%m-%d %H:%M}, score up to {span.score:.1f}")
+
+
+def _draw(evaluation: Evaluation, span: _Span) -> str:
+    """The score and the channels most to blame, around the shaded span; dashes: the threshold, and the usual range."""
+    truth = span.truth
+    rows = truth.index.index.to_numpy()
+    margin = max(int((span.last - span.first) * _MARGIN), _LEAST_MARGIN)
+    begin, end = max(span.first - margin, 0), min(span.last + margin, len(truth.steps))
+    blame = step_blame(truth.index, evaluation.scored.residual[rows], truth.interval_s)
+    top = top_channels(blame[span.first : span.last].mean(axis=0)[None], CHANNELS)[0]
+    score = step_scores(truth.index, evaluation.scored.score[rows], truth.interval_s)
+    values = step_values(truth, evaluation.windows.values[rows][:, :, top])
+    columns = np.column_stack([score, values])[begin:end].astype(np.float32)
+    usual = [[float(score.min()), float(evaluation.model.threshold or 0.0)], *(_usual(values[:, c]) for c in range(len(top)))]
+    channels = (("score", "log2"), *((evaluation.detector.channels[c], "") for c in top.tolist()))
+    return as_svg(Excerpt(columns, np.asarray(usual), span.first - begin, span.last - begin, channels))
+
+
+def step_values(truth: DeviceTruth, values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(windows, steps, channels) values of a device's windows -> (steps, channels), NaN where no window is."""
+    first = np.rint((seconds(truth.index["start"]) - seconds(truth.index["start"]).min()) / truth.interval_s).astype(np.int64)
+    laid = np.full((len(truth.steps), values.shape[2]), np.nan)
+    laid[(first[:, None] + np.arange(values.shape[1])).ravel()] = values.reshape(-1, values.shape[2])
+    return laid
+
+
+def _usual(values: NDArray[np.float64]) -> list[float]:
+    """The middle nine tenths of what the device sent."""
+    present = values[~np.isnan(values)]
+    return np.quantile(present, (0.05, 0.95)).tolist() if present.size else [0.0, 0.0]

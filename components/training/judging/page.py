@@ -1,0 +1,147 @@
+"""The evaluation as rows for a terminal and as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from components.labeling.report.charts import intervals
+from components.training.judging.drawing import drawings
+from components.training.judging.judge import Evaluation, device_json
+from components.training.judging.methods import MODEL
+from components.training.judging.summary import Measure
+from components.validation.page import page, paragraph, table
+
+METHOD_COLUMNS = (
+    "method",
+    "VUS-PR",
+    "AUC-PR",
+    "event precision",
+    "event recall",
+    "event F1",
+    "alarms a device-day",
+    "median delay",
+    "hits @100 %",
+    "hits @150 %",
+)
+_METRICS = ("vus_pr", "auc_pr", "event_precision", "event_recall", "event_f1", "alarms_per_device_day")
+_HITS = ("hit_rate_100", "hit_rate_150")
+CLASS_COLUMNS = ("task", "class", "precision", "recall", "F1", "windows")
+PROFILE_COLUMNS = ("hardware profile", "devices", "VUS-PR", "event precision", "event recall", "alarms a device-day")
+_DEVICE_COLUMNS = ("device", "hardware profile", "windows", "days", "VUS-PR", "AUC-PR", "events", "found", "alarms", "right")
+_MAX_DEVICES = 500
+
+
+def method_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    """One row a method under `METHOD_COLUMNS`, values with their 95 % intervals; blank where nothing can be said."""
+    rows = []
+    for method in evaluation.methods:
+        found = method.metrics
+        values = [shown(found.get(name)) for name in _METRICS]
+        rows.append((method.name, *values, shown(found.get("detection_delay_s"), " s"), *(shown(found.get(n)) for n in _HITS)))
+    return rows
+
+
+def folded(columns: Sequence[int], width: int = 5) -> list[list[int]]:
+    """Columns after the first in tables of at most ``width`` each, so that a terminal holds them; each begins with the first."""
+    rest = list(columns[1:])
+    return [[columns[0], *rest[i : i + width]] for i in range(0, max(len(rest), 1), width)]
+
+
+def macro_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    """Task, method and macro-F1 with its interval, of every method that predicts classes."""
+    return [
+        (name.removesuffix("/macro_f1"), method.name, shown(measure))
+        for method in evaluation.methods
+        for name, measure in method.metrics.items()
+        if name.endswith("/macro_f1")
+    ]
+
+
+def class_rows(evaluation: Evaluation) -> list[tuple[object, ...]]:
+    """One row a class of the model's tasks under `CLASS_COLUMNS`."""
+    return [
+        (t.task, c.name, *("" if v is None else round(v, 3) for v in (c.precision, c.recall, c.f1)), c.support)
+        for t in evaluation.tasks
+        for c in t.classes
+    ]
+
+
+def profile_rows(evaluation: Evaluation) -> list[tuple[object, ...]]:
+    """The model on the devices of each hardware profile, under `PROFILE_COLUMNS`."""
+    devices = [d.profile or "unknown" for d in evaluation.model.devices]
+    names = ("vus_pr", "event_precision", "event_recall", "alarms_per_device_day")
+    return [
+        (profile, devices.count(profile), *(shown(found.get(name)) for name in names))
+        for profile, found in evaluation.profiles.items()
+    ]
+
+
+def evaluation_page(evaluation: Evaluation) -> str:
+    """The whole document: methods side by side, classes, profiles, devices, and events drawn."""
+    facts = evaluation.to_json()["data"]
+    sections = [
+        paragraph(
+            f"{evaluation.detector.kind}: {facts['devices']:,} devices, {facts['windows']:,} windows, "
+            f"{facts['device_days']:,.1f} device-days from {facts['from']} to {facts['to']}, {facts['events']:,} anomalies. "
+            f"Intervals hold 95 % of draws of devices with replacement. VUS buffer {evaluation.buffer_steps} steps."
+        ),
+        *(paragraph(note) for note in evaluation.notes),
+        table("Methods", METHOD_COLUMNS, method_rows(evaluation)),
+        *_areas(evaluation),
+    ]
+    if rows := macro_rows(evaluation):
+        sections.append(table("Classes: macro-F1", ("task", "method", "macro-F1"), rows))
+        sections.append(table("Classes of the model", CLASS_COLUMNS, class_rows(evaluation)))
+        sections += [_confusion(evaluation, place) for place in range(len(evaluation.tasks))]
+    sections.append(table("Hardware profiles", PROFILE_COLUMNS, profile_rows(evaluation)))
+    for title, svg in drawings(evaluation):
+        sections += [f"<h2>{title}</h2>", svg]
+    sections += _devices(evaluation)
+    return page(f"Evaluation of {evaluation.detector.name}", *sections)
+
+
+def shown(measure: Measure | None, unit: str = "") -> str:
+    """`0.87 (0.84 to 0.90)`, whole numbers from a hundred on; blank for None."""
+    if measure is None:
+        return ""
+    bounds = f" ({_number(measure.low)} to {_number(measure.high)})" if measure.low is not None else ""
+    return f"{_number(measure.value)}{unit}{bounds}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def _areas(evaluation: Evaluation) -> list[str]:
+    known = [(m.name, m.metrics["vus_pr"]) for m in evaluation.methods if "vus_pr" in m.metrics]
+    if not known:
+        return []
+    rows = [(name, [m.value if x is None else x for x in (m.value, m.low, m.high)], None) for name, m in known]
+    leads = [(m.name, shown(m.lead)) for m in evaluation.methods if m.name != MODEL and m.lead is not None]
+    lead = table("VUS-PR of the model less that of the others, on the same devices", ("method", "difference"), leads)
+    return ["<h2>VUS-PR with 95 % intervals</h2>", intervals("VUS-PR", rows), lead]
+
+
+def _confusion(evaluation: Evaluation, place: int) -> str:
+    task = evaluation.tasks[place]
+    names = [c.name for c in task.classes]
+    rows = [(name, *(int(n) for n in counts)) for name, counts in zip(names, task.confusion, strict=True)]
+    return table(f"Confusion of {task.task}: true classes down, the model's across", ("true", *names), rows)
+
+
+def _devices(evaluation: Evaluation) -> list[str]:
+    """The worst devices first; a fleet's page stays small enough to open."""
+    found = [device_json(d) for d in evaluation.model.devices]
+    found.sort(key=lambda d: (d["vus_pr"] is None, d["vus_pr"] or 0.0, d["device_id"]))
+    rows = [_device_row(d) for d in found[:_MAX_DEVICES]]
+    more = f" ({_MAX_DEVICES} of {len(found):,}, those with the lowest VUS-PR)" if len(found) > _MAX_DEVICES else ""
+    return [table(f"Devices{more}", _DEVICE_COLUMNS, rows)]
+
+
+def _device_row(d: dict[str, Any]) -> tuple[object, ...]:
+    areas = ("" if d[name] is None else d[name] for name in ("vus_pr", "auc_pr"))
+    counts = (d[name] for name in ("events", "found", "alarms", "right"))
+    return d["device_id"], d["hardware_profile"] or "unknown", d["windows"], d["days"], *areas, *counts
