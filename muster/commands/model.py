@@ -98,9 +98,8 @@ def evaluate(
         emit_json("evaluation", found.to_json())
         return
     title = f"{detector.name}: {len(found.truths):,} devices, {len(found.windows):,} windows"
-    shown = [i for i in range(len(page.METHOD_COLUMNS)) if any(row[i] for row in page.method_rows(found))]
-    for columns in page.folded(shown):
-        emit_table(title, [page.METHOD_COLUMNS[i] for i in columns], [[r[i] for i in columns] for r in page.method_rows(found)])
+    for columns, lines in page.method_tables(found):
+        emit_table(title, columns, lines)
         emit_line()
     if rows := page.macro_rows(found):
         emit_table("Classes", ("task", "method", "macro-F1"), rows)

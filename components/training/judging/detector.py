@@ -24,11 +24,16 @@ class Scored:
     residual: NDArray[np.float32]
     logits: Mapping[str, NDArray[np.float64]]
 
-    @property
-    def shares(self) -> NDArray[np.float64]:
-        """(windows, channels) each channel's share of the residual; 0 where a window has none."""
-        weight = self.residual.sum(axis=1, dtype=np.float64)
-        return weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
+
+@dataclass(frozen=True)
+class Said:
+    """What is kept of `Scored` for many windows. ``shares``: (windows, channels) each channel's share of the residual,
+    0 where a window has none.
+    """
+
+    score: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    logits: Mapping[str, NDArray[np.float64]]
 
     @property
     def probabilities(self) -> dict[str, NDArray[np.float64]]:
@@ -60,12 +65,12 @@ class Detector:
     score: Callable[[NDArray[np.int8]], Scored]
 
 
-def in_pieces(detector: Detector, codes: NDArray[np.int8], size: int = 2048) -> Scored:
-    """What the detector says of all windows, ``size`` at a time so that memory stays small."""
-    parts = [detector.score(codes[i : i + size]) for i in range(0, max(len(codes), 1), size)]
-    return Scored(
+def listen(detector: Detector, codes: NDArray[np.int8], size: int = 2048) -> Said:
+    """What the detector says of all windows, ``size`` at a time; residuals, as large as the windows, are not kept."""
+    parts = [_said(detector.score(codes[i : i + size])) for i in range(0, max(len(codes), 1), size)]
+    return Said(
         np.concatenate([p.score for p in parts]),
-        np.concatenate([p.residual for p in parts]),
+        np.concatenate([p.shares for p in parts]),
         {task: np.concatenate([p.logits[task] for p in parts]) for task in detector.classes},
     )
 
@@ -87,3 +92,8 @@ def standing(hot: NDArray[np.bool_], raise_after: int, clear_after: int) -> NDAr
 def top_channels(shares: NDArray[Any], count: int) -> NDArray[np.int64]:
     """(windows, channels) -> (windows, count) positions of the largest, largest first; ties in the order of channels."""
     return np.argsort(-shares, axis=1, kind="stable")[:, :count]
+
+
+def _said(scored: Scored) -> Said:
+    weight = scored.residual.sum(axis=1, dtype=np.float64)
+    return Said(scored.score, weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12), scored.logits)

@@ -48,7 +48,7 @@ def drawings(evaluation: Evaluation) -> list[tuple[str, str]]:
 def _spans(evaluation: Evaluation, truth: DeviceTruth) -> list[_Span]:
     """Events, found or missed, and alarms that touch none."""
     rows = truth.index.index.to_numpy()
-    scores, detector = evaluation.scored.score[rows], evaluation.detector
+    scores, detector = evaluation.said.score[rows], evaluation.detector
     stands = standing(scores >= (evaluation.model.threshold or 0.0), detector.raise_after, detector.clear_after)
     alarm, steps = step_mask(truth.index, stands, truth.interval_s), step_scores(truth.index, scores, truth.interval_s)
     kinds = [("found" if alarm[e.first : e.last].any() else "missed", e.first, e.last) for e in truth.events]
@@ -70,9 +70,10 @@ def _draw(evaluation: Evaluation, span: _Span) -> str:
     rows = truth.index.index.to_numpy()
     margin = max(int((span.last - span.first) * _MARGIN), _LEAST_MARGIN)
     begin, end = max(span.first - margin, 0), min(span.last + margin, len(truth.steps))
-    blame = step_blame(truth.index, evaluation.scored.residual[rows], truth.interval_s)
+    residual = evaluation.detector.score(evaluation.windows.codes[rows]).residual
+    blame = step_blame(truth.index, residual, truth.interval_s)
     top = top_channels(blame[span.first : span.last].mean(axis=0)[None], CHANNELS)[0]
-    score = step_scores(truth.index, evaluation.scored.score[rows], truth.interval_s)
+    score = step_scores(truth.index, evaluation.said.score[rows], truth.interval_s)
     values = step_values(truth, evaluation.windows.values[rows][:, :, top])
     columns = np.column_stack([score, values])[begin:end].astype(np.float32)
     usual = [[float(score.min()), float(evaluation.model.threshold or 0.0)], *(_usual(values[:, c]) for c in range(len(top)))]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.training.evaluation import window_classes
-from components.training.judging.detector import Detector, Scored, in_pieces, standing
+from components.training.judging.detector import Detector, Said, listen, standing
 from components.training.judging.device import DeviceTruth, OnDevice, device_truth, on_device, step_blame
 from components.training.judging.labels import Truth, read_labels
 from components.training.judging.methods import MODEL, Lesson, Method, boosted, compare, first_windows, part_of, workspace_lesson
@@ -51,7 +51,7 @@ class TaskClasses:
 class Evaluation:
     """Everything that a page, a table or a program wants to know; ``methods`` has the model first.
 
-    ``windows``, ``scored``, ``truths``: what was judged, for drawings. ``profiles``: hardware profile -> the model's metrics.
+    ``windows``, ``said``, ``truths``: what was judged, for drawings. ``profiles``: hardware profile -> the model's metrics.
     """
 
     detector: Detector
@@ -62,7 +62,7 @@ class Evaluation:
     tasks: tuple[TaskClasses, ...]
     profiles: dict[str, dict[str, Measure]]
     windows: Windows
-    scored: Scored
+    said: Said
     truths: tuple[DeviceTruth, ...]
     notes: tuple[str, ...]
 
@@ -138,14 +138,14 @@ def judge(
     part = part_of(windows, rows)
     seed = workspace.settings.seed if workspace else SEED
     buffer_steps = workspace.settings.evaluation.buffer_steps if workspace else BUFFER_STEPS
-    scored = in_pieces(detector, part.codes)
-    methods = list(compare(detector, windows, rows, scored, lesson, seed, autoencoder=autoencoder))
+    said = listen(detector, part.codes)
+    methods = list(compare(detector, windows, rows, said, lesson, seed, autoencoder=autoencoder))
     if workspace and (method := boosted(workspace, detector, windows, rows, lesson, seed)):
         methods.append(method)
     truths = _truths(part, truth, detector, contract.telemetry.interval_s)
     labelled = [task for task in detector.classes if len(truth.of(task))]
     wanted = {task: window_classes(part.index, truth.of(task), detector.classes[task]) for task in labelled}
-    results = [(m, _on_devices(m, detector, truths, part, wanted, buffer_steps, scored)) for m in methods]
+    results = [(m, _on_devices(m, detector, truths, part, wanted, buffer_steps)) for m in methods]
     ours = results[0][1]
     return Evaluation(
         detector=detector,
@@ -156,7 +156,7 @@ def judge(
         tasks=tuple(_classes(task, ours, detector.classes[task]) for task in wanted),
         profiles=_by_profile(ours, methods[0], seed),
         windows=part,
-        scored=scored,
+        said=said,
         truths=tuple(truths),
         notes=(*notes, *_absent(detector, truths, wanted)),
     )
@@ -219,7 +219,6 @@ def _on_devices(
     windows: Windows,
     wanted: dict[str, NDArray[np.int8]],
     buffer_steps: int,
-    scored: Scored,
 ) -> list[OnDevice]:
     found = []
     for truth in truths:
@@ -229,7 +228,7 @@ def _on_devices(
         if scores is not None and method.threshold is not None:
             alarm = standing(scores >= method.threshold, detector.raise_after, detector.clear_after)
         causes = method.name == MODEL and any(event.causes for event in truth.events)
-        blame = step_blame(truth.index, scored.residual[rows], truth.interval_s) if causes else None
+        blame = step_blame(truth.index, detector.score(windows.codes[rows]).residual, truth.interval_s) if causes else None
         tables = {
             task: _table(true[rows], method.classes[task][rows], len(detector.classes[task]))
             for task, true in wanted.items()

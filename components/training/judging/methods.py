@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from components.features.columns import STATISTICS_FILE
 from components.features.statistics import window_statistics
 from components.training.baselines import DETECTORS, conv_autoencoder, gradient_boosting
-from components.training.judging.detector import Detector, Scored
+from components.training.judging.detector import Detector, Said
 from components.training.train import CALIBRATION_SHARE, calibration_split, normal_windows
 from components.values import LabelSet, Windows
 from components.workspace.errors import InputError
@@ -113,7 +113,7 @@ def first_windows(windows: Windows, share: float) -> tuple[Lesson, NDArray[np.bo
 
 
 def compare(
-    detector: Detector, windows: Windows, rows: NDArray[np.int64], said: Scored, lesson: Lesson, seed: int, *, autoencoder: bool
+    detector: Detector, windows: Windows, rows: NDArray[np.int64], said: Said, lesson: Lesson, seed: int, *, autoencoder: bool
 ) -> Iterator[Method]:
     """The model first, then every baseline, on the windows ``rows``; ``said``: what the detector says of them."""
     classes = {task: logits.argmax(axis=1).astype(np.int8) for task, logits in said.logits.items()}
@@ -153,7 +153,9 @@ def boosted(
 
 
 def part_of(windows: Windows, rows: NDArray[np.int64]) -> Windows:
-    """The windows at the positions ``rows``, renumbered from 0."""
+    """The windows at the rising positions ``rows``, renumbered from 0."""
+    if len(rows) == len(windows):
+        return windows
     index = windows.index.iloc[rows].reset_index(drop=True)
     return replace(windows, values=windows.values[rows], codes=windows.codes[rows], index=index)
 

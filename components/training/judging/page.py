@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from components.labeling.report.charts import intervals
 from components.training.judging.drawing import drawings
-from components.training.judging.judge import Evaluation, device_json
+from components.training.judging.judge import Evaluation, Judged, device_json
 from components.training.judging.methods import MODEL
 from components.training.judging.summary import Measure
 from components.validation.page import page, paragraph, table
@@ -21,8 +20,8 @@ METHOD_COLUMNS = (
     "event F1",
     "alarms a device-day",
     "median delay",
-    "hits @100 %",
-    "hits @150 %",
+    "hit rate @100 %",
+    "hit rate @150 %",
 )
 _METRICS = ("vus_pr", "auc_pr", "event_precision", "event_recall", "event_f1", "alarms_per_device_day")
 _HITS = ("hit_rate_100", "hit_rate_150")
@@ -30,22 +29,18 @@ CLASS_COLUMNS = ("task", "class", "precision", "recall", "F1", "windows")
 PROFILE_COLUMNS = ("hardware profile", "devices", "VUS-PR", "event precision", "event recall", "alarms a device-day")
 _DEVICE_COLUMNS = ("device", "hardware profile", "windows", "days", "VUS-PR", "AUC-PR", "events", "found", "alarms", "right")
 _MAX_DEVICES = 500
+_FOLD = 5
 
 
-def method_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
-    """One row a method under `METHOD_COLUMNS`, values with their 95 % intervals; blank where nothing can be said."""
-    rows = []
-    for method in evaluation.methods:
-        found = method.metrics
-        values = [shown(found.get(name)) for name in _METRICS]
-        rows.append((method.name, *values, shown(found.get("detection_delay_s"), " s"), *(shown(found.get(n)) for n in _HITS)))
-    return rows
+def method_tables(evaluation: Evaluation) -> list[tuple[list[str], list[list[str]]]]:
+    """Columns and one row a method, values with their 95 % intervals, blank where nothing can be said.
 
-
-def folded(columns: Sequence[int], width: int = 5) -> list[list[int]]:
-    """Columns after the first in tables of at most ``width`` each, so that a terminal holds them; each begins with the first."""
-    rest = list(columns[1:])
-    return [[columns[0], *rest[i : i + width]] for i in range(0, max(len(rest), 1), width)]
+    Columns that are blank throughout are left out, and the others folded into tables that a terminal holds.
+    """
+    rows = [_method_row(method) for method in evaluation.methods]
+    shown = [i for i in range(1, len(METHOD_COLUMNS)) if any(row[i] for row in rows)]
+    folds = [[0, *shown[i : i + _FOLD]] for i in range(0, max(len(shown), 1), _FOLD)]
+    return [([METHOD_COLUMNS[i] for i in fold], [[row[i] for i in fold] for row in rows]) for fold in folds]
 
 
 def macro_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
@@ -87,7 +82,7 @@ def evaluation_page(evaluation: Evaluation) -> str:
             f"Intervals hold 95 % of draws of devices with replacement. VUS buffer {evaluation.buffer_steps} steps."
         ),
         *(paragraph(note) for note in evaluation.notes),
-        table("Methods", METHOD_COLUMNS, method_rows(evaluation)),
+        *(table("Methods", columns, rows) for columns, rows in method_tables(evaluation)),
         *_areas(evaluation),
     ]
     if rows := macro_rows(evaluation):
@@ -113,6 +108,12 @@ def _number(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def _method_row(method: Judged) -> tuple[str, ...]:
+    found = method.metrics
+    values = [shown(found.get(name)) for name in _METRICS]
+    return (method.name, *values, shown(found.get("detection_delay_s"), " s"), *(shown(found.get(name)) for name in _HITS))
 
 
 def _areas(evaluation: Evaluation) -> list[str]:

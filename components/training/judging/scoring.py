@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.training.evaluation import seconds, step_mask, step_scores
-from components.training.judging.detector import Detector, Scored, in_pieces, standing, top_channels
+from components.training.judging.detector import Detector, Said, listen, standing, top_channels
 from components.training.judging.device import step_blame
 from components.values import Windows
 from components.workspace.files import write_bytes
@@ -29,7 +29,7 @@ def window_table(detector: Detector, windows: Windows) -> pd.DataFrame:
     ``share_1``..: the channels with the largest shares of the residual. The threshold is null where none travels with
     the model, and then nothing alarms.
     """
-    said = in_pieces(detector, windows.codes)
+    said = listen(detector, windows.codes)
     table = windows.index[["device_id", "start", "end"]].copy()
     if detector.anomaly:
         table["score"] = said.score
@@ -57,7 +57,7 @@ def step_table(detector: Detector, windows: Windows, interval_s: float) -> pd.Da
     parts = []
     for device, index in windows.index.groupby("device_id", sort=True):
         rows = index.index.to_numpy()
-        said = in_pieces(detector, windows.codes[rows])
+        said = detector.score(windows.codes[rows])
         covered = step_mask(index, np.ones(len(rows), bool), interval_s)
         micros = round(seconds(index["start"]).min() * 1e6) + np.arange(len(covered)) * round(interval_s * 1e6)
         columns: dict[str, Any] = {"time": pd.to_datetime(micros, unit="us", utc=True)}
@@ -79,7 +79,7 @@ def write_parquet(table: pd.DataFrame, file: Path) -> Path:
     return file
 
 
-def _alarms(detector: Detector, windows: Windows, said: Scored) -> NDArray[np.bool_]:
+def _alarms(detector: Detector, windows: Windows, said: Said) -> NDArray[np.bool_]:
     """(windows,) whether the alarm of the window's device stands after it."""
     alarm = np.zeros(len(windows), bool)
     if detector.threshold is not None:

@@ -55,7 +55,7 @@ def read_windows(detector: Detector, path: Path, workspace: Workspace | None) ->
     if not workspace:
         contract = _with_interval(contract, frame)
     elif (blank := frame["hardware_profile"] == "").any():
-        known = frame["device_id"].map(_inventory_profiles(workspace)).fillna("").astype("str")
+        known = frame["device_id"].map(_inventory_profiles(workspace)).astype("str").fillna("")
         frame["hardware_profile"] = frame["hardware_profile"].where(~blank, known)
     windows = cut_unseen(frame, contract.telemetry, contract.cut, detector.converter, detector.calibration)
     if not len(windows):
