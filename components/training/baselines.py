@@ -102,7 +102,8 @@ def conv_autoencoder(codes: Codes, rows: Rows, seed: int) -> Scorer:
             nn.Upsample(size=codes.shape[1]),
             nn.Conv1d(32, channels, 5, padding=2),
         )
-    rows, unit = _thinned(rows, _MAX_FIT), np.float32(1 / 32)
+    rows, unit, threads = _thinned(rows, _MAX_FIT), np.float32(1 / 32), torch.get_num_threads()
+    torch.set_num_threads(1)  # so small a network gains nothing from more; waiting threads spin
     optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
     for _ in range(_AUTOENCODER_STEPS):
         batch = rows[torch.randint(0, len(rows), (_AUTOENCODER_BATCH,), generator=random).numpy()]
@@ -111,6 +112,7 @@ def conv_autoencoder(codes: Codes, rows: Rows, seed: int) -> Scorer:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+    torch.set_num_threads(threads)
 
     @torch.no_grad()
     def error(unseen: Codes) -> NDArray[np.float64]:

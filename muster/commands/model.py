@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,6 +79,7 @@ def evaluate(
     train_share: Annotated[
         float, typer.Option("--train-share", min=0.05, max=0.9, help="without a workspace: what baselines learn from")
     ] = 0.3,
+    held_out: Annotated[bool, typer.Option("--held-out", help="judge only what the workspace did not train on")] = False,
     autoencoder: Annotated[bool, typer.Option("--autoencoder", help="also train a convolutional autoencoder; slower")] = False,
     json: Json = False,
 ) -> None:
@@ -89,7 +89,7 @@ def evaluate(
     from components.workspace.files import write_json, write_text
 
     detector, opened = _open(model, workspace)
-    found = judge(detector, data, labels, opened, train_share=train_share, autoencoder=autoencoder)
+    found = judge(detector, data, labels, opened, train_share=train_share, held_out=held_out, autoencoder=autoencoder)
     if out:
         write_json(out / "evaluation.json", found.to_json())
         write_text(out / "evaluation.html", page.evaluation_page(found))
@@ -156,6 +156,8 @@ def _open(model: str, workspace: Path | None) -> tuple[Detector, Workspace | Non
     if path.exists():
         opened = open_workspace(workspace) if workspace else None
         return open_detector(path, *_anomaly(opened)), opened
+    import tempfile
+
     from registry import models
 
     opened = open_workspace(workspace or Path())

@@ -113,7 +113,9 @@ def test_a_version_its_model_and_its_artefacts_are_judged_alike_on_the_workspace
     assert found["1"] == found["candidate"] == found[workspace.out / "train"]
     assert found["1"]["data"]["windows"] == len(Windows.load(workspace.out / "features"))
     assert [m["method"] for m in found["1"]["methods"]][-1] == "gradient_boosting"
-    assert any("flatter the model" in note for note in found["1"]["notes"])
+    assert any("flatters the model" in note for note in found["1"]["notes"])
+    unseen = json.loads(muster("model", "evaluate", "1", *known, "--held-out", "--json").stdout)["data"]
+    assert unseen["data"]["windows"] == int(Windows.load(workspace.out / "features").test.sum())
     areas = [f["methods"][0]["metrics"]["vus_pr"]["value"] for f in (found["1"], found[litert])]
     assert areas[1] == pytest.approx(areas[0], abs=0.1)
     shown = json.loads(muster("model", "show", "1", root, "--json", check=None).stdout or "{}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.features.segments import touching
 from components.training.evaluation import window_classes
 from components.training.judging.detector import Detector, Said, listen, standing
 from components.training.judging.device import DeviceTruth, OnDevice, device_truth, on_device, step_blame
@@ -116,9 +117,13 @@ def judge(
     workspace: Workspace | None = None,
     *,
     train_share: float = TRAIN_SHARE,
+    held_out: bool = False,
     autoencoder: bool = False,
 ) -> Evaluation:
     """Evaluate ``detector`` on the telemetry at ``data`` against the truth in ``labels``, beside every baseline.
+
+    ``train_share``: what baselines learn from where no workspace has training windows. ``held_out``: judge only what
+    shares no time with training windows of the workspace.
 
     Raises:
         NotFound: a file is not there.
@@ -131,10 +136,13 @@ def judge(
     if lesson is None:
         lesson, left = first_windows(windows, train_share)
     judged, notes = _judged(windows, truth, labels)
-    rows = np.flatnonzero(left & judged)
+    seen = _seen(windows, lesson, held_out)
+    rows = np.flatnonzero(left & judged & ~(seen & held_out))
     if not len(rows):
-        raise InputError("no labelled window is left to judge", hint="bring longer telemetry or a smaller --train-share")
-    notes = [*contract.notes, *truth.notes, *notes, f"baselines learned from {lesson.source}", *_seen(windows, rows, lesson)]
+        raise InputError("no labelled window is left to judge", hint="bring other telemetry, or a smaller --train-share")
+    notes = [*contract.notes, *truth.notes, *notes, f"baselines learned from {lesson.source}"]
+    if again := int(seen[rows].sum()):
+        notes.append(f"{again:,} of {len(rows):,} judged windows were trained on, which flatters the model; see --held-out")
     part = part_of(windows, rows)
     seed = workspace.settings.seed if workspace else SEED
     buffer_steps = workspace.settings.evaluation.buffer_steps if workspace else BUFFER_STEPS
@@ -191,15 +199,13 @@ def _judged(windows: Windows, truth: Truth, file: Path) -> tuple[NDArray[np.bool
     return inside, [left_out + "label and were left out"] if unlabelled else []
 
 
-def _seen(windows: Windows, rows: NDArray[np.int64], lesson: Lesson) -> list[str]:
-    """A warning where judged windows are among those that the model may have been trained on."""
-    if lesson.seen is None:
-        return []
-    keys = windows.index.iloc[rows][["device_id", "start"]]
-    again = len(keys.merge(lesson.seen, on=["device_id", "start"]))
-    if not again:
-        return []
-    return [f"{again:,} of {len(rows):,} judged windows are training windows of the workspace: these numbers flatter the model"]
+def _seen(windows: Windows, lesson: Lesson, wanted: bool) -> NDArray[np.bool_]:
+    """(windows,) whether a window shares time with one that the model may have been trained on."""
+    if lesson.seen is not None:
+        return touching(windows.index, lesson.seen)
+    if wanted:
+        raise InputError("what is held out is not known", hint="name a --workspace with out/features")
+    return np.zeros(len(windows), bool)
 
 
 def _truths(windows: Windows, truth: Truth, detector: Detector, interval_s: float) -> list[DeviceTruth]:

@@ -35,8 +35,8 @@ AUTOENCODER = "conv_autoencoder"
 class Lesson:
     """What there is to learn from. ``fit``, ``calibration``: positions in ``codes``, apart from each other.
 
-    ``labels``, ``statistics``, ``train``: for gradient boosting, empty where a workspace has none. ``seen``: device_id and
-    start of the windows that the model may have been trained on.
+    ``labels``, ``statistics``, ``train``: for gradient boosting, empty where a workspace has none. ``seen``: device_id,
+    start and end of the windows that the model may have been trained on, None where that is not known.
     """
 
     codes: NDArray[np.int8]
@@ -85,7 +85,7 @@ def workspace_lesson(workspace: Workspace, detector: Detector) -> Lesson | None:
         tuple(labels),
         pd.read_parquet(folder / STATISTICS_FILE) if labels else None,
         np.flatnonzero(windows.train),
-        windows.index[windows.train][["device_id", "start"]],
+        windows.index[windows.train][["device_id", "start", "end"]],
         f"{len(fit):,} training windows of the workspace",
     )
 
