@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.labeling.model import fit_label_model
+from components.labeling.model.checks import MOST_CLASSES
 from components.values.labels import ABSTAIN
 from components.workspace.errors import InputError, NotFound
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 GOLD, SEQUENCE, VOTES = "gold", "sequence", "votes"
 _HINT = "a cell is a class number, -1 or empty to abstain; the columns gold and sequence are no functions"
-_MOST_CLASSES = 127
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,12 @@ class Ballot:
 
 
 def combine(
-    file: Path, classes: tuple[str, ...], shares: tuple[float, ...] = (), out: Path | None = None
+    file: Path, classes: tuple[str, ...], shares: tuple[float, ...] = (), out: Path | None = None, *, random_gold: bool = False
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """One row a window (``p_<class>`` for each class, ``covered``, ``decided``) and the facts of the label model.
 
     ``shares``: how frequent the classes are, where that is known. ``out``: where to write the rows, .csv or .parquet.
+    ``random_gold``: the windows with gold were drawn at random from all, so they tell class shares too.
 
     Raises:
         NotFound: no such file.
@@ -51,10 +52,13 @@ def combine(
     """
     import pandas as pd
 
-    _check(classes, shares, out)
+    _check(file, classes, shares, out)
     ballot = read_ballot(file, len(classes))
+    drawn = None if ballot.gold is None or not random_gold else np.ones(len(ballot.gold), bool)
     try:
-        model = fit_label_model(ballot.votes, len(classes), np.asarray(shares) if shares else None, ballot.gold, ballot.sequence)
+        model = fit_label_model(
+            ballot.votes, len(classes), np.asarray(shares) if shares else None, ballot.gold, ballot.sequence, drawn
+        )
     except ValueError as error:
         raise InputError(f"{file}: {error}", hint=_HINT) from None
     said, covered = model.probabilities(ballot.votes, ballot.sequence, ballot.gold)
@@ -62,9 +66,10 @@ def combine(
     rows["covered"] = covered
     decided = model.decided(said, covered)
     rows["decided"] = pd.Series(np.asarray([*classes, ""], object)[decided], dtype="str")
+    facts = model.facts(ballot.names, classes)
     if out is not None:
         _write(rows, out)
-    return rows, model.facts(ballot.names, classes)
+    return rows, facts
 
 
 def read_ballot(file: Path, classes: int) -> Ballot:
@@ -82,31 +87,47 @@ def read_ballot(file: Path, classes: int) -> Ballot:
         raise InputError(f"{file}: no labelling function in it", hint=_HINT)
     votes = np.stack([_class_numbers(file, name, values, classes) for name, values in columns.items()], axis=1)
     gold = _class_numbers(file, GOLD, special[GOLD], classes) if GOLD in special else None
-    sequence = np.unique(special[SEQUENCE].astype(str), return_inverse=True)[1] if SEQUENCE in special else None
-    return Ballot(tuple(columns), votes, gold, sequence)
+    return Ballot(tuple(columns), votes, gold, _sequence(file, special[SEQUENCE]) if SEQUENCE in special else None)
+
+
+def _sequence(file: Path, values: NDArray[Any]) -> NDArray[np.int64]:
+    """Ids as numbers; each must stand in one piece, because neighbours in the file are neighbours in time."""
+    ids = np.unique(values.astype(str), return_inverse=True)[1].astype(np.int64)
+    begins = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])) if len(ids) else ids
+    first = np.unique(ids[begins], return_index=True)[1]
+    if len(first) < len(begins):
+        again = int(begins[np.setdiff1d(np.arange(len(begins)), first)[0]])
+        hint = "sort the rows by sequence, and by time within it"
+        raise InputError(f"{file}: sequence '{values[again]}' comes back in row {again + 1}", hint=hint)
+    return ids
 
 
 def _table(file: Path) -> dict[str, NDArray[Any]]:
-    import pandas as pd
+    import pyarrow as pa
+    from pyarrow import csv, parquet
 
     if file.suffix not in {".csv", ".parquet"}:
         raise InputError(f"{file}: '{file.suffix}' is no kind of table", hint="give .csv, .parquet or .npz")
-    try:
-        frame = pd.read_csv(file) if file.suffix == ".csv" else pd.read_parquet(file)
-    except (OSError, ValueError) as error:  # the readers' own errors are kinds of ValueError
+    try:  # pyarrow refuses rows of another width; pandas would shift or cut them
+        table = csv.read_csv(file) if file.suffix == ".csv" else parquet.read_table(file)
+    except (OSError, pa.ArrowException) as error:
         raise InputError(f"{file} cannot be read: {str(error).splitlines()[0]}", hint=_HINT) from None
-    return {str(name): frame[name].to_numpy() for name in frame.columns}
+    if twice := sorted({name for name in table.column_names if table.column_names.count(name) > 1}):
+        raise InputError(f"{file}: two columns are called '{twice[0]}'", hint="give each function a name of its own")
+    return {name: table[name].to_pandas().to_numpy() for name in table.column_names}
 
 
 def _archive(file: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(file, allow_pickle=False) as held:
             arrays = {name: held[name] for name in held.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{file} cannot be read: {error}", hint="write it with numpy.savez, without objects") from None
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):
+        raise InputError(f"{file} cannot be read", hint="write it with numpy.savez, without objects") from None
     votes = arrays.get(VOTES)
-    if votes is None or votes.ndim != 2:
-        raise InputError(f"{file}: no array 'votes' (windows, functions)", hint=f"it has {', '.join(arrays) or 'nothing'}")
+    if votes is None:
+        raise InputError(f"{file}: no array 'votes'", hint=f"it has {', '.join(arrays) or 'nothing'}")
+    if votes.ndim != 2:
+        raise InputError(f"{file}: 'votes' has shape {votes.shape}, wanted (windows, functions)", hint="one row a window")
     special = {name: arrays[name] for name in (GOLD, SEQUENCE) if name in arrays}
     for name, values in special.items():
         if values.shape != (len(votes),):
@@ -129,15 +150,17 @@ def _class_numbers(file: Path, name: str, values: NDArray[Any], classes: int) ->
     return numbers.astype(np.int8)
 
 
-def _check(classes: tuple[str, ...], shares: tuple[float, ...], out: Path | None) -> None:
-    if not 2 <= len(classes) <= _MOST_CLASSES or len(set(classes)) < len(classes) or not all(classes):
+def _check(file: Path, classes: tuple[str, ...], shares: tuple[float, ...], out: Path | None) -> None:
+    if not 2 <= len(classes) <= MOST_CLASSES or len(set(classes)) < len(classes) or not all(classes):
         raise InputError(
             f"classes '{','.join(classes)}'", hint="give at least two different names, in the order of their numbers"
         )
-    if shares and (len(shares) != len(classes) or min(shares) < 0 or abs(sum(shares) - 1) > 0.01):
+    if shares and not (len(shares) == len(classes) and min(shares) >= 0 and abs(sum(shares) - 1) <= 0.01):
         raise InputError(f"shares {','.join(map(str, shares))}", hint=f"give {len(classes)} shares that sum to 1, or none")
     if out is not None and out.suffix not in {".csv", ".parquet"}:
         raise InputError(f"{out}: '{out.suffix}' is no kind of table", hint="write to .csv or .parquet")
+    if out is not None and (out.resolve() == file.resolve() or not out.parent.is_dir()):
+        raise InputError(f"{out} cannot be written", hint="name another file than the votes, in a folder that is there")
 
 
 def _write(rows: pd.DataFrame, out: Path) -> None:

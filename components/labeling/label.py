@@ -17,6 +17,8 @@ from components.labeling.kept import KeptVotes
 from components.labeling.model import fit_label_model
 from components.labeling.view import WindowView
 from components.values import LabelSet
+from components.values.labels import ABSTAIN
+from components.workspace.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +61,10 @@ def _weak_labels(workspace: Workspace, windows: Windows, view: WindowView, task:
     tell(f"{task.name}: functions run: {len(applied.ran)} of {len(functions)}")
     gold = read_annotations(workspace, windows, task)
     train, follow = windows.train, workspace.settings.labeling.temporal
+    if not (votes[train] != ABSTAIN).any():
+        raise InputError(
+            f"no labelling function of task '{task.name}' votes on a training window", hint="muster data profile shows the ranges"
+        )
     model = fit_label_model(
         votes[train],
         len(task.vote_classes),

@@ -117,12 +117,15 @@ def combine(
     classes: Annotated[str, typer.Option("--classes", help="names of the classes in the order of their numbers, by commas")],
     shares: Annotated[str, typer.Option("--shares", help="how frequent the classes are, by commas, where that is known")] = "",
     out: Annotated[Path | None, typer.Option("--out", help="write a row a window: probabilities, covered, decided")] = None,
+    random_gold: Annotated[
+        bool, typer.Option("--random-gold", help="windows with gold were drawn at random: they tell class shares too")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Probabilities from votes that were cast elsewhere; no workspace needed."""
     from components.labeling.elsewhere import combine as combine_votes
 
-    rows, facts = combine_votes(file, _names(classes), _numbers(shares), out)
+    rows, facts = combine_votes(file, _names(classes), _numbers(shares), out, random_gold=random_gold)
     counts = {name: int((rows["decided"] == name).sum()) for name in _names(classes)}
     if json:
         emit_json("labels-combine", facts | {"windows": len(rows), "covered": int(rows["covered"].sum()), "decided": counts})

@@ -63,7 +63,9 @@ def test_gold_and_sequences_are_used(tmp_path: Path) -> None:
     np.savez(tmp_path / "v.npz", votes=votes, gold=gold, sequence=np.arange(2000) // 100)
     done = run(str(tmp_path / "v.npz"), "--classes", "normal,fault", "--json")
     facts = json.loads(done.stdout)["data"]
-    assert facts["shares_from"] == "gold"
+    assert facts["shares_from"] == "learned", "windows that were chosen say nothing about how frequent a class is"
+    drawn = run(str(tmp_path / "v.npz"), "--classes", "normal,fault", "--random-gold", "--json")
+    assert json.loads(drawn.stdout)["data"]["shares_from"] == "gold"
     assert {c["name"] for c in facts["candidates"]} == {"majority", "em", "blend", "temporal", "corrected"}
 
 
@@ -75,6 +77,12 @@ BAD = {
     "gold alone": ("gold\n1\n", (), 2, "no labelling function in it"),
     "silence": ("a,b,c\n-1,-1,-1\n", (), 2, "every function abstains"),
     "nothing": ("", (), 2, "cannot be read"),
+    "a row too wide": ("a,b,c\n1,0,1\n1,0,1,1\n", (), 2, "Expected 3 columns, got 4"),
+    "all rows too wide": ("a,b,c\n1,0,1,1\n1,0,1,1\n", (), 2, "cannot be read"),
+    "a name twice": ("a,b,a\n1,0,1\n", (), 2, "two columns are called 'a'"),
+    "a sequence that comes back": ("a,b,c,sequence\n1,0,1,x\n1,0,1,y\n1,0,1,x\n", (), 2, "sequence 'x' comes back in row 3"),
+    "output over input": ("a,b,c\n1,0,1\n", ("--out", "votes.csv"), 2, "votes.csv cannot be written"),
+    "shares that are no numbers": ("a,b,c\n1,0,1\n", ("--shares", "nan,nan"), 2, "shares nan,nan"),
     "no rows": ("a,b,c\n", (), 2, "votes have shape"),
     "shares of more classes": ("a,b,c\n1,0,1\n", ("--shares", "0.2,0.3,0.5"), 2, "shares 0.2,0.3,0.5"),
     "no shares": ("a,b,c\n1,0,1\n", ("--shares", "few,many"), 2, "no numbers"),
@@ -100,3 +108,14 @@ def test_what_is_wrong_is_said_and_nothing_is_written(tmp_path: Path, monkeypatc
 def test_objects_in_an_archive_are_not_loaded(tmp_path: Path) -> None:
     np.savez(tmp_path / "v.npz", votes=np.array([[object()]], dtype=object))
     assert "cannot be read" in refusal(str(tmp_path / "v.npz"), "--classes", "a,b").message
+
+
+def test_a_few_votes_among_a_million_windows_are_all_seen(tmp_path: Path) -> None:
+    votes = np.full((200_000, 20), -1, np.int8)
+    votes[[5, 777, 199_000], [0, 1, 2]] = [0, 1, 1]
+    np.savez(tmp_path / "v.npz", votes=votes)
+    done = run(str(tmp_path / "v.npz"), "--classes", "normal,fault", "--json")
+    assert done.exit_code == 0, done.output
+    data = json.loads(done.stdout)["data"]
+    assert data["covered"] == 3
+    assert data["decided"] == {"normal": 1, "fault": 2}

@@ -168,6 +168,9 @@ BAD = {
     "shares of another task": (np.array([[0, 1, 1]], np.int8), {"shares": np.array([0.2, 0.3, 0.5])}, "class shares have shape"),
     "gold of other windows": (np.array([[0, 1, 1]], np.int8), {"gold": np.array([1, 1], np.int8)}, "gold has shape"),
     "gold outside": (np.array([[0, 1, 1]], np.int8), {"gold": np.array([2], np.int8)}, "gold label is outside"),
+    "shares that are no numbers": (np.array([[0, 1, 1]], np.int8), {"shares": np.array([np.nan, 1.0])}, "shares must be numbers"),
+    "negative shares": (np.array([[0, 1, 1]], np.int8), {"shares": np.array([-0.5, 1.5])}, "shares must be numbers"),
+    "votes of another kind": (np.array([[0, 1, 1]], np.int64), {}, "votes are int64, wanted int8"),
     "other sequences": (np.array([[0, 1, 1]], np.int8), {"sequences": np.array([1, 1])}, "sequences has shape"),
 }
 

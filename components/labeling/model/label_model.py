@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.labeling.model.decision import decision_weights
+from components.labeling.model.checks import check
+from components.labeling.model.decision import decision_weights, shares_from_sample
 from components.labeling.model.estimates import NO_ESTIMATES, Estimates, estimates
-from components.labeling.model.naive_bayes import BELIEF_SHARE, Gold, Voters, clipped, fit_voters
-from components.labeling.model.sequences import Ids, fit_stay, smoothed
+from components.labeling.model.naive_bayes import BELIEF_SHARE, Gold, Voters, fit_voters
+from components.labeling.model.sequences import Ids, fit_stay, smoothed, some
 from components.labeling.model.votes import FIT_ROWS, Votes, patterns_of, scored
 from components.values.labels import ABSTAIN
 from components.workspace.files import sha256_json
@@ -116,32 +117,36 @@ def fit_label_model(
     shares: NDArray[np.float64] | None = None,
     gold: NDArray[np.int8] | None = None,
     sequences: Ids | None = None,
+    sampled: NDArray[np.bool_] | None = None,
 ) -> LabelModel:
     """Fit to (windows, functions) int8 votes in {-1, 0..classes-1}; deterministic.
 
     ``shares``: (classes,) how frequent the classes are, where that is known; it is worth a lot. ``gold``: (windows,)
-    int8 declared classes, -1 where there is none. ``sequences``: (windows,) ids, equal neighbours follow each other.
+    int8 declared classes, -1 where there is none. ``sampled``: (windows,) which of them were drawn at random from all
+    windows; they alone tell class shares and thresholds. ``sequences``: (windows,) ids, equal neighbours follow each other.
 
     Raises:
         ValueError: a vote or gold label outside the classes, arrays that do not fit, or nothing but abstentions.
     """
     from components.labeling.model.selection import select
 
-    _check(votes, classes, shares, gold, sequences)
+    check(votes, classes, shares, gold, sequences, sampled)
     if gold is not None and not (gold != ABSTAIN).any():
         gold = None
-    model = fit_once(votes, classes, shares, gold, sequences)
+    drawn = np.zeros(len(votes), bool) if sampled is None or gold is None else sampled & (gold != ABSTAIN)
+    model = fit_once(votes, classes, shares, gold, drawn, sequences)
     if gold is not None:
-        model = select(model, votes, shares, gold, sequences)
+        model = select(model, votes, shares, gold, drawn, sequences)
     kept = slice(None) if sequences is not None else _spread(len(votes), _DECISION_WINDOWS)
     said, covered = model.probabilities(votes[kept], None if sequences is None else sequences[kept])
-    known = None if gold is None else gold[kept]
-    weights = decision_weights(said, covered, model.voters.shares, known)
+    sample = (
+        None if gold is None else (said[drawn] if sequences is not None else model.probabilities(votes[drawn])[0], gold[drawn])
+    )
+    weights = decision_weights(said, covered, model.voters.shares, sample)
     few = _spread(len(said), FIT_ROWS)
     clusters = None if sequences is None else sequences[kept][few]
     seen = estimates(votes[kept][few], said[few], covered[few], clusters)
-    notes = (*model.notes, *_notes(votes, classes, model))
-    return replace(model, decision_weights=weights, estimates=seen, notes=notes)
+    return replace(model, decision_weights=weights, estimates=seen, notes=(*model.notes, *_notes(model)))
 
 
 def fit_once(
@@ -149,27 +154,27 @@ def fit_once(
     classes: int,
     shares: NDArray[np.float64] | None,
     gold: NDArray[np.int8] | None,
+    sampled: NDArray[np.bool_],
     sequences: Ids | None,
     *,
     corrected: bool = False,
 ) -> LabelModel:
     """The label model without any choice among candidates; ``corrected`` is one of them."""
+    patterns = patterns_of(votes, classes)
     known = np.zeros(len(votes), bool) if gold is None else gold != ABSTAIN
     clamped = None if gold is None else Gold(votes[known], gold[known])
-    patterns = patterns_of(votes, classes)
     voters = fit_voters(patterns, classes, shares, clamped, corrected=corrected)
     shares_from = "learned" if shares is None else "given"
-    if shares is None and clamped is not None:
-        from components.labeling.model.decision import shares_from_gold
-
-        first = LabelModel("blend", voters, 0.0, shares_from)
-        said, _ = first.probabilities(votes)
-        voters = fit_voters(patterns, classes, shares_from_gold(said, clamped.classes, known), clamped, corrected=corrected)
-        shares_from = "gold"
-    if sequences is None:
-        return LabelModel("corrected" if corrected else "blend", voters, 0.0, shares_from)
-    stay = fit_stay(_evidence(votes, voters), voters.shares, sequences)
-    return LabelModel("corrected" if corrected else "temporal", voters, stay, shares_from)
+    if shares is None and gold is not None:
+        counted = shares_from_sample(gold[known & sampled], voters.shares)
+        if counted is not None:
+            voters, shares_from = fit_voters(patterns, classes, counted, clamped, corrected=corrected), "gold"
+    stay = 0.0
+    if sequences is not None:
+        first = some(sequences)
+        stay = fit_stay(_evidence(votes[: len(first)], voters), voters.shares, first)
+    chosen = "corrected" if corrected else "blend" if sequences is None else "temporal"
+    return LabelModel(chosen, voters, stay, shares_from)
 
 
 def probabilities_of(
@@ -254,34 +259,13 @@ def _short(value: float) -> float:
     return round(float(value), 6)
 
 
-def _notes(votes: Votes, classes: int, model: LabelModel) -> list[str]:
-    voted = [v for v in range(classes) if any((votes[:, j] == v).any() for j in range(votes.shape[1]))]
+def _notes(model: LabelModel) -> list[str]:
+    voters = model.voters
     notes = []
-    if len(voted) == 1:
+    if (voters.firing.max(axis=0) > 0).sum() == 1:
         notes.append("all votes are for one class: nothing but its share can be learned; write functions for the others too")
-    if votes.shape[1] < 3:
+    if len(voters.firing) < 3:
         notes.append("fewer than three functions: their agreement says nothing about who is right")
     if model.shares_from == "learned":
         notes.append("class shares are learned from the votes alone; give them (class_shares) where you know them")
     return notes
-
-
-def _check(
-    votes: Votes, classes: int, shares: NDArray[np.float64] | None, gold: NDArray[np.int8] | None, sequences: Ids | None
-) -> None:
-    if votes.ndim != 2 or not votes.size:
-        raise ValueError(f"votes have shape {votes.shape}, wanted (windows, functions)")
-    if classes < 2:
-        raise ValueError(f"{classes} classes; a label model tells at least two apart")
-    low, high = int(votes.min()), int(votes.max())
-    if low < ABSTAIN or high >= classes:
-        raise ValueError(f"vote {low if low < ABSTAIN else high} is outside -1..{classes - 1}")
-    if high == ABSTAIN:
-        raise ValueError("every function abstains on every window")
-    if shares is not None and (np.shape(shares) != (classes,) or (clipped(shares) <= 0).any()):
-        raise ValueError(f"class shares have shape {np.shape(shares)}, wanted ({classes},)")
-    for name, one in (("gold", gold), ("sequences", sequences)):
-        if one is not None and one.shape != (len(votes),):
-            raise ValueError(f"{name} has shape {one.shape}, wanted ({len(votes)},)")
-    if gold is not None and (gold.min() < ABSTAIN or gold.max() >= classes):
-        raise ValueError(f"a gold label is outside -1..{classes - 1}")

@@ -54,13 +54,14 @@ class Gold:
 @dataclass(frozen=True)
 class Voters:
     """``shares`` (classes,) sum to 1. ``rates`` and ``belief`` (functions, classes y, classes v): P(votes v | y), fitted and
-    believed. ``weights`` (functions,): what is left of a function's evidence when its copies are discounted.
-    ``pairs``: functions that agree more than the classes explain.
+    believed. ``firing`` (functions, classes v): how often each votes for each. ``weights`` (functions,): what is left of
+    a function's evidence when its copies are discounted. ``pairs``: functions that agree more than the classes explain.
     """
 
     shares: Floats
     rates: Floats
     belief: Floats
+    firing: Floats
     weights: Floats
     pairs: tuple[Pair, ...] = ()
 
@@ -81,7 +82,6 @@ def fit_voters(
     """
     hot = one_hot(patterns.rows, classes)
     firing = np.tensordot(patterns.counts, hot, axes=1)[:, 1:] / patterns.counts.sum()
-    firing = np.maximum(firing, 0.5 / patterns.counts.sum())
     start = _vote_shares(patterns, hot) if shares is None else clipped(shares)
     clamped = _clamped(gold, len(firing), classes)
     fit = _Fit(hot, patterns.counts, firing, start, shares is None, clamped, corrected, np.ones(len(firing)))
@@ -143,7 +143,7 @@ class _Fit:
     def run(self) -> tuple[Voters, Floats]:
         """The voters, and (patterns, classes) what they say of each pattern."""
         belief = self._belief(self.start)
-        voters = Voters(self.start, belief, belief, self.weights)
+        voters = Voters(self.start, belief, belief, self.firing, self.weights)
         said = self._said(voters)
         for _ in range(ITERATIONS):
             voters = self._maximised(said, voters.shares)
@@ -155,7 +155,7 @@ class _Fit:
 
     def _belief(self, shares: Floats) -> Floats:
         """What is believed; corrected, as if it had been seen on `PSEUDO_COUNTS` windows beside the gold ones."""
-        belief = believed_rates(self.firing, shares)
+        belief = believed_rates(np.maximum(self.firing, 0.5 / self.counts.sum()), shares)
         if not self.corrected:
             return belief
         gold_hot, gold_said = self.gold
@@ -165,14 +165,15 @@ class _Fit:
 
     def _maximised(self, said: Floats, shares: Floats) -> Voters:
         gold_hot, gold_said = self.gold
-        mass = self.counts @ said + gold_said.sum(axis=0)
-        if self.learn_shares:
+        mass = self.counts @ said
+        if self.learn_shares:  # not from gold: people are asked about some windows rather than others
             shares = clipped((mass + 1) / (mass.sum() + len(mass)))
+        mass = mass + gold_said.sum(axis=0)
         cast = np.tensordot(said * self.counts[:, None], self.hot, axes=(0, 0)) + np.tensordot(gold_said, gold_hot, axes=(0, 0))
         belief = self._belief(shares)
         strength = (SHRINKAGE * mass + PSEUDO_COUNTS)[None, :, None]
         rates = (cast[:, :, 1:].transpose(1, 0, 2) + strength * belief) / (mass[None, :, None] + strength)
-        return Voters(shares, np.maximum(rates, _LEAST), belief, self.weights)
+        return Voters(shares, np.maximum(rates, _LEAST), belief, self.firing, self.weights)
 
 
 def _clamped(gold: Gold | None, functions: int, classes: int) -> tuple[Floats, Floats]:

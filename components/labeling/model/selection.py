@@ -20,24 +20,34 @@ FOLDS = 5
 LEAST_GOLD = 20
 LEAST_OF_A_CLASS = 4
 RESAMPLES = 200
+_PERFECT = 0.999  # where all are right, being no better than majority vote says nothing
 
 
 def select(
-    model: LabelModel, votes: Votes, shares: NDArray[np.float64] | None, gold: NDArray[np.int8], sequences: Ids | None
+    model: LabelModel,
+    votes: Votes,
+    shares: NDArray[np.float64] | None,
+    gold: NDArray[np.int8],
+    sampled: NDArray[np.bool_],
+    sequences: Ids | None,
 ) -> LabelModel:
     """``model`` with the candidate of the highest average precision on gold labels that its fit did not see, if it is better
     than what would be chosen without by more than the bootstrap error of the difference (Efron, Ann. Statist. 7, 1979).
 
-    Average precision is the mean over the classes that occur often enough. Gold windows of one sequence stay in one
-    fold where there are enough sequences, so that no window is judged by its neighbour's label.
+    ``sampled``: which gold windows were drawn at random; if they are enough, they alone judge. Average precision is the
+    mean over the classes that occur often enough. Gold windows of one sequence stay in one fold, so that no window is
+    judged by its neighbour's label; with fewer than `FOLDS` sequences nothing is chosen.
     """
     known = np.flatnonzero(gold != ABSTAIN)
+    judges = np.flatnonzero((gold != ABSTAIN) & sampled)
+    if len(judges) >= LEAST_GOLD:
+        known = judges
     frequent = [c for c in range(model.classes) if LEAST_OF_A_CLASS <= (gold[known] == c).sum() <= len(known) - LEAST_OF_A_CLASS]
-    if len(known) < LEAST_GOLD or not frequent:
-        note = f"{len(known)} gold labels: too few to choose a model by (at least {LEAST_GOLD}, {LEAST_OF_A_CLASS} of a class)"
-        return replace(model, notes=(*model.notes, note))
-    names = [c for c in CANDIDATES if c != "temporal" or sequences is not None]
     fold = _folds(known, sequences)
+    if len(known) < LEAST_GOLD or not frequent or fold is None:
+        need = f"{LEAST_GOLD} of {FOLDS} devices or spells, {LEAST_OF_A_CLASS} of a class"
+        return replace(model, notes=(*model.notes, f"{len(known)} gold labels: too few to choose a model by (at least {need})"))
+    names = [c for c in CANDIDATES if c != "temporal" or sequences is not None]
     said = {name: np.empty((len(known), model.classes)) for name in names}
     for number in range(FOLDS):
         hidden = known[fold == number]
@@ -45,8 +55,7 @@ def select(
             continue
         seen = gold.copy()
         seen[hidden] = ABSTAIN
-        fits = {False: fit_once(votes, model.classes, shares, seen, sequences)}
-        fits[True] = fit_once(votes, model.classes, shares, seen, sequences, corrected=True)
+        fits = {c: fit_once(votes, model.classes, shares, seen, sampled, sequences, corrected=c) for c in (False, True)}
         near = hidden if sequences is None else np.flatnonzero(np.isin(sequences, sequences[hidden]))
         for name in names:
             part, _ = probabilities_of(
@@ -57,7 +66,7 @@ def select(
     scores = tuple((name, float(precision[name][0])) for name in names)
     chosen = _choice(precision, model.chosen)
     if chosen == "corrected":
-        model = fit_once(votes, model.classes, shares, gold, sequences, corrected=True)
+        model = fit_once(votes, model.classes, shares, gold, sampled, sequences, corrected=True)
     return replace(model, chosen=chosen, candidates=scores)
 
 
@@ -68,16 +77,16 @@ def _choice(precision: dict[str, NDArray[np.float64]], default: str) -> str:
         better = values - precision[default]
         if better[0] > max(gain, float(better[1:].std())):
             best, gain = name, float(better[0])
-    return best if precision[best][0] > precision["majority"][0] else "majority"
+    beaten = precision[best][0] > precision["majority"][0] or precision[best][0] > _PERFECT
+    return best if beaten else "majority"
 
 
-def _folds(known: NDArray[np.int64], sequences: Ids | None) -> NDArray[np.int64]:
-    """(gold,) fold of each gold window."""
-    if sequences is not None:
-        _, group = np.unique(sequences[known], return_inverse=True)
-        if group.max() + 1 >= FOLDS:
-            return np.asarray(group % FOLDS)
-    return np.arange(len(known)) % FOLDS
+def _folds(known: NDArray[np.int64], sequences: Ids | None) -> NDArray[np.int64] | None:
+    """(gold,) fold of each gold window; None if they are of too few sequences."""
+    if sequences is None:
+        return np.arange(len(known)) % FOLDS
+    _, group = np.unique(sequences[known], return_inverse=True)
+    return np.asarray(group % FOLDS) if len(group) and group.max() + 1 >= FOLDS else None
 
 
 def _average_precisions(said: NDArray[np.float64], gold: NDArray[np.int8], classes: list[int]) -> NDArray[np.float64]:

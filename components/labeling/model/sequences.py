@@ -46,7 +46,7 @@ class _Batch:
 def fit_stay(evidence: NDArray[np.floating], shares: NDArray[np.float64], sequences: Ids) -> float:
     """The probability of staying, from log-evidence (windows, classes); 0.9 when there is nothing to learn from."""
     stay = _FIRST_STAY
-    batches = list(_batches(_some(sequences), stay))
+    batches = list(_batches(sequences, stay))
     for _ in range(ROUNDS):
         stayed, all_steps = _STAY_PRIOR[0], sum(_STAY_PRIOR)
         for batch in batches:
@@ -69,6 +69,9 @@ def smoothed(
         said = forward_backward(_likelihood(evidence, batch), shares, stay)
         rows = batch.rows[batch.kept]
         result[rows] = (result[rows] + said.transpose(0, 2, 1)[batch.kept]) / 2
+    starts, stops = _spans(sequences)
+    alone = starts[stops - starts == 1]
+    result[alone] = own[alone]  # nothing follows: nothing to temper for
     return result
 
 
@@ -125,9 +128,10 @@ def _likelihood(evidence: NDArray[np.floating], batch: _Batch) -> Probabilities:
 def _batches(sequences: Ids, stay: float) -> Iterator[_Batch]:
     """All windows, in parts of like length side by side.
 
-    A very long sequence is cut; each part warms up for as long as the chain remembers.
+    A very long sequence is cut; each part warms up for as long as the chain remembers without seeing anything, or for
+    `_LONGEST` windows, whose evidence makes it forget the rest.
     """
-    warm = int(np.ceil(np.log(_FORGOTTEN) / np.log(stay)))
+    warm = min(int(np.ceil(np.log(_FORGOTTEN) / np.log(stay))), _LONGEST)
     starts, stops = _spans(sequences)
     spans: list[tuple[int, int, int, int]] = []
     for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
@@ -154,11 +158,11 @@ def _spans(sequences: Ids) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.concatenate([[0], breaks]), np.concatenate([breaks, [len(sequences)]])
 
 
-def _some(sequences: Ids) -> Ids:
-    """The first whole sequences, as many as a fit needs."""
+def some(sequences: Ids) -> Ids:
+    """The first whole sequences, as many as `fit_stay` needs; one that is longer by far is cut."""
     stops = _spans(sequences)[1]
     enough = int(np.searchsorted(stops, min(_FIT_WINDOWS, len(sequences))))
-    return sequences[: stops[min(enough, len(stops) - 1)]]
+    return sequences[: min(int(stops[min(enough, len(stops) - 1)]), 2 * _FIT_WINDOWS)]
 
 
 def _moving_mean(own: Probabilities, sequences: Ids) -> Probabilities:

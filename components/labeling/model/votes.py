@@ -18,6 +18,7 @@ from components.values.labels import ABSTAIN
 FIT_ROWS = 65_536  # windows that a fit looks at: its parameters are known to about 1/sqrt of that
 _TABLE_ROWS = 1 << 16
 _CHUNK = 1 << 15
+_OFTEN = 0.25  # share of windows with a vote from which evenly spaced windows hold enough of them
 
 Votes = NDArray[np.int8]
 Floats = NDArray[np.float64]
@@ -44,7 +45,7 @@ def patterns_of(votes: Votes, classes: int) -> Patterns:
         codes = np.flatnonzero(counted[1:]) + 1
         return Patterns(_decode(codes, functions, classes), counted[codes].astype(np.float64))
     if len(votes) > FIT_ROWS:
-        votes = votes[np.linspace(0, len(votes) - 1, FIT_ROWS).astype(np.int64)]
+        votes = _sample(votes)
     votes = np.ascontiguousarray(votes[(votes != ABSTAIN).any(axis=1)])
     rows = votes.view(np.dtype((np.void, functions))).ravel()
     _, first, counts = np.unique(rows, return_index=True, return_counts=True)
@@ -61,7 +62,7 @@ def scored(votes: Votes, evidence: Floats) -> Iterator[tuple[slice, NDArray[np.f
     size = max(int(np.log(_TABLE_ROWS) / np.log(digits)), 1)
     runs = [range(first, min(first + size, functions)) for first in range(0, functions, size)]
     tables = [_table(evidence[run.start : run.stop]) for run in runs]
-    for number, part in enumerate(_chunks(votes)):
+    for begin, part in _numbered(votes):
         turned = np.ascontiguousarray(part.T)
         total = np.zeros((len(part), columns), np.float32)
         covered = np.zeros(len(part), bool)
@@ -69,7 +70,25 @@ def scored(votes: Votes, evidence: Floats) -> Iterator[tuple[slice, NDArray[np.f
             code = _code(turned, run, digits - 1)
             total += table.take(code, axis=0)
             covered |= code != 0
-        yield slice(number * _CHUNK, number * _CHUNK + len(part)), total, covered
+        yield slice(begin, begin + len(part)), total, covered
+
+
+def _sample(votes: Votes) -> Votes:
+    """`FIT_ROWS` evenly spaced windows; where few of all windows have a vote, of those that have one."""
+    spread = votes[_spaced(len(votes))]
+    if (spread != ABSTAIN).any(axis=1).mean() > _OFTEN:
+        return spread
+    voting = np.concatenate([begin + np.flatnonzero((part != ABSTAIN).any(axis=1)) for begin, part in _numbered(votes)])
+    return votes[voting[_spaced(len(voting))] if len(voting) > FIT_ROWS else voting]
+
+
+def _spaced(count: int) -> NDArray[np.int64]:
+    return np.linspace(0, count - 1, FIT_ROWS).astype(np.int64)
+
+
+def _numbered(votes: Votes) -> Iterator[tuple[int, Votes]]:
+    for number, part in enumerate(_chunks(votes)):
+        yield number * _CHUNK, part
 
 
 def _chunks(votes: Votes) -> Iterator[Votes]:
