@@ -12,6 +12,7 @@ import torch
 
 from components.quantization.reference import forward
 from components.runtime.scaling import MISSING_CODE
+from components.training.finetune import sharpened
 from components.training.train import calibration_split, normal_windows, train
 from components.values import LabelSet, TrainedModel, Windows
 from components.workspace import Workspace
@@ -82,6 +83,16 @@ def test_uncovered_windows_and_held_out_windows_teach_nothing(workspace: Workspa
     codes = np.array(windows.codes)
     codes[windows.test] = 77
     assert _same(_train(workspace, windows, labels), _train(workspace, replace(windows, codes=codes), changed))
+
+
+def test_sharpened_targets_are_surer_of_the_same_class_and_leave_certainty_alone() -> None:
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet([1, 1, 1], 200).astype(np.float32)
+    targets = sharpened(probabilities)
+    assert np.allclose(targets.sum(axis=1), 1, atol=1e-5)
+    assert (targets.argmax(axis=1) == probabilities.argmax(axis=1)).all()
+    assert (targets.max(axis=1) >= probabilities.max(axis=1) - 1e-6).all()
+    assert (sharpened(np.eye(3, dtype=np.float32)) == np.eye(3)).all()
 
 
 def test_labels_matter(workspace: Workspace, windows: Windows) -> None:
