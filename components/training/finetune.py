@@ -2,8 +2,9 @@
 
 The noise-aware loss is the expected cross-entropy under the label model's probabilities (Ratner et al., NeurIPS 2016):
 ``sum_c p_c * -log q_c``, with p sharpened: half of a label's probability is a belief that no vote moved, right as a
-probability and timid as a target (sharpening: Berthelot et al., MixMatch, NeurIPS 2019, equation 7 with T = 1/2). Uncovered windows take no part in it. Rare classes are drawn more often, by the inverse
-square root of their expected share, so that the class decision keeps some of the prior without drowning in it.
+probability and timid as a target (sharpening: Berthelot et al., MixMatch, NeurIPS 2019, equation 7 with T = 1/2).
+Uncovered windows take no part in it. Rare classes are drawn more often, by the inverse square root of their expected
+share, so that the class decision keeps some of the prior without drowning in it.
 """
 
 from __future__ import annotations
