@@ -145,20 +145,24 @@ def _places(index: pd.DataFrame, interval_s: float) -> tuple[NDArray[np.int64], 
 def _anomaly(
     workspace: Workspace, index: pd.DataFrame, segments: pd.DataFrame, scores: NDArray[Any], threshold: float | None
 ) -> dict[str, float]:
-    """VUS-PR a device, averaged over the devices that have an anomaly; events over all devices together."""
+    """VUS-PR a device, averaged over the devices that have an anomaly; events over all devices together.
+
+    Time that no window covers, because nothing was sent or because it was trained on, is neither found nor missed.
+    """
     interval = workspace.settings.telemetry.interval_s
     areas: list[float] = []
     events = np.zeros(4)  # true events, found events, alarms, right alarms
     days = 0.0
     for device, positions in index.reset_index(drop=True).groupby("device_id", sort=True).indices.items():
         part, mine = index.iloc[positions], np.asarray(scores)[positions]
-        wanted = step_truth(part, segments[segments["device_id"] == device], interval)
+        covered = step_mask(part, np.ones(len(part), bool), interval)
+        wanted = step_truth(part, segments[segments["device_id"] == device], interval) * covered
         got = step_scores(part, mine, interval)
-        if wanted.any() and not wanted.all():
-            areas.append(vus_pr(wanted, got, workspace.settings.evaluation.buffer_steps))
+        if wanted.any() and not wanted[covered].all():
+            areas.append(vus_pr(wanted[covered], got[covered], workspace.settings.evaluation.buffer_steps))
         if threshold is not None:
             events += _events(wanted, got >= threshold)
-        days += len(got) * interval / DAY_S
+        days += covered.sum() * interval / DAY_S
     metrics = {"vus_pr": float(np.mean(areas))} if areas else {}
     if threshold is not None:
         metrics["event_recall"] = float(events[1] / max(events[0], 1))

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from components.features.windows import cut_unseen, make_windows
-from components.training.judging.judge import Evaluation, judge
+from components.training.judging.judge import judge
 from components.training.judging.labels import read_labels
 from components.training.judging.page import evaluation_page, method_tables
+from components.training.judging.result import Evaluation
 from components.training.judging.scoring import step_table, window_table
 from components.training.judging.telemetry import read_windows
 from components.values import Dataset
@@ -189,6 +190,18 @@ def test_without_a_threshold_of_its_own_a_model_gets_one_as_baselines_do(folder:
     assert found.model.threshold is not None
     assert -1 < found.model.threshold < 2
     assert found.model.metrics["event_recall"].value == 1.0
+
+
+def test_an_anomaly_while_a_device_sent_nothing_is_neither_found_nor_missed(folder: Path, tmp_path: Path) -> None:
+    frame = telemetry()
+    silent = (frame["device_id"] == "d1") & (frame["time"] >= at(480)) & (frame["time"] < at(640))
+    found = judge(detector(), written(frame[~silent], tmp_path / "data.parquet"), folder / "segments.csv")
+    silenced = next(t for t in found.truths if t.device == "d1")
+    assert not silenced.events
+    assert found.model.metrics["event_recall"].value == 1.0
+    assert found.model.metrics["vus_pr"].devices == len(BROKEN) - 1
+    whole = next(t for t in found.truths if t.device == "d0")
+    assert silenced.days == pytest.approx(whole.days - 160 * INTERVAL_S / 86_400, abs=STEPS * INTERVAL_S / 86_400)
 
 
 def test_an_evaluation_is_the_same_every_time(folder: Path, judged: Evaluation) -> None:

@@ -26,18 +26,23 @@ class Event:
 
 @dataclass(frozen=True)
 class DeviceTruth:
-    """The judged windows of one device and what is true there. ``steps``: (steps,) in {0, 1}."""
+    """The judged windows of one device and what is true there.
+
+    ``covered``: (steps,) whether a judged window has the step; time between them is neither found nor missed.
+    ``steps``: (steps,) in {0, 1}, 0 where nothing is covered.
+    """
 
     device: str
     profile: str
     index: pd.DataFrame
+    covered: NDArray[np.bool_]
     steps: NDArray[np.int8]
     events: tuple[Event, ...]
     interval_s: float
 
     @property
     def days(self) -> float:
-        return len(self.steps) * self.interval_s / DAY_S
+        return float(self.covered.sum()) * self.interval_s / DAY_S
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,8 @@ class OnDevice:
 
 def device_truth(index: pd.DataFrame, segments: pd.DataFrame, channels: tuple[str, ...], interval_s: float) -> DeviceTruth:
     """``index``: the windows of one device in time order. ``segments``: its anomalies."""
-    inside = step_truth(index, segments, interval_s)
+    covered = step_mask(index, np.ones(len(index), bool), interval_s)
+    inside = step_truth(index, segments, interval_s) * covered
     begin = seconds(index["start"]).min()
     first, last = ((seconds(segments[name]) - begin) / interval_s for name in ("start", "end"))
     causes = [{channels.index(c.strip()) for c in text.split(";") if c.strip()} for text in segments["root_cause"]]
@@ -74,7 +80,7 @@ def device_truth(index: pd.DataFrame, segments: pd.DataFrame, channels: tuple[st
         of = np.flatnonzero((first < b) & (last > a)).tolist()
         events.append(Event(a, b, tuple(sorted(set().union(*(causes[i] for i in of))))))
     row = index.iloc[0]
-    return DeviceTruth(str(row["device_id"]), str(row["hardware_profile"]), index, inside, tuple(events), interval_s)
+    return DeviceTruth(str(row["device_id"]), str(row["hardware_profile"]), index, covered, inside, tuple(events), interval_s)
 
 
 def on_device(
@@ -87,9 +93,10 @@ def on_device(
 ) -> OnDevice:
     """``scores``, ``standing``: (windows,) score and whether the alarm stands. ``blame``: (steps, channels) residuals."""
     areas = None
-    if scores is not None and truth.steps.any() and not truth.steps.all():
-        steps = step_scores(truth.index, scores, truth.interval_s)
-        areas = vus_pr(truth.steps, steps, buffer_steps), average_precision(truth.steps, steps)
+    wanted = truth.steps[truth.covered]
+    if scores is not None and wanted.any() and not wanted.all():
+        got = step_scores(truth.index, scores, truth.interval_s)[truth.covered]
+        areas = vus_pr(wanted, got, buffer_steps), average_precision(wanted, got)
     found, alarms, right = 0, 0, 0
     delays: tuple[float, ...] = ()
     if standing is not None:

@@ -15,7 +15,7 @@ from components.training.judging.detector import standing, top_channels
 from components.training.judging.device import DeviceTruth, step_blame
 
 if TYPE_CHECKING:
-    from components.training.judging.judge import Evaluation
+    from components.training.judging.result import Evaluation
 
 EACH = 2
 """Drawings of each kind."""
@@ -75,7 +75,7 @@ def _draw(evaluation: Evaluation, span: _Span) -> str:
     top = top_channels(blame[span.first : span.last].mean(axis=0)[None], CHANNELS)[0]
     score = step_scores(truth.index, evaluation.said.score[rows], truth.interval_s)
     values = step_values(truth, evaluation.windows.values[rows][:, :, top])
-    columns = np.column_stack([score, values])[begin:end].astype(np.float32)
+    columns = np.column_stack([np.where(truth.covered, score, np.nan), values])[begin:end].astype(np.float32)
     usual = [[float(score.min()), float(evaluation.model.threshold or 0.0)], *(_usual(values[:, c]) for c in range(len(top)))]
     channels = (("score", "log2"), *((evaluation.detector.channels[c], "") for c in top.tolist()))
     return as_svg(Excerpt(columns, np.asarray(usual), span.first - begin, span.last - begin, channels))

@@ -113,9 +113,9 @@ def first_windows(windows: Windows, share: float) -> tuple[Lesson, NDArray[np.bo
 
 
 def compare(
-    detector: Detector, windows: Windows, rows: NDArray[np.int64], said: Said, lesson: Lesson, seed: int, *, autoencoder: bool
+    detector: Detector, windows: Windows, said: Said, lesson: Lesson, seed: int, *, autoencoder: bool
 ) -> Iterator[Method]:
-    """The model first, then every baseline, on the windows ``rows``; ``said``: what the detector says of them."""
+    """The model first, then every baseline, on the judged ``windows``; ``said``: what the detector says of them."""
     classes = {task: logits.argmax(axis=1).astype(np.int8) for task, logits in said.logits.items()}
     if not detector.anomaly:
         yield Method(MODEL, None, None, classes)
@@ -127,16 +127,14 @@ def compare(
     for name, fit in (DETECTORS | ({AUTOENCODER: conv_autoencoder} if autoencoder else {})).items():
         score = fit(lesson.codes, lesson.fit, seed)
         calibrated = _threshold(score(lesson.codes[lesson.calibration]), detector)
-        yield Method(name, score(windows.codes[rows]), calibrated, {})
+        yield Method(name, score(windows.codes), calibrated, {})
 
 
-def boosted(
-    workspace: Workspace, detector: Detector, windows: Windows, rows: NDArray[np.int64], lesson: Lesson, seed: int
-) -> Method | None:
+def boosted(workspace: Workspace, detector: Detector, windows: Windows, lesson: Lesson, seed: int) -> Method | None:
     """Gradient boosting on the workspace's labels; None where it has none to learn from."""
     if not lesson.labels or lesson.statistics is None:
         return None
-    statistics = window_statistics(workspace, part_of(windows, rows))
+    statistics = window_statistics(workspace, windows)
     classes: dict[str, NDArray[np.int8]] = {}
     scores, threshold = None, None
     for label in lesson.labels:

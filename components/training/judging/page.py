@@ -6,8 +6,8 @@ from typing import Any
 
 from components.labeling.report.charts import intervals
 from components.training.judging.drawing import drawings
-from components.training.judging.judge import Evaluation, Judged, device_json
 from components.training.judging.methods import MODEL
+from components.training.judging.result import Evaluation, Judged, device_json
 from components.training.judging.summary import Measure
 from components.validation.page import page, paragraph, table
 
