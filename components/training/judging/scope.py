@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scope:
-    """``windows``: all of the data. ``rows``: positions of those that are judged, rising. ``notes``: what is left out, and why."""
+    """``windows``: all of the data. ``rows``: positions of those that are judged, rising. ``notes``: what is left out."""
 
     windows: Windows
     rows: NDArray[np.int64]
