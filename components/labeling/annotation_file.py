@@ -2,7 +2,8 @@
 
 A CSV with the columns `COLUMNS`; times are ISO 8601 in UTC, ends are exclusive, an empty ``value`` says "cannot tell".
 It is meant to be read, kept under version control and mended by hand. Every change replaces the whole file under a
-lock, so an answer that was taken is never lost: not to a second writer, not to a process that dies.
+lock, so an answer that was taken is never lost: not to a second writer, not to a process that dies. A file is parsed
+once, and again when its text is no longer the one that was parsed.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import fcntl
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +25,20 @@ from components.workspace.files import write_text
 if TYPE_CHECKING:
     from components.workspace import Workspace
 
-COLUMNS = ("device_id", "start", "end", "task", "value", "by", "at")
+COLUMNS = ("device_id", "start", "end", "task", "value", "by", "at", "drawn")
+RANDOM, WORTH = "random", "worth"
+DRAWN = ("", RANDOM, WORTH)
+"""How a window came to be asked about: not known, drawn uniformly from all, chosen as worth a person's time."""
+
+_MAY_BE_EMPTY = ("value", "drawn")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
 class Annotation:
     """One answer of one person. ``start`` to ``end`` (exclusive) and ``at`` are UTC; ``value`` is a class of the task, ''
-    when the person cannot tell. ``line`` is where it stands in its file, 0 when it stands in none.
+    when the person cannot tell; ``drawn`` one of `DRAWN`. ``line`` is where it stands in its file, 0 when in none.
     """
 
     device_id: str
@@ -39,7 +48,14 @@ class Annotation:
     value: str
     by: str
     at: datetime
+    drawn: str = ""
     line: int = field(default=0, compare=False)
+
+    @cached_property
+    def micros(self) -> tuple[int, int, int]:
+        """``start``, ``end`` and ``at`` in microseconds since 1970."""
+        start, end, at = ((time - _EPOCH) // _MICROSECOND for time in (self.start, self.end, self.at))
+        return start, end, at
 
 
 class AnnotationFile:
@@ -48,6 +64,7 @@ class AnnotationFile:
     def __init__(self, path: Path, lock: Path) -> None:
         self.path = path
         self._lock = lock
+        self._parsed: tuple[str, list[Annotation]] = ("", [])
 
     @classmethod
     def of(cls, workspace: Workspace) -> AnnotationFile:
@@ -59,7 +76,7 @@ class AnnotationFile:
         Raises:
             InputError: the file is no such CSV; the message names the line.
         """
-        return parse(self._text(), str(self.path))
+        return list(self._read(self._text()))
 
     def change(self, change: Callable[[list[Annotation]], list[Annotation]]) -> list[Annotation]:
         """Replace the annotations by what ``change`` makes of them, while nobody else writes; return the new ones.
@@ -69,19 +86,38 @@ class AnnotationFile:
         """
         with self._alone():
             before = self.read()
-            after = change(before)
+            after = change(list(before))
             if after != before:
-                with _writable(self.path):
-                    write_text(self.path, render(after))
+                self._write(render(after))
             return after
 
     def add(self, *new: Annotation) -> None:
-        """Append answers; once this returns they survive a power cut."""
-        self.change(lambda kept: [*kept, *new])
+        """Append answers; once this returns they survive a power cut.
+
+        Raises:
+            InputError: as `change`.
+        """
+        with self._alone():
+            text = self._text()
+            kept = self._read(text)
+            lines = "".join(map(_rendered, new))
+            before = text if text.startswith(_header()) and text.endswith("\n") else render(kept)
+            added = [replace(a, line=a.line + _lines(before) - 1) for a in parse(_header() + lines, str(self.path))]
+            self._write(before + lines)
+            self._parsed = (before + lines, [*kept, *added])
 
     def withdraw(self, unwanted: Annotation) -> None:
         """Take one answer back, as if it had never been given."""
         self.change(lambda kept: [a for a in kept if a != unwanted])
+
+    def _read(self, text: str) -> list[Annotation]:
+        if text != self._parsed[0]:
+            self._parsed = (text, parse(text, str(self.path)))
+        return self._parsed[1]
+
+    def _write(self, text: str) -> None:
+        with _writable(self.path):
+            write_text(self.path, text)
 
     def _text(self) -> str:
         try:
@@ -108,19 +144,44 @@ def parse(text: str, name: str, *, by: str = "", at: datetime | None = None) -> 
     if not text.strip():
         return []
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
-    assumed = {"by": by, "at": _written(at) if at else ""}
+    assumed = {"by": by, "at": _written(at) if at else "", "drawn": ""}
     try:
         header = next(reader)
         _check_header(header, assumed, name)
-        return [_annotation(header, cells, assumed, name, reader.line_num) for cells in reader if cells]
+        places = [header.index(c) if c in header else len(header) + n for n, c in enumerate(COLUMNS)]
+        stand_in = [assumed.get(c, "") for c in COLUMNS]
+        annotations = []
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                where = f"{name}, line {reader.line_num}"
+                raise InputError(f"{where}: {len(cells)} cells under {len(header)} columns", hint="quote cells that hold a comma")
+            padded = cells + stand_in
+            row = [padded[place] or other for place, other in zip(places, stand_in, strict=True)]
+            annotations.append(_annotation(row, name, reader.line_num))
     except csv.Error as error:
         raise InputError(f"{name}, line {reader.line_num}: no valid CSV: {error}", hint="mend the line") from None
+    return annotations
 
 
 def render(annotations: list[Annotation]) -> str:
     """The file's text, header first; `parse` reads the same annotations back."""
-    rows = ((a.device_id, _written(a.start), _written(a.end), a.task, a.value, a.by, _written(a.at)) for a in annotations)
-    return "".join(",".join(map(_quoted, row)) + "\n" for row in (COLUMNS, *rows))
+    return _header() + "".join(map(_rendered, annotations))
+
+
+def _header() -> str:
+    return ",".join(COLUMNS) + "\n"
+
+
+def _lines(text: str) -> int:
+    """As many as `csv` counts: a carriage return ends one too."""
+    return text.count("\n") + text.count("\r") - text.count("\r\n")
+
+
+def _rendered(a: Annotation) -> str:
+    row = (a.device_id, _written(a.start), _written(a.end), a.task, a.value, a.by, _written(a.at), a.drawn)
+    return ",".join(map(_quoted, row)) + "\n"
 
 
 def _quoted(cell: str) -> str:
@@ -129,7 +190,7 @@ def _quoted(cell: str) -> str:
 
 
 def _check_header(header: list[str], assumed: dict[str, str], name: str) -> None:
-    needed = [c for c in COLUMNS if not assumed.get(c)]
+    needed = [c for c in COLUMNS if not assumed.get(c) and c != "drawn"]
     if missing := [c for c in needed if c not in header]:
         hint = f"columns: {', '.join(COLUMNS)}; muster labels import --by NAME stands in for by"
         raise InputError(f"{name}, line 1: no column {', '.join(missing)}", hint=hint)
@@ -137,17 +198,19 @@ def _check_header(header: list[str], assumed: dict[str, str], name: str) -> None
         raise InputError(f"{name}, line 1: column '{odd[0]}' is unknown or there twice", hint=f"columns: {', '.join(COLUMNS)}")
 
 
-def _annotation(header: list[str], cells: list[str], assumed: dict[str, str], name: str, line: int) -> Annotation:
+def _annotation(row: list[str], name: str, line: int) -> Annotation:
+    """``row``: cells in the order of `COLUMNS`."""
+    device, start_text, end_text, task, value, by, at_text, drawn = row
     where = f"{name}, line {line}"
-    if len(cells) != len(header):
-        raise InputError(f"{where}: {len(cells)} cells under {len(header)} columns", hint="quote cells that hold a comma")
-    row = assumed | {k: v for k, v in zip(header, cells, strict=True) if v or k not in assumed}
-    if empty := [c for c in COLUMNS if not row[c] and c != "value"]:
-        raise InputError(f"{where}: {empty[0]} is empty", hint="only value may be: it then says 'cannot tell'")
-    start, end, at = (_time(row[c], c, where) for c in ("start", "end", "at"))
+    if not (device and start_text and end_text and task and by and at_text):
+        empty = next(c for c, cell in zip(COLUMNS, row, strict=True) if not cell and c not in _MAY_BE_EMPTY)
+        raise InputError(f"{where}: {empty} is empty", hint="only value may be, it then says 'cannot tell', and drawn")
+    start, end, at = _time(start_text, "start", where), _time(end_text, "end", where), _time(at_text, "at", where)
     if end <= start:
         raise InputError(f"{where}: end is not after start", hint="ends are exclusive")
-    return Annotation(row["device_id"], start, end, row["task"], row["value"], row["by"], at, line)
+    if drawn not in DRAWN:
+        raise InputError(f"{where}: drawn '{drawn}' is none of {RANDOM} and {WORTH}", hint="leave it empty where it is not known")
+    return Annotation(device, start, end, task, value, by, at, drawn, line)
 
 
 def _time(text: str, column: str, where: str) -> datetime:

@@ -43,7 +43,7 @@ def import_annotations(workspace: Workspace, file: Path, by: str = "") -> tuple[
         InputError: a line is damaged, names an unknown device, task or class, or contradicts another line.
     """
     if not file.is_file():
-        raise NotFound(f"no file {file}", hint="name a CSV with device_id, start, end, task, value, by and at")
+        raise NotFound(f"no file {file}", hint="name a CSV with device_id, start, end, task, value, by, at and drawn")
     try:
         text = file.read_bytes().decode()
     except UnicodeDecodeError as error:
@@ -109,7 +109,7 @@ def _fresh(kept: list[Annotation], new: list[Annotation]) -> list[Annotation]:
     present, fresh = set(kept), []
     for a in sorted(new, key=lambda a: (a.at, a.line)):
         now = standing.get(_key(a))
-        if a not in present and (now is None or now.value != a.value):
+        if a not in present and (now is None or now.value != a.value or (a.drawn and a.drawn != now.drawn)):
             fresh.append(replace(a, line=0))
             standing[_key(a)] = a
     return fresh

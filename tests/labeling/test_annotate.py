@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -92,6 +93,46 @@ def test_a_round_ends(session: Session, browser: TestClient) -> None:
         page = browser.post(f"/{TOKEN}/answer", data={"position": str(position_on(page)), "value": "normal"}).text
     assert "No window is left" in page
     assert len({(a.device_id, a.start) for a in session.file.read()}) == 20
+
+
+def test_every_fourth_question_is_about_a_window_drawn_at_random(session: Session) -> None:
+    """Chance draws from all training windows, also those that nobody would choose; who answers is not told."""
+    for _ in range(20):
+        question = session.question()
+        assert question is not None
+        session.answer(question.position, "normal")
+    assert [a.drawn for a in session.file.read()] == ["worth", "worth", "worth", "random"] * 5
+    gold = read_annotations(session.workspace, session.windows, session.task)
+    assert gold.sampled.sum() == 5
+    assert session.question() is None
+
+
+def test_chance_does_not_look_at_worth(session: Session) -> None:
+    """Over many people the fourth windows are spread over the training windows as a fair draw is."""
+    windows, people = session.windows, 120
+    said = [session.answer(int(position), "") for position in session.order[:3]]
+    counts = np.zeros(len(windows), int)
+    for by in (f"p{number}" for number in range(people)):
+        AnnotationFile.of(session.workspace).change(lambda _, by=by: [replace(a, by=by) for a in said])  # type: ignore[misc]
+        question, again = replace(session, by=by).question(), replace(session, by=by).question()
+        assert question is not None
+        assert again is not None
+        assert again.position == question.position
+        counts[question.position] += 1
+    left = windows.train.copy()
+    left[session.order[:3]] = False
+    assert counts[left].sum() == people
+    expected = people / left.sum()
+    spread = ((counts[left] - expected) ** 2 / expected).sum()
+    assert spread < left.sum() + 4 * np.sqrt(2 * left.sum())
+
+
+def test_the_page_does_not_show_what_chance_drew(session: Session, browser: TestClient) -> None:
+    for _ in range(4):
+        page = browser.get(f"/{TOKEN}/").text
+        assert not re.search("random|chance|drawn|worth", page)
+        browser.post(f"/{TOKEN}/answer", data={"position": str(position_on(page)), "value": "high"})
+    assert [a.drawn for a in session.file.read()][-1] == "random"
 
 
 def test_answers_from_several_pages_at_once_are_all_kept(session: Session, browser: TestClient) -> None:
@@ -391,6 +432,19 @@ def test_import_and_export_are_inverse_and_a_second_import_adds_nothing(
     cli("export", tmp_path / "out.csv", made.root)
     assert (tmp_path / "out.csv").read_bytes() == made.path("annotations.csv").read_bytes()
     assert len(AnnotationFile.of(made).read()) == 3
+
+
+def test_an_import_may_say_that_windows_were_drawn_at_random(filled: tuple[Workspace, Windows, Path]) -> None:
+    """Also of answers that stand already; saying nothing takes it from none."""
+    made, _, file = filled
+    plain = file.read_text()
+    cli("import", file, made.root)
+    file.write_text(plain.replace(",at\n", ",at,drawn\n").replace("00Z\n", "00Z,random\n"))
+    assert "added 3" in cli("import", file, made.root).stdout
+    assert "added 0" in cli("import", file, made.root).stdout
+    file.write_text(plain)
+    assert "added 0" in cli("import", file, made.root).stdout
+    assert [a.drawn for a in AnnotationFile.of(made).read()] == ["", "", "", "random", "random", "random"]
 
 
 def test_a_file_without_names_and_times_is_imported_once(filled: tuple[Workspace, Windows, Path]) -> None:

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.labeling.annotation_file import Annotation, AnnotationFile, parse, render
+from components.labeling.annotation_file import DRAWN, Annotation, AnnotationFile, parse, render
 from components.labeling.annotations import Gold, read_annotations
 from components.values import Windows
 from components.workspace import Workspace
@@ -24,16 +25,66 @@ from tests.ingestion import small
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)
 TIMES = st.datetimes(datetime(1950, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - the zone is beside
 ANNOTATIONS = st.builds(
-    lambda device, start, seconds, task, value, by, at: Annotation(
-        device, start, start + timedelta(seconds=seconds), task, value, by, at
+    lambda device, start, seconds, task, value, by, at, drawn: Annotation(
+        device, start, start + timedelta(seconds=seconds), task, value, by, at, drawn
     ),
-    TEXT, TIMES, st.integers(1, 10**6), TEXT, st.just("") | TEXT, TEXT, TIMES,
+    TEXT, TIMES, st.integers(1, 10**6), TEXT, st.just("") | TEXT, TEXT, TIMES, st.sampled_from(DRAWN),
 )  # fmt: skip
 
 
 @given(st.lists(ANNOTATIONS, max_size=5))
 def test_what_is_written_reads_back(annotations: list[Annotation]) -> None:
     assert parse(render(annotations), "a.csv") == annotations
+
+
+@given(st.lists(ANNOTATIONS, max_size=3), st.lists(ANNOTATIONS, max_size=3), st.booleans())
+def test_adding_is_the_same_as_writing_all(
+    tmp_path_factory: pytest.TempPathFactory, first: list[Annotation], second: list[Annotation], again: bool
+) -> None:
+    """What stands is not parsed anew for each answer; a second reader must still find the same, line by line."""
+    root = tmp_path_factory.mktemp("added")
+    file = AnnotationFile(root / "a.csv", root / "lock")
+    file.change(lambda _: first)
+    if again:
+        file.read()
+    file.add(*second)
+    fresh = parse((root / "a.csv").read_bytes().decode(), "a.csv")
+    assert file.read() == fresh == [*first, *second]
+    assert [a.line for a in file.read()] == [a.line for a in fresh]
+
+
+def test_a_file_of_older_columns_and_one_mended_by_hand_are_taken_up(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    file = AnnotationFile(path, tmp_path / "lock")
+    path.write_text(HEADER + LINE)
+    (old,) = file.read()
+    assert old.drawn == ""
+    file.add(replace(old, by="bob", drawn="random"))
+    assert path.read_text().splitlines()[0] == HEADER.strip() + ",drawn"
+    assert [(a.by, a.drawn) for a in file.read()] == [("ann", ""), ("bob", "random")]
+    path.write_text(path.read_text().replace("bob", "cat").rstrip())
+    file.add(replace(old, by="dan"))
+    assert [a.by for a in file.read()] == ["ann", "cat", "dan"]
+
+
+def test_only_what_was_drawn_at_random_is_sampled(cut: tuple[Workspace, Windows]) -> None:
+    """Neither a segment, nor a window that was worth it, nor a drawn one on which people differ or cannot tell."""
+    made, windows = cut
+    device = device_of(windows, "train")
+    file = AnnotationFile.of(made)
+    answers = [("ann", 0, 1, "high", "random"), ("ann", 1, 1, "high", "worth"), ("ann", 2, 3, "low", "random"),
+               ("ann", 6, 1, "low", "random"), ("bob", 6, 1, "high", "worth"), ("ann", 7, 1, "", "random"),
+               ("bob", 7, 1, "low", "worth"), ("ann", 8, 1, "low", "random"), ("bob", 8, 1, "low", ""),
+               ("ann", 9, 1, "low", "random"), ("ann", 9, 1, "high", "worth")]  # fmt: skip
+    file.change(
+        lambda _: [
+            replace(_answer(windows, n, by, device, first, count, value), drawn=drawn)
+            for n, (by, first, count, value, drawn) in enumerate(answers)
+        ]
+    )
+    gold = read_annotations(made, windows, made.settings.tasks[0])
+    assert gold.values[at(windows, device)][:10].tolist() == [1, 1, 2, 2, 2, -1, -1, 2, 2, 1]
+    assert np.flatnonzero(gold.sampled).tolist() == at(windows, device)[[0, 8, 9]].tolist()
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +192,7 @@ BAD = {
     "before it starts": (LINE.replace("00:08:00Z", "00:00:00Z"), "line 3: end is not after start"),
     "nobody": (LINE.replace("ann", ""), "line 3: by is empty"),
     "a cell too many": (LINE.replace("ann", "ann,bob"), "line 3: 8 cells under 7 columns"),
+    "drawn otherwise": (LINE.replace("\n", ",random\n").replace("random", "fair"), "drawn 'fair' is none of random and worth"),
     "open quote": (LINE.replace("ann", '"ann'), "line 3: no valid CSV"),
 }
 
@@ -149,7 +201,8 @@ BAD = {
 def test_a_damaged_file_is_named_with_its_line(case: str) -> None:
     line, message = BAD[case]
     with pytest.raises(InputError, match=message) as caught:
-        parse(HEADER + LINE + line, "a.csv")
+        head = HEADER if case != "drawn otherwise" else HEADER.replace("at\n", "at,drawn\n")
+        parse(head + (LINE if head == HEADER else "") + line, "a.csv")
     assert caught.value.hint
 
 

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.labeling.active import select_windows
-from components.labeling.annotation_file import Annotation, AnnotationFile
-from components.labeling.annotations import SILENT, read_answers
+from components.labeling.annotation_file import RANDOM, WORTH, Annotation, AnnotationFile
+from components.labeling.annotations import SILENT, AnswerReader, read_answers
 from components.labeling.excerpt import Excerpt, excerpt
 from components.values import LabelSet, Windows
 from components.values.labels import ABSTAIN
 from components.workspace.errors import InputError, NotFound
+from components.workspace.files import sha256_json
 
 if TYPE_CHECKING:
     from components.workspace import Workspace
     from components.workspace.settings import Task
+
+EVERY = 4
+"""Of a person's questions, one in so many is about a window drawn at random: only these say how frequent classes are."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class Question:
 class Session:
     """One person at one task. Holds no answers itself: they are in the annotation file as soon as they are given.
 
-    ``order``: positions of the windows to ask about, disputed ones first, then those most worth it.
+    ``order``: positions of the windows to ask about, disputed ones first, then those most worth it; as many questions
+    make a round. Every `EVERY`th is about a window drawn at random instead, and nothing shows which.
     """
 
     workspace: Workspace
@@ -53,15 +59,23 @@ class Session:
 
     @property
     def file(self) -> AnnotationFile:
-        return AnnotationFile.of(self.workspace)
+        return self._reader.file
+
+    @cached_property
+    def _reader(self) -> AnswerReader:
+        return AnswerReader(self.workspace, self.windows, self.task)
 
     @property
     def classes(self) -> tuple[str, ...]:
         return self.task.vote_classes
 
     def question(self) -> Question | None:
-        """The next window that waits for an answer, None when all are answered."""
-        answers = read_answers(self.workspace, self.windows, self.task)
+        """The next window that waits for an answer, None when all are answered or the round is over."""
+        if self.answered() >= len(self.order):
+            return None
+        answers, drawn = self._reader.read(), self._drawn()
+        if drawn is not None:
+            return self._about(drawn, answers.by_person)
         mine = answers.by_person.get(self.by, np.full(len(self.windows), SILENT, np.int8))
         new = (answers.agreed < 0) & (mine == SILENT)
         waiting = np.where(answers.disputed, ~self._settled_again(answers.disputed), new)[self.order]
@@ -79,7 +93,8 @@ class Session:
             raise InputError(f"no window {position} or no class '{value}'", hint="go back to the page and answer again")
         row = self.windows.index.iloc[position]
         start, end = row["start"].to_pydatetime(), row["end"].to_pydatetime()
-        given = Annotation(row["device_id"], start, end, self.task.name, value, self.by, datetime.now(UTC))
+        drawn = RANDOM if position == self._drawn() else WORTH
+        given = Annotation(row["device_id"], start, end, self.task.name, value, self.by, datetime.now(UTC), drawn)
         self.file.add(given)
         return given
 
@@ -94,8 +109,22 @@ class Session:
         """Answers given in this session."""
         return len(self._given())
 
+    def _drawn(self) -> int | None:
+        """The window that chance puts next, of the training windows that this person was not asked about one by one; None
+        when it is not chance's turn. What the person said about segments and what others said does not bear on it.
+        """
+        number = sum(a.by == self.by for a in self._reader.said())
+        if (number + 1) % EVERY:
+            return None
+        asked = self._reader.read().exact.get(self.by, np.zeros(len(self.windows), bool))
+        left = np.flatnonzero(self.windows.train & ~asked)
+        if not len(left):
+            return None
+        person = int(sha256_json([self.by, self.task.name])[:16], 16)
+        return int(np.random.default_rng([self.workspace.settings.seed, person, number]).choice(left))
+
     def _given(self) -> list[Annotation]:
-        mine = [a for a in self.file.read() if a.by == self.by and a.task == self.task.name and a.at >= self.began]
+        mine = [a for a in self._reader.said() if a.by == self.by and a.at >= self.began]
         return sorted(mine, key=lambda a: (a.at, a.line))
 
     def _settled_again(self, disputed: NDArray[np.bool_]) -> NDArray[np.bool_]:
