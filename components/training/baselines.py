@@ -33,6 +33,7 @@ CLUSTERS = 20
 TREES = 100
 _MAX_FIT = 20_000
 _MAX_POINTS = 200_000
+_MAX_DIMENSIONS = 2000
 _CHUNK = 4096
 _AUTOENCODER_STEPS, _AUTOENCODER_BATCH = 400, 128
 
@@ -165,7 +166,7 @@ def gradient_boosting(
 def _reconstruction(fit: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
     """(rows, dimensions) to fit on -> mean squared error of rows that principal components of `EXPLAINED` leave."""
     mean = fit.mean(axis=0)
-    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov((fit - mean).T)))
+    values, vectors = _components(fit - mean)
     kept = np.searchsorted(np.cumsum(values[::-1]) / max(values.sum(), 1e-12), EXPLAINED) + 1
     basis = vectors[:, ::-1][:, :kept]
 
@@ -174,6 +175,20 @@ def _reconstruction(fit: NDArray[np.float32]) -> Callable[[NDArray[np.float32]],
         return np.asarray(((centred - centred @ basis @ basis.T) ** 2).mean(axis=1), np.float64)
 
     return error
+
+
+def _components(centred: NDArray[np.float32]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Eigenvalues, rising, and eigenvectors of the covariance of (rows, dimensions).
+
+    In many dimensions those of the matrix of products between rows instead: the same where they are not 0.
+    """
+    if centred.shape[1] <= _MAX_DIMENSIONS:
+        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(centred.T)))
+        return values, vectors
+    rows = centred[_thinned(np.arange(len(centred)), _MAX_DIMENSIONS)]
+    values, left = np.linalg.eigh(rows @ rows.T / max(len(rows) - 1, 1))
+    some = values > values[-1] * 1e-6
+    return values[some], rows.T @ left[:, some] / np.sqrt(values[some] * max(len(rows) - 1, 1))
 
 
 def _in_pieces(score: Scorer) -> Scorer:

@@ -243,6 +243,14 @@ def test_a_file_of_nothing_and_no_file_are_clear_errors(tmp_path: Path) -> None:
         read_windows(detector(), tmp_path / "nowhere", None)
 
 
+def test_a_damaged_file_among_others_is_left_out_and_said(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"not Parquet")
+    written(telemetry(devices=2), tmp_path / "b.parquet")
+    windows, contract = read_windows(detector(), tmp_path, None)
+    assert set(windows.index["device_id"]) == {"d0", "d1"}
+    assert "1 of 2 files cannot be read and were left out" in contract.notes
+
+
 def test_a_model_of_other_channels_does_not_fit_a_workspace(folder: Path, tmp_path: Path) -> None:
     other = replace(detector(), channels=("flow", "pressure", "speed"))
     with pytest.raises(InputError, match="the model reads flow, pressure, speed"):

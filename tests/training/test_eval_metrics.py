@@ -190,6 +190,19 @@ def test_sub_pca_and_pca_equal_scikit_learns_principal_components() -> None:
         np.testing.assert_allclose(fit(codes, np.arange(300), 7)(codes), wanted, rtol=1e-3)
 
 
+def test_sub_pca_of_very_long_windows_is_principal_components_still() -> None:
+    """More dimensions than a covariance matrix is worth: the components come from products of windows."""
+    from sklearn.decomposition import PCA
+
+    random = np.random.default_rng(2)
+    waves = random.normal(0, 20, (120, 6)) @ random.normal(0, 1, (6, 2100)) + random.normal(0, 4, (120, 2100))
+    codes = np.clip(waves, -127, 127).astype(np.int8).reshape(120, 700, 3)
+    flat = codes.reshape(120, -1).astype(float)
+    reference = PCA(n_components=0.9, svd_solver="full").fit(flat[:100])
+    wanted = ((flat - reference.inverse_transform(reference.transform(flat))) ** 2).mean(axis=1)
+    np.testing.assert_allclose(sub_pca(codes, np.arange(100), 7)(codes), wanted, rtol=1e-3)
+
+
 def test_the_autoencoder_is_deterministic_learns_and_leaves_the_global_generator_alone() -> None:
     import torch
 

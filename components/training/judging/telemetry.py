@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,8 @@ def read_windows(detector: Detector, path: Path, workspace: Workspace | None) ->
         InputError: a channel is missing, rows cannot be read, or no window is left.
     """
     files = _files(path)
-    contract = _declared(detector, workspace, files[0]) if workspace else _guessed(detector, files[0])
+    sample = _first_readable(files)
+    contract = _declared(detector, workspace, sample.column_names) if workspace else _guessed(detector, sample, path)
     frame, notes = _frame(files, contract, workspace)
     if not workspace:
         contract = _with_interval(contract, frame)
@@ -98,6 +100,14 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
+def _first_readable(files: list[Path]) -> pa.Table:
+    """The first file that can be read shows which columns there are; where none can, the error is that of the last."""
+    for file in files[:-1]:
+        with suppress(InputError):
+            return read_table(file)
+    return read_table(files[-1])
+
+
 def _frame(files: list[Path], contract: Contract, workspace: Workspace | None) -> tuple[pd.DataFrame, list[str]]:
     """Rows of all files under the names of `Dataset.frame`, sorted; rows that validation would not accept are left out."""
     import pyarrow as pa
@@ -105,20 +115,14 @@ def _frame(files: list[Path], contract: Contract, workspace: Workspace | None) -
     telemetry = contract.telemetry
     context = [c for c in (getattr(telemetry.context, name) for name in CONTEXT) if c]
     wanted = {telemetry.device, telemetry.time.column, *telemetry.names, *context}
-    parts, unreadable = [], []
+    parts = []
     for file in files:
-        try:
+        with suppress(InputError):
             table = read_table(file)
-        except InputError as error:
-            if len(files) == 1:
-                raise
-            unreadable.append(error)
-            continue
-        parts.append(lake_table(table.select([name for name in table.column_names if name in wanted]), telemetry, file.name))
-    if not parts:
-        raise unreadable[0]
-    notes = [f"{len(unreadable):,} of {len(files):,} files cannot be read and were left out"] if unreadable else []
-    frame = pa.concat_tables(parts).to_pandas()
+            parts.append((table.select([name for name in table.column_names if name in wanted]), file.name))
+    unreadable = len(files) - len(parts)
+    notes = [f"{unreadable:,} of {len(files):,} files cannot be read and were left out"] if unreadable else []
+    frame = pa.concat_tables([lake_table(table, telemetry, name) for table, name in parts]).to_pandas()
     if not len(frame):
         raise InputError(f"{files[0]}{' and others' * (len(files) > 1)}: no rows", hint="give telemetry to score")
     bad = _bad(frame, telemetry, workspace)
@@ -142,7 +146,7 @@ def _bad(frame: pd.DataFrame, telemetry: Telemetry, workspace: Workspace | None)
     return bad_rows(read, frame.astype(texts), span)[0] >= 0
 
 
-def _declared(detector: Detector, workspace: Workspace, file: Path) -> Contract:
+def _declared(detector: Detector, workspace: Workspace, names: list[str]) -> Contract:
     """The workspace's contract; context columns that these files lack are not asked for."""
     telemetry = workspace.settings.telemetry
     if telemetry.names != detector.channels:
@@ -155,7 +159,6 @@ def _declared(detector: Detector, workspace: Workspace, file: Path) -> Contract:
             f"the model reads windows of {detector.steps} steps; the workspace cuts {workspace.settings.windows.steps}",
             hint="name the workspace that the model was trained in, or train again",
         )
-    names = read_table(file).column_names
     declared = telemetry.context.model_dump()
     context = Context(**{key: column for key, column in declared.items() if column in names})
     return Contract(telemetry.model_copy(update={"context": context}), workspace.settings.windows, ())
@@ -170,12 +173,11 @@ def _inventory_profiles(workspace: Workspace) -> dict[str, str]:
     return {str(device): str(profile) for frame in frames for device, profile in frame.itertuples(index=False)}
 
 
-def _guessed(detector: Detector, file: Path) -> Contract:
+def _guessed(detector: Detector, table: pa.Table, path: Path) -> Contract:
     """The model's channels and converters; device, time and context columns by their usual names."""
-    table = read_table(file)
     names = table.column_names
-    device = _first(names, DEVICE_NAMES, "device", file)
-    time = _first(names, TIME_NAMES, "time", file)
+    device = _first(names, DEVICE_NAMES, "device", path)
+    time = _first(names, TIME_NAMES, "time", path)
     context = {key: next((n for n in usual if n in names), None) for key, usual in CONTEXT_NAMES.items()}
     channels = tuple(
         Channel(
