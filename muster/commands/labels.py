@@ -96,7 +96,9 @@ def export_(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV with device_id, start, end, task, value, and mostly by and at")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV with device_id, start, end, task, value, mostly by and at, and perhaps drawn")
+    ],
     workspace: WorkspacePath = Path(),
     by: By = "",
     json: Json = False,
@@ -165,6 +167,8 @@ def _show(task: dict[str, Any]) -> None:
         function_rows,
         hard_rows,
         model_rows,
+        people_rows,
+        people_title,
         right_rows,
     )
 
@@ -172,6 +176,8 @@ def _show(task: dict[str, Any]) -> None:
               f"overlap {task['overlap']:.1%}, conflict {task['conflict']:.1%}")  # fmt: skip
     emit_table("Where the probabilities come from", ("what", "value"), model_rows(task))
     emit_table("Mean probability", ("class", "share"), [(name, f"{share:.1%}") for name, share in class_rows(task)])
+    if people := people_rows(task):
+        emit_table(people_title(task), ("class", "share"), people)
     if task["functions"]:
         rows = [[c if isinstance(c, str) else f"{c:.2%}" for c in row] for row in function_rows(task)]
         emit_table("Labelling functions", FUNCTION_COLUMNS, rows)

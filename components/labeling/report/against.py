@@ -6,6 +6,9 @@ near 0 and 1. It takes windows as independent: annotations of many devices, few 
 A label model that learned from the annotated windows is sure of them, so its probability for such a window is read from
 windows with the same votes that nobody annotated. Calibration compares that with how often people agree (reliability
 diagram and expected calibration error: Guo et al., ICML 2017).
+
+Windows that people were asked about because they are hard, or chose themselves, are no fair sample of all. Class shares and
+calibration are therefore read from the windows that were drawn at random alone, as soon as these are enough.
 """
 
 from __future__ import annotations
@@ -22,25 +25,36 @@ if TYPE_CHECKING:
     from components.values import LabelSet
 
 ENOUGH = 50
-"""Annotated windows from which calibration is shown."""
+"""Annotated windows from which calibration is shown, when they were not drawn at random."""
+ENOUGH_DRAWN = 20
+"""Annotated windows drawn at random from which class shares and calibration are read from them alone."""
 
 _Z95 = 1.959964
-_BINS = 5
+_MOST_BINS, _LEAST_IN_BIN = 5, 10
 
 
-def against_gold(labels: LabelSet) -> dict[str, Any] | None:
-    """Counts, functions and calibration against the people's classes; None where nobody annotated or no votes are there.
+def against_gold(labels: LabelSet, sampled: NDArray[np.bool_] | None = None) -> dict[str, Any] | None:
+    """Counts, functions, class shares and calibration against the people's classes; None where nobody annotated or no votes
+    are there.
 
-    ``functions``: name -> ``precision`` and ``recall``: class -> [share, low, high, windows].
+    ``sampled``: (windows,) those that were drawn at random. ``functions``: name -> ``precision`` and ``recall``: class ->
+    [share, low, high, windows]. ``fair``: whether ``class_shares`` are of those drawn at random alone; ``calibration``,
+    which cannot judge every window, has its own.
     """
     known = labels.gold >= 0
     if not known.any() or not labels.functions:
         return None
     gold, votes = labels.gold[known], labels.votes[known]
+    drawn = known & sampled if sampled is not None else np.zeros(len(known), bool)
+    fair = bool(drawn.sum() >= ENOUGH_DRAWN)
+    judged = drawn[known] if fair else np.ones(len(gold), bool)
     return {
         "windows": {c: int((gold == v).sum()) for v, c in enumerate(labels.classes)},
         "functions": {name: _function(votes[:, j], gold, labels.classes) for j, name in enumerate(labels.functions)},
-        "calibration": _calibration(labels, known),
+        "drawn": int(drawn.sum()),
+        "fair": fair,
+        "class_shares": {c: _share(int((gold[judged] == v).sum()), int(judged.sum())) for v, c in enumerate(labels.classes)},
+        "calibration": _fairest(labels, known, drawn[known]),
     }
 
 
@@ -82,17 +96,28 @@ def _share(hits: int, trials: int) -> list[float]:
     return [round(hits / trials, 6), round(low, 6), round(high, 6), trials]
 
 
-def _calibration(labels: LabelSet, known: NDArray[np.bool_]) -> dict[str, Any] | None:
-    """``bins`` from the least to the most confident, equally many windows in each; ``error`` is the expected one."""
+def _fairest(labels: LabelSet, known: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> dict[str, Any] | None:
+    """Calibration on the windows drawn at random if it can be, else on all annotated ones if it can be."""
+    for fair, judged, enough in ((True, drawn, ENOUGH_DRAWN), (False, np.ones_like(drawn), ENOUGH)):
+        if found := _calibration(labels, known, judged, enough):
+            return found | {"fair": fair}
+    return None
+
+
+def _calibration(labels: LabelSet, known: NDArray[np.bool_], judged: NDArray[np.bool_], enough: int) -> dict[str, Any] | None:
+    """Of those of the ``known`` windows that are ``judged`` (annotated,), when they are ``enough``: ``bins`` from the least to
+    the most confident, equally many windows in each; ``error`` is the expected one.
+    """
     probabilities, found = _unannotated_like(labels, known)
-    if found.sum() < ENOUGH:
+    found &= judged
+    if found.sum() < enough:
         return None
     weighted = probabilities[found] * np.asarray(labels.decision_weights)
     said = weighted.argmax(axis=1)
     sure = np.take_along_axis(probabilities[found], said[:, None], axis=1)[:, 0]
     right = said == labels.gold[known][found]
     order = np.argsort(sure, kind="stable")
-    bins = [_bin(sure[part], right[part]) for part in np.array_split(order, _BINS)]
+    bins = [_bin(sure[part], right[part]) for part in np.array_split(order, min(_MOST_BINS, len(order) // _LEAST_IN_BIN))]
     error = sum(abs(b["confidence"] - b["right"]) * b["windows"] for b in bins) / int(found.sum())
     return {"windows": int(found.sum()), "error": round(error, 6), "bins": bins}
 

@@ -61,6 +61,19 @@ def class_rows(task: Task) -> list[tuple[str, float]]:
     return [(name, task["class_shares"][name]) for name in task["classes"]]
 
 
+def people_rows(task: Task) -> list[tuple[str, str]]:
+    """Class and its share of what people answered, with its interval; none when nobody did."""
+    return [(name, _interval(share)) for name, share in (task["gold"] or {}).get("class_shares", {}).items()]
+
+
+def people_title(task: Task) -> str:
+    """Which answers `people_rows` and calibration are read from."""
+    gold = task["gold"]
+    if gold["fair"]:
+        return f"Class shares by people (the {gold['drawn']:,} answers on windows drawn at random)"
+    return f"Class shares by people (all answers, no fair sample: {gold['drawn']:,} are on windows drawn at random)"
+
+
 def change_rows(changes: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
     """The flagged changes under `CHANGE_COLUMNS`."""
     return [
@@ -84,6 +97,8 @@ def _task(task: Task, drawings: Sequence[str]) -> list[str]:
     parts += [paragraph(f"Look at this: {warning}.") for warning in task["warnings"]]
     parts.append(table("Where the probabilities come from", ("what", "value"), model_rows(task)))
     parts.append(table("Mean probability of each class", ("class", "share"), class_rows(task)))
+    if people := people_rows(task):
+        parts.append(table(people_title(task), ("class", "share"), people))
     parts.append(_distributions(task))
     if task["functions"]:
         parts.append(table("Labelling functions", FUNCTION_COLUMNS, function_rows(task)))
@@ -140,10 +155,13 @@ def _calibration(task: Task) -> list[str]:
     found = (task["gold"] or {}).get("calibration")
     if not found:
         return []
+    which = "drawn at random" if found["fair"] else "annotated"
     text = (
-        f"On {found['windows']:,} annotated windows the confidence of the labels and the share in which people agree differ by "
-        f"{found['error']:.1%} on average. Windows that were chosen because they are hard make this look worse than it is."
+        f"On {found['windows']:,} windows {which} the confidence of the labels and the share in which people agree differ by "
+        f"{found['error']:.1%} on average."
     )
+    if not found["fair"]:
+        text += " Windows that were chosen because they are hard make this look worse than it is."
     return [f"<h2>Calibration against people</h2>\n{calibration(found['bins'])}", paragraph(text)]
 
 

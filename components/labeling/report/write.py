@@ -6,7 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from components.labeling.active import select_windows, worth
+from components.labeling.annotations import read_annotations
 from components.labeling.excerpt import as_svg, excerpt
 from components.labeling.report.against import against_gold, surprises
 from components.labeling.report.firing import firing_file, firing_table, variants
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from components.workspace import Workspace
 
 REPORT, PAGE = "report.json", "report.html"
-FORMAT = 2
+FORMAT = 3
 """Of `report.json`; rises when a reader of older reports would not find what it needs."""
 
 _HARDEST = 20
@@ -93,7 +97,7 @@ def _task(folder: Path, workspace: Workspace, windows: Windows, labels: LabelSet
     for function in task["functions"]:
         believed = estimated.get(function["name"], {})
         function |= {key: believed.get(key) for key in ("weight", "precision", "recall")}
-    gold = against_gold(labels)
+    gold = against_gold(labels, _sampled(workspace, windows, labels))
     for fault in facts.get("faults", ()):
         task["warnings"].append(
             f"{fault['function']} failed on {fault['windows']:,} windows and abstains there: {fault['message']}"
@@ -105,6 +109,15 @@ def _task(folder: Path, workspace: Workspace, windows: Windows, labels: LabelSet
     model = {key: facts.get(key) for key in ("version", "chosen", "class_shares", "shares_from", "candidates")}
     extra = {"model": model, "pairs": facts.get("pairs", []), "faults": facts.get("faults", []), "gold": gold}
     return task | extra | {"variants": variants(table), "hardest": _hardest(workspace, windows, labels)}
+
+
+def _sampled(workspace: Workspace, windows: Windows, labels: LabelSet) -> NDArray[np.bool_] | None:
+    """(windows,) those of the labels' gold that were drawn at random; None where no people are asked."""
+    if labels.source != "weak":
+        return None
+    (task,) = (t for t in workspace.settings.tasks if t.name == labels.task)
+    gold = read_annotations(workspace, windows, task)
+    return gold.sampled & (gold.values == labels.gold)
 
 
 def _hardest(workspace: Workspace, windows: Windows, labels: LabelSet) -> list[dict[str, Any]]:
