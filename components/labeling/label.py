@@ -71,6 +71,7 @@ def _weak_labels(workspace: Workspace, windows: Windows, view: WindowView, task:
         shares=np.asarray(task.class_shares) if task.class_shares else None,
         gold=gold.values[train],
         sequences=sequences(workspace, windows.index[train]) if follow else None,
+        sampled=gold.sampled[train],
     )
     probabilities, covered = model.probabilities(votes, sequences(workspace, windows.index) if follow else None, gold=gold.values)
     names = tuple(f.name for f in functions)

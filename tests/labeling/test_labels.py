@@ -173,12 +173,12 @@ def test_windows_that_do_not_follow_each_other_are_no_sequence(tmp_path: Path) -
     assert len(np.unique(sequences(made, gap))) == len(np.unique(devices)) + 1
 
 
-def annotate(workspace: Workspace, windows: Windows, rows: list[int], value: str, by: str = "ada") -> None:
+def annotate(workspace: Workspace, windows: Windows, rows: list[int], value: str, by: str = "ada", drawn: str = "") -> None:
     index = windows.index.iloc[rows]
-    lines = [f"{d},{a.isoformat()},{b.isoformat()},state,{value},{by},2026-04-01T00:00:00+00:00" for d, a, b in
+    lines = [f"{d},{a.isoformat()},{b.isoformat()},state,{value},{by},2026-04-01T00:00:00+00:00,{drawn}" for d, a, b in
              zip(index["device_id"], index["start"], index["end"], strict=True)]  # fmt: skip
     file = workspace.root / "annotations.csv"
-    before = file.read_text() if file.exists() else "device_id,start,end,task,value,by,at\n"
+    before = file.read_text() if file.exists() else "device_id,start,end,task,value,by,at,drawn\n"
     file.write_text(before + "\n".join(lines) + "\n")
 
 
@@ -189,7 +189,17 @@ def test_what_people_said_about_windows_binds_the_labels(tmp_path: Path) -> None
     (labels,) = label(made, windows, statistics)
     assert (labels.decided[rows] == 2).all()
     assert (labels.gold[rows] == 2).all()
+    assert labels.facts["shares_from"] == "learned", "nobody drew these windows at random"
+
+
+def test_answers_about_windows_drawn_at_random_tell_class_shares(tmp_path: Path) -> None:
+    made, windows, statistics = prepared(tmp_path, GOOD)
+    rows = np.flatnonzero(windows.train)[::3].tolist()
+    annotate(made, windows, rows, "normal", drawn="random")
+    (labels,) = label(made, windows, statistics)
+    assert len(rows) >= 20
     assert labels.facts["shares_from"] == "gold"
+    assert labels.facts["class_shares"]["normal"] > 0.5
 
 
 def test_people_who_contradict_each_other_bind_nothing_and_the_facts_say_so(tmp_path: Path) -> None:
