@@ -137,11 +137,18 @@ def _votes(function: LabelingFunction, classes: tuple[str, ...], view: WindowVie
     return said.astype(np.int8)
 
 
+def _unmasked(said: Any) -> NDArray[Any]:
+    """As an array; where a masked array hides what it says, it says nothing."""
+    if not isinstance(said, np.ma.MaskedArray):
+        return np.asarray(said)
+    return np.where(np.ma.getmaskarray(said), np.False_ if said.dtype == bool else np.int8(ABSTAIN), said.data)
+
+
 def _call(function: LabelingFunction, view: WindowView) -> NDArray[Any]:
     with np.errstate(all="ignore"):  # comparisons with NaN are false: the function abstains
         try:
-            return np.asarray(function.body(view))
-        except Exception as error:
+            return _unmasked(function.body(view))
+        except (Exception, SystemExit) as error:  # a function that exits must not end the step as if all were well
             line = line_in(function.file, error) or function.line
             where = f"{function.file}, line {line}, labelling function {function.name}"
             if isinstance(error, MusterError):

@@ -164,7 +164,7 @@ class Event(_Base):
     code: str | None = None
     pattern: str | None = None
     at_least: int = Field(1, ge=1)
-    within_s: float | None = Field(None, gt=0, description="before the window's end; absent: in the window")
+    within_s: float | None = Field(None, gt=0, allow_inf_nan=False, description="before the window's end; absent: in the window")
 
     def check(self, settings: Settings) -> None:
         if self.records not in settings.records:
@@ -190,7 +190,7 @@ class Duration(_Bounds):
     """
 
     kind: Literal["duration"]
-    for_s: float = Field(gt=0)
+    for_s: float = Field(gt=0, allow_inf_nan=False)
     channel: str | None = None
     of: Simple | None = None
 
@@ -228,7 +228,7 @@ class Followed(_Base):
     kind: Literal["followed"]
     first: Simple
     then: Simple
-    within_s: float = Field(gt=0)
+    within_s: float = Field(gt=0, allow_inf_nan=False)
 
     @property
     def sees(self) -> Sees:

@@ -43,11 +43,12 @@ class WindowView:
     the device's own calibration; each a new float64 array (windows,), NaN where the channel sent nothing.
 
     ``index`` has device_id, start, end, site, hardware_profile and firmware_version; which windows are held out is not
-    to be seen. ``interval_s`` is the time from sample to sample, ``stride_s`` from a window's start to the next.
+    to be seen. ``interval_s`` is the time from sample to sample, ``stride_s`` from a window's start to the next. Functions
+    share a view, so what they get is theirs or cannot be written to.
     """
 
     channels: tuple[str, ...]
-    index: pd.DataFrame
+    _index: pd.DataFrame
     columns: Columns
     samples: NDArray[np.float32]
     interval_s: float
@@ -57,6 +58,9 @@ class WindowView:
     sees: Sees = "fleet"
     begin: int = 0
     _read: dict[Any, NDArray[Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "samples", _read_only(self.samples))
 
     @classmethod
     def of(cls, workspace: Workspace, windows: Windows, statistics: pd.DataFrame | Columns) -> WindowView:
@@ -85,13 +89,18 @@ class WindowView:
 
     def part(self, begin: int, end: int, sees: Sees) -> WindowView:
         """Windows ``begin`` to ``end`` (exclusive), for functions that see no more than ``sees``."""
-        index = self.index.iloc[begin:end].reset_index(drop=True)
+        index = self._index.iloc[begin:end].reset_index(drop=True)
         samples = self.samples[begin:end]
         read = {key: array[begin:end] for key, array in dict(self._read).items()}
-        return replace(self, index=index, samples=samples, sees=sees, begin=self.begin + begin, _read=read)
+        return replace(self, _index=index, samples=samples, sees=sees, begin=self.begin + begin, _read=read)
 
     def __len__(self) -> int:
-        return len(self.index)
+        return len(self._index)
+
+    @property
+    def index(self) -> pd.DataFrame:
+        """A copy, as cheap as a view: pandas copies a column when it is written to."""
+        return self._index.copy(deep=False)
 
     def mean(self, channel: str) -> Column:
         return self.column(f"{channel}_mean")
@@ -138,7 +147,7 @@ class WindowView:
         return self._once(name, lambda: self.columns.read(name, self.begin, self.begin + len(self))).astype(np.float64)
 
     def values(self, channel: str) -> NDArray[np.float32]:
-        """(windows, steps) samples in physical units, NaN for missing."""
+        """(windows, steps) samples in physical units, NaN for missing; not to be written to."""
         if channel not in self.channels:
             raise InputError(f"no channel '{channel}'", hint=f"channels: {', '.join(self.channels)}")
         return np.asarray(self.samples[:, :, self.channels.index(channel)])
@@ -148,9 +157,9 @@ class WindowView:
         import pandas as pd
 
         self._require("device", "against_calibration")
-        device = self.index["device_id"]
-        first = self.index.groupby("device_id", sort=False)["start"].transform("min")
-        early = (self.index["end"] - first).dt.total_seconds() <= self.calibration_s
+        device = self._index["device_id"]
+        first = self._index.groupby("device_id", sort=False)["start"].transform("min")
+        early = (self._index["end"] - first).dt.total_seconds() <= self.calibration_s
         usual = pd.Series(np.where(early, column, np.nan)).groupby(device.to_numpy(), sort=False).transform("median")
         return np.asarray(column / usual.to_numpy())
 
@@ -179,6 +188,8 @@ class WindowView:
         A window that is left out of the data ends a run.
         """
         self._require("device", "lasting")
+        if not 0 <= for_s < float("inf"):
+            raise InputError(f"lasting for_s={for_s} is no length of time", hint="give seconds, 0 or more")
         return spells.lasting(condition, self.spans, self.starts, self.ends, round(for_s * 1e6), round(self.stride_s * 1e6))
 
     def count(self, records: str, code: str | None = None, within_s: float | None = None) -> NDArray[np.int64]:
@@ -203,10 +214,14 @@ class WindowView:
         network = self.outside.model(name)
         return self._once(("model", name, output, repr(missing)), lambda: network(self.samples, output, missing)).copy()
 
-    @cached_property
+    @property
     def spans(self) -> list[tuple[str, int, int]]:
         """Device, first window and window past the last, for each device; windows stand device by device."""
-        device = self.index["device_id"].to_numpy()
+        return list(self._spans)
+
+    @cached_property
+    def _spans(self) -> list[tuple[str, int, int]]:
+        device = self._index["device_id"].to_numpy()
         begins = np.flatnonzero(np.append(True, device[1:] != device[:-1])) if len(device) else np.empty(0, np.int64)
         ends = np.append(begins[1:], len(device))
         return [(str(device[a]), int(a), int(b)) for a, b in zip(begins, ends, strict=False)]
@@ -214,12 +229,12 @@ class WindowView:
     @cached_property
     def starts(self) -> NDArray[np.int64]:
         """(windows,) microseconds since 1970."""
-        return np.asarray(self.index["start"].dt.as_unit("us").astype("int64").to_numpy())
+        return _read_only(self._index["start"].dt.as_unit("us").astype("int64").to_numpy())
 
     @cached_property
     def ends(self) -> NDArray[np.int64]:
         """(windows,) microseconds since 1970, exclusive."""
-        return np.asarray(self.index["end"].dt.as_unit("us").astype("int64").to_numpy())
+        return _read_only(self._index["end"].dt.as_unit("us").astype("int64").to_numpy())
 
     def _groups(self, by: str) -> NDArray[np.int64]:
         """(windows,) number of the window's site or hardware profile; the fleet is one group."""
@@ -227,11 +242,11 @@ class WindowView:
 
         if by == "fleet":
             return np.zeros(len(self), np.int64)
-        return np.asarray(pd.factorize(self.index[by], use_na_sentinel=False)[0], np.int64)
+        return np.asarray(pd.factorize(self._index[by], use_na_sentinel=False)[0], np.int64)
 
     def reach(self, within_s: float | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(windows,) microseconds from which and before which records count."""
-        if within_s is not None and not within_s > 0:
+        if within_s is not None and not 0 < within_s < float("inf"):
             raise InputError(f"within_s={within_s} is no time before a window's end", hint="give seconds above 0")
         return (self.starts if within_s is None else self.ends - round(within_s * 1e6)), self.ends
 
@@ -249,3 +264,9 @@ class WindowView:
                 self._read.clear()
             self._read[key] = array
         return self._read[key]
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    shown = array.view()
+    shown.flags.writeable = False
+    return shown

@@ -212,3 +212,83 @@ def test_ten_thresholds_on_a_million_windows_take_a_blink(tmp_path: Path) -> Non
         took.append(time.process_time() - before)
     assert (got.votes == np.where(frame.to_numpy(np.float64) > 1.5, 1, -1)).all()
     assert min(took) < 0.2  # a quarter of it on an idle machine; a call a row takes tens of seconds
+
+
+VANDALS = {
+    "index": lambda w: w.index.__setitem__("device_id", "a"),
+    "a column of the index": lambda w: w.index["device_id"].to_numpy().__setitem__(slice(None), "a"),
+    "statistics": lambda w: w.mean("pressure").fill(0),
+    "samples": lambda w: w.values("pressure").fill(9),
+    "all samples": lambda w: w.samples.fill(9),
+    "spans": lambda w: w.spans.clear(),
+    "starts": lambda w: w.starts.fill(0),
+    "ends": lambda w: w.ends.fill(0),
+}
+
+
+@pytest.mark.parametrize("case", VANDALS)
+@pytest.mark.parametrize("sees", ["device", "fleet"])
+def test_what_one_function_does_to_its_view_no_other_sees(case: str, sees: Any) -> None:
+    """Else the order of the functions would decide what they vote."""
+
+    def vandal(w: WindowView) -> Any:
+        try:
+            VANDALS[case](w)
+        except ValueError as error:
+            assert "read-only" in str(error)
+        return np.zeros(len(w), bool)
+
+    def honest(w: WindowView) -> Any:
+        names = w.index["device_id"].to_numpy()
+        late = np.concatenate([np.arange(b - a) > 0 for _, a, b in w.spans])
+        return late & (names == "b") & (w.mean("pressure") > 0) & (w.values("pressure")[:, 0] == 0) & (w.ends > w.starts)
+
+    devices = [("a", range(3)), ("b", range(3))]
+    both = [function(vandal, sees, "vandal"), function(honest, sees, "honest")]
+    made = view(devices, {"pressure_mean": np.ones(6)})
+    votes = apply_functions(both, CLASSES, made, threads=1).votes
+    assert (votes[:, 1] == 1).tolist() == [False, False, False, False, True, True]
+    assert made.index["device_id"].tolist() == ["a"] * 3 + ["b"] * 3
+    assert not made.samples.any()
+
+
+def test_a_function_that_exits_fails_like_any_other() -> None:
+    """Else the step would end there with exit code 0 and nothing done."""
+
+    def leaves(w: WindowView) -> Any:
+        raise SystemExit(0)
+
+    applied = apply_functions([function(leaves, "window", "leaves"), function(high, "window", "high")], CLASSES, pressures())
+    assert [(f.function, f.windows) for f in applied.faults] == [("leaves", 4)]
+    assert "SystemExit" in applied.faults[0].message
+    assert (applied.votes[:, 1] == 1).any()
+
+
+def test_an_interrupt_is_the_persons_and_no_fault() -> None:
+    def interrupted(w: WindowView) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        apply_functions([function(interrupted, "window")], CLASSES, pressures(), threads=1)
+
+
+@pytest.mark.parametrize(("votes", "said"), [("bad", True), (None, 1), (None, np.uint8(1))])
+def test_what_a_masked_array_hides_is_no_vote(votes: str | None, said: Any) -> None:
+    def masked(w: WindowView) -> Any:
+        return np.ma.masked_array(np.full(len(w), said), mask=[False, True, False, True])
+
+    applied = apply_functions([function(masked, "fleet", votes=votes)], CLASSES, pressures())
+    assert applied.votes[:, 0].tolist() == [1, -1, 1, -1]
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
+def test_a_time_that_is_none_is_refused(seconds: float) -> None:
+    w = pressures()
+    with pytest.raises(InputError, match="no length of time"):
+        w.lasting(w.mean("pressure") > 0, seconds)
+    with pytest.raises(InputError, match="no time before a window's end"):
+        w.reach(seconds)
+
+
+def pressures() -> WindowView:
+    return view([("a", range(4))], {"pressure_mean": [0, 1, 2, 0]})
