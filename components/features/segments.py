@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.features.csv_text import line_of, read_csv_text
 from components.workspace.errors import InputError, NotFound
 
 if TYPE_CHECKING:
@@ -19,25 +20,27 @@ def read_segments(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
     Raises:
         NotFound: there is no such file.
-        InputError: it lacks a column, holds no times, or an end that is not after its start.
+        InputError: it lacks a column, holds no times, an end that is not after its start, or a line of another width.
     """
     import pandas as pd
 
     if not file.is_file():
         raise NotFound(f"no file {file}", hint="write it, or take its key out of muster.yaml")
-    frame = pd.read_csv(file, dtype="str")
+    frame = read_csv_text(file)
     wanted = ("device_id", "start", "end", *columns)
     if missing := [c for c in wanted if c not in frame.columns]:
         raise InputError(f"{file}: no column {', '.join(missing)}", hint=f"it has {', '.join(frame.columns)}")
     for column in ("start", "end"):
         times = pd.to_datetime(frame[column], utc=True, format="ISO8601", errors="coerce").dt.as_unit("us")
         if (bad := frame.index[times.isna()]).size:
-            raise InputError(f"{file}, line {bad[0] + 2}: '{frame[column][bad[0]]}' is no time", hint="write ISO 8601 in UTC")
+            raise InputError(
+                f"{file}, line {line_of(file, bad[0])}: '{frame[column][bad[0]]}' is no time", hint="write ISO 8601 in UTC"
+            )
         frame[column] = times
     if (bad := frame.index[frame["end"] <= frame["start"]]).size:
-        raise InputError(f"{file}, line {bad[0] + 2}: end is not after start", hint="ends are exclusive")
-    if (bad := frame.index[frame[list(wanted)].isna().any(axis=1)]).size:
-        raise InputError(f"{file}, line {bad[0] + 2}: a cell is empty", hint=f"every line needs {', '.join(wanted)}")
+        raise InputError(f"{file}, line {line_of(file, bad[0])}: end is not after start", hint="ends are exclusive")
+    if (bad := frame.index[(frame[["device_id", *columns]] == "").any(axis=1)]).size:
+        raise InputError(f"{file}, line {line_of(file, bad[0])}: a cell is empty", hint=f"every line needs {', '.join(wanted)}")
     return frame[list(wanted)]
 
 

@@ -6,7 +6,6 @@ device by device in order of time, so that windows find theirs by binary search.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.features.csv_text import line_of, read_csv_text
 from components.workspace.errors import InputError, NotFound
 
 if TYPE_CHECKING:
@@ -147,15 +147,12 @@ def _table(file: Path) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
+    if file.suffix != ".parquet":
+        return read_csv_text(file)
     try:
-        if file.suffix == ".parquet":
-            return pd.read_parquet(file)
-        return pd.read_csv(file, dtype="str", keep_default_na=False, encoding="utf-8")
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{file}: is empty", hint=f"its first line names the columns {', '.join(COLUMNS)}") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, pa.ArrowInvalid, OSError) as error:
-        kind = "Parquet" if file.suffix == ".parquet" else "CSV in UTF-8"
-        raise InputError(f"{file}: no {kind}: {str(error).strip()}", hint="mend the file there, or write it anew") from None
+        return pd.read_parquet(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{file}: no Parquet: {str(error).strip()}", hint="mend the file there, or write it anew") from None
 
 
 def _times(file: Path, column: pd.Series[Any]) -> Micros:
@@ -172,10 +169,4 @@ def _times(file: Path, column: pd.Series[Any]) -> Micros:
 
 
 def _where(file: Path, row: int) -> str:
-    """The line of a CSV file in which record ``row`` ends; text in quotes may hold line breaks."""
-    if file.suffix == ".parquet":
-        return f"{file}, row {row + 1}"
-    with file.open(newline="", encoding="utf-8") as stream:
-        reader = csv.reader(stream)
-        filled = (reader.line_num for cells in reader if cells)
-        return f"{file}, line {next(line for number, line in enumerate(filled) if number == row + 1)}"
+    return f"{file}, row {row + 1}" if file.suffix == ".parquet" else f"{file}, line {line_of(file, row)}"

@@ -209,6 +209,8 @@ BAD_SEGMENTS = {
     "device_id,start,end,value\nd,never,2026-01-02,x\n": "line 2: 'never' is no time",
     "device_id,start,end,value\nd,2026-01-02,2026-01-02,x\n": "line 2: end is not after start",
     "device_id,start,end,value\nd,2026-01-01,2026-01-02,\n": "line 2: a cell is empty",
+    "device_id,start,end,value\n\nd,2026-01-01,2026-01-02,x\n,2026-01-01,2026-01-02,x\n": "line 4: a cell is empty",
+    "device_id,start,end,value\nd,2026-01-01,2026-01-02,x,y\n": "line 2: 5 cells under 4 columns",
 }
 
 

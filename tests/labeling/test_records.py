@@ -92,6 +92,12 @@ BAD = {
     "no code": (HEAD + "a,2026-03-01T00:00:00Z,,\n", "line 2, column code: is empty"),
     "no device": (HEAD + ",2026-03-01T00:00:00Z,E1,\n", "line 2, column device_id: is empty"),
     "too many cells": (HEAD + "a,2026-03-01T00:00:00Z,E1,x\na,2026-03-01T00:00:00Z,E1,x,y,z\n", "line 3"),
+    "a cell too many in every line": (
+        HEAD + "a,2026-03-01T00:00:00Z,E1,x,more\n" * 2,
+        "line 2: 5 cells under 4 columns",
+    ),
+    "a cell too few": (HEAD + 'a,2026-03-01T00:00:00Z,E1,"two\nlines"\na,2026-03-01T00:00:00Z,E1\n', "line 4: 3 cells under 4"),
+    "a column twice": (HEAD.replace("text", "code"), "two columns are called 'code'"),
     "nothing": ("", "is empty"),
 }
 
