@@ -7,6 +7,7 @@ outside all segments belongs to the task's first class.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,9 +90,9 @@ def macro_f1(wanted: NDArray[np.int8], got: NDArray[np.int8], k: int) -> float:
 
 def step_truth(index: pd.DataFrame, segments: pd.DataFrame, interval_s: float) -> NDArray[np.int8]:
     """(steps,) whether each sampling step between a device's first and last window is inside a segment."""
-    begin, steps = _grid(index, interval_s)
-    times = begin + np.arange(steps) * interval_s
-    inside = np.zeros(steps, np.int8)
+    place = placed(index, interval_s)
+    times = place.begin + np.arange(place.steps) * interval_s
+    inside = np.zeros(place.steps, np.int8)
     for first, last in zip(seconds(segments["start"]), seconds(segments["end"]), strict=True):
         inside[np.searchsorted(times, first) : np.searchsorted(times, last)] = 1
     return inside
@@ -99,23 +100,44 @@ def step_truth(index: pd.DataFrame, segments: pd.DataFrame, interval_s: float) -
 
 def step_scores(index: pd.DataFrame, scores: NDArray[Any], interval_s: float) -> NDArray[np.float64]:
     """(steps,) mean score of the windows that cover each step; steps no window covers take the lowest score."""
-    first, last, steps = _places(index, interval_s)
-    total, count = np.zeros(steps + 1), np.zeros(steps + 1)
-    np.add.at(total, first, scores)
-    np.add.at(total, last, -np.asarray(scores, float))
-    np.add.at(count, first, 1)
-    np.add.at(count, last, -1)
-    total, count = np.cumsum(total)[:-1], np.cumsum(count)[:-1]
-    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.min(scores)))
+    return placed(index, interval_s).mean(scores)
 
 
-def step_mask(index: pd.DataFrame, windows: NDArray[np.bool_], interval_s: float) -> NDArray[np.bool_]:
-    """(steps,) whether one of the windows that are true in ``windows`` covers the step."""
-    first, last, steps = _places(index, interval_s)
-    change = np.zeros(steps + 1, np.int64)
-    np.add.at(change, first[windows], 1)
-    np.add.at(change, last[windows], -1)
-    return np.asarray(np.cumsum(change)[:-1] > 0)
+@dataclass(frozen=True)
+class Placed:
+    """Windows of one device on its sampling steps, counted from the start of the first window at ``begin`` (s since 1970).
+
+    ``first``, ``last``: (windows,) first step and step past the last of each; ``steps``: from the first window to the last.
+    """
+
+    begin: float
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    steps: int
+
+    def mean(self, scores: NDArray[Any]) -> NDArray[np.float64]:
+        """(steps,) as `step_scores`."""
+        total, count = self._running(np.asarray(scores, float)), self._running(np.ones(len(self.first)))
+        return np.asarray(np.where(count > 0.5, total / np.maximum(count, 1), np.min(scores)))
+
+    def covered(self, windows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(steps,) whether one of the windows that are true in ``windows`` covers the step."""
+        return np.asarray(self._running(windows.astype(float)) > 0.5)
+
+    def _running(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(steps,) sum of the weights of the windows over each step."""
+        change = np.zeros(self.steps + 1)
+        np.add.at(change, self.first, weights)
+        np.add.at(change, self.last, -weights)
+        return np.asarray(np.cumsum(change)[:-1])
+
+
+def placed(index: pd.DataFrame, interval_s: float) -> Placed:
+    """``index``: windows of one device, as in `Windows.index`."""
+    start, end = seconds(index["start"]), seconds(index["end"])
+    begin = float(start.min())
+    first, last = (np.rint((times - begin) / interval_s).astype(np.int64) for times in (start, end))
+    return Placed(begin, first, last, int(last.max()))
 
 
 def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -127,19 +149,6 @@ def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 def seconds(times: pd.Series[Any]) -> NDArray[np.float64]:
     """UTC times -> seconds since 1970."""
     return times.dt.as_unit("ns").astype("int64").to_numpy() / 1e9
-
-
-def _grid(index: pd.DataFrame, interval_s: float) -> tuple[float, int]:
-    begin, end = seconds(index["start"]).min(), seconds(index["end"]).max()
-    return float(begin), round((end - begin) / interval_s)
-
-
-def _places(index: pd.DataFrame, interval_s: float) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """First step and step past the last of every window, and the number of steps."""
-    begin, steps = _grid(index, interval_s)
-    first = np.rint((seconds(index["start"]) - begin) / interval_s).astype(np.int64)
-    last = np.rint((seconds(index["end"]) - begin) / interval_s).astype(np.int64)
-    return first, last, steps
 
 
 def _anomaly(
@@ -155,9 +164,10 @@ def _anomaly(
     days = 0.0
     for device, positions in index.reset_index(drop=True).groupby("device_id", sort=True).indices.items():
         part, mine = index.iloc[positions], np.asarray(scores)[positions]
-        covered = step_mask(part, np.ones(len(part), bool), interval)
+        place = placed(part, interval)
+        covered = place.covered(np.ones(len(part), bool))
         wanted = step_truth(part, segments[segments["device_id"] == device], interval) * covered
-        got = step_scores(part, mine, interval)
+        got = place.mean(mine)
         if wanted.any() and not wanted[covered].all():
             areas.append(vus_pr(wanted[covered], got[covered], workspace.settings.evaluation.buffer_steps))
         if threshold is not None:

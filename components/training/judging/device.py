@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.training.evaluation import DAY_S, runs, seconds, step_mask, step_scores, step_truth
+from components.training.evaluation import DAY_S, Placed, placed, runs, seconds, step_truth
 from components.training.vus import average_precision, vus_pr
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class DeviceTruth:
     device: str
     profile: str
     index: pd.DataFrame
+    placed: Placed
     covered: NDArray[np.bool_]
     steps: NDArray[np.int8]
     events: tuple[Event, ...]
@@ -70,17 +71,19 @@ class OnDevice:
 
 def device_truth(index: pd.DataFrame, segments: pd.DataFrame, channels: tuple[str, ...], interval_s: float) -> DeviceTruth:
     """``index``: the windows of one device in time order. ``segments``: its anomalies."""
-    covered = step_mask(index, np.ones(len(index), bool), interval_s)
+    place = placed(index, interval_s)
+    covered = place.covered(np.ones(len(index), bool))
     inside = step_truth(index, segments, interval_s) * covered
-    begin = seconds(index["start"]).min()
-    first, last = ((seconds(segments[name]) - begin) / interval_s for name in ("start", "end"))
+    first, last = ((seconds(segments[name]) - place.begin) / interval_s for name in ("start", "end"))
     causes = [{channels.index(c.strip()) for c in text.split(";") if c.strip()} for text in segments["root_cause"]]
     events = []
     for a, b in runs(inside.astype(bool)):
         of = np.flatnonzero((first < b) & (last > a)).tolist()
         events.append(Event(a, b, tuple(sorted(set().union(*(causes[i] for i in of))))))
     row = index.iloc[0]
-    return DeviceTruth(str(row["device_id"]), str(row["hardware_profile"]), index, covered, inside, tuple(events), interval_s)
+    return DeviceTruth(
+        str(row["device_id"]), str(row["hardware_profile"]), index, place, covered, inside, tuple(events), interval_s
+    )
 
 
 def on_device(
@@ -95,12 +98,12 @@ def on_device(
     areas = None
     wanted = truth.steps[truth.covered]
     if scores is not None and wanted.any() and not wanted.all():
-        got = step_scores(truth.index, scores, truth.interval_s)[truth.covered]
+        got = truth.placed.mean(scores)[truth.covered]
         areas = vus_pr(wanted, got, buffer_steps), average_precision(wanted, got)
     found, alarms, right = 0, 0, 0
     delays: tuple[float, ...] = ()
     if standing is not None:
-        alarm = step_mask(truth.index, standing, truth.interval_s)
+        alarm = truth.placed.covered(standing)
         raised = runs(alarm)
         alarms, right = len(raised), sum(bool(truth.steps[a:b].any()) for a, b in raised)
         delays = _delays(truth, standing)
@@ -133,18 +136,15 @@ def hit_rates(blame: NDArray[np.float64], causes: tuple[int, ...]) -> tuple[floa
     return one, more
 
 
-def step_blame(index: pd.DataFrame, residual: NDArray[np.float32], interval_s: float) -> NDArray[np.float64]:
+def step_blame(place: Placed, residual: NDArray[np.float32]) -> NDArray[np.float64]:
     """(steps, channels) mean residual, over the windows that cover each step; 0 where none does.
 
     ``residual``: (windows, steps of a window, channels).
     """
-    begin = seconds(index["start"]).min()
-    steps = round((seconds(index["end"]).max() - begin) / interval_s)
-    first = np.rint((seconds(index["start"]) - begin) / interval_s).astype(np.int64)
-    places = (first[:, None] + np.arange(residual.shape[1])).ravel()
-    count = np.bincount(places, minlength=steps)
+    places = (place.first[:, None] + np.arange(residual.shape[1])).ravel()
+    count = np.bincount(places, minlength=place.steps)
     flat = residual.reshape(-1, residual.shape[2])
-    total = np.stack([np.bincount(places, flat[:, c], minlength=steps) for c in range(flat.shape[1])], axis=1)
+    total = np.stack([np.bincount(places, flat[:, c], minlength=place.steps) for c in range(flat.shape[1])], axis=1)
     return np.asarray(total / np.maximum(count, 1)[:, None])
 
 
@@ -153,12 +153,7 @@ def _delays(truth: DeviceTruth, standing: NDArray[np.bool_]) -> tuple[float, ...
 
     A device knows of an alarm when its window is over.
     """
-    start, end = seconds(truth.index["start"]), seconds(truth.index["end"])
-    begin = start.min()
-    delays = []
-    for event in truth.events:
-        first, last = (begin + place * truth.interval_s for place in (event.first, event.last))
-        said = end[standing & (start < last) & (end > first)]
-        if said.size:
-            delays.append(float(said.min() - first))
-    return tuple(delays)
+    first, last = truth.placed.first[standing], truth.placed.last[standing]
+    ends = [last[(first < event.last) & (last > event.first)] for event in truth.events]
+    pairs = zip(ends, truth.events, strict=True)
+    return tuple(float(said.min() - event.first) * truth.interval_s for said, event in pairs if said.size)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.labeling.excerpt import Excerpt, as_svg
-from components.training.evaluation import runs, seconds, step_mask, step_scores
+from components.training.evaluation import runs
 from components.training.judging.detector import standing, top_channels
 from components.training.judging.device import DeviceTruth, step_blame
 
@@ -50,7 +50,7 @@ def _spans(evaluation: Evaluation, truth: DeviceTruth) -> list[_Span]:
     rows = truth.index.index.to_numpy()
     scores, detector = evaluation.said.score[rows], evaluation.detector
     stands = standing(scores >= (evaluation.model.threshold or 0.0), detector.raise_after, detector.clear_after)
-    alarm, steps = step_mask(truth.index, stands, truth.interval_s), step_scores(truth.index, scores, truth.interval_s)
+    alarm, steps = truth.placed.covered(stands), truth.placed.mean(scores)
     kinds = [("found" if alarm[e.first : e.last].any() else "missed", e.first, e.last) for e in truth.events]
     kinds += [("false alarm", a, b) for a, b in runs(alarm) if not truth.steps[a:b].any()]
     return [_Span(kind, truth, a, b, float(steps[a:b].max())) for kind, a, b in kinds]
@@ -71,9 +71,9 @@ def _draw(evaluation: Evaluation, span: _Span) -> str:
     margin = max(int((span.last - span.first) * _MARGIN), _LEAST_MARGIN)
     begin, end = max(span.first - margin, 0), min(span.last + margin, len(truth.steps))
     residual = evaluation.detector.score(evaluation.windows.codes[rows]).residual
-    blame = step_blame(truth.index, residual, truth.interval_s)
+    blame = step_blame(truth.placed, residual)
     top = top_channels(blame[span.first : span.last].mean(axis=0)[None], CHANNELS)[0]
-    score = step_scores(truth.index, evaluation.said.score[rows], truth.interval_s)
+    score = truth.placed.mean(evaluation.said.score[rows])
     values = step_values(truth, evaluation.windows.values[rows][:, :, top])
     columns = np.column_stack([np.where(truth.covered, score, np.nan), values])[begin:end].astype(np.float32)
     usual = [[float(score.min()), float(evaluation.model.threshold or 0.0)], *(_usual(values[:, c]) for c in range(len(top)))]
@@ -83,9 +83,8 @@ def _draw(evaluation: Evaluation, span: _Span) -> str:
 
 def step_values(truth: DeviceTruth, values: NDArray[np.float32]) -> NDArray[np.float64]:
     """(windows, steps, channels) values of a device's windows -> (steps, channels), NaN where no window is."""
-    first = np.rint((seconds(truth.index["start"]) - seconds(truth.index["start"]).min()) / truth.interval_s).astype(np.int64)
     laid = np.full((len(truth.steps), values.shape[2]), np.nan)
-    laid[(first[:, None] + np.arange(values.shape[1])).ravel()] = values.reshape(-1, values.shape[2])
+    laid[(truth.placed.first[:, None] + np.arange(values.shape[1])).ravel()] = values.reshape(-1, values.shape[2])
     return laid
 
 

@@ -98,7 +98,7 @@ def _on_devices(
         if scores is not None and method.threshold is not None:
             alarm = standing(scores >= method.threshold, detector.raise_after, detector.clear_after)
         causes = method.name == MODEL and any(event.causes for event in truth.events)
-        blame = step_blame(truth.index, detector.score(windows.codes[rows]).residual, truth.interval_s) if causes else None
+        blame = step_blame(truth.placed, detector.score(windows.codes[rows]).residual) if causes else None
         tables = {
             task: _table(true[rows], method.classes[task][rows], len(detector.classes[task]))
             for task, true in wanted.items()

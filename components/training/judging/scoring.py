@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.training.evaluation import seconds, step_mask, step_scores
+from components.training.evaluation import placed
 from components.training.judging.detector import Detector, Said, listen, standing, top_channels
 from components.training.judging.device import step_blame
 from components.values import Windows
@@ -58,12 +58,13 @@ def step_table(detector: Detector, windows: Windows, interval_s: float) -> pd.Da
     for device, index in windows.index.groupby("device_id", sort=True):
         rows = index.index.to_numpy()
         said = detector.score(windows.codes[rows])
-        covered = step_mask(index, np.ones(len(rows), bool), interval_s)
-        micros = round(seconds(index["start"]).min() * 1e6) + np.arange(len(covered)) * round(interval_s * 1e6)
+        place = placed(index, interval_s)
+        covered = place.covered(np.ones(len(rows), bool))
+        micros = round(place.begin * 1e6) + np.arange(len(covered)) * round(interval_s * 1e6)
         columns: dict[str, Any] = {"time": pd.to_datetime(micros, unit="us", utc=True)}
         if detector.anomaly:
-            columns["score"] = step_scores(index, said.score, interval_s)
-        blame = step_blame(index, said.residual, interval_s)
+            columns["score"] = place.mean(said.score)
+        blame = step_blame(place, said.residual)
         columns |= {f"residual_{name}": blame[:, c].astype(np.float32) for c, name in enumerate(detector.channels)}
         part = pd.DataFrame(columns)[covered]
         part.insert(0, "device_id", str(device))
