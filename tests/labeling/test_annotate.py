@@ -200,7 +200,8 @@ def test_the_style_is_the_one_that_the_policy_allows(browser: TestClient) -> Non
 
 FORMS = [{}, {"position": "0"}, {"position": "x", "value": "high"}, {"position": "-1", "value": "high"},
          {"position": "999999", "value": "high"}, {"position": "0", "value": "hot"}, {"position": "٣", "value": "high"},
-         {"position": "0", "value": "x" * 9000}]  # fmt: skip
+         {"position": "0", "value": "x" * 9000},
+         {"position": "0", "value": "high"} | {f"f{n}": "" for n in range(40)}]  # fmt: skip
 
 
 @pytest.mark.parametrize("form", FORMS, ids=range(len(FORMS)))

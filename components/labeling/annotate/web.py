@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     _Handler = Callable[[Session, dict[str, str]], Response]
 
 HOST = "127.0.0.1"
-_LARGEST_FORM = 4096
+_LARGEST_FORM, _MOST_FIELDS = 4096, 16
 _HEADERS = {
     "Content-Security-Policy": (
         f"default-src 'none'; style-src 'sha256-{STYLE_DIGEST}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -126,7 +126,10 @@ async def _form(request: Request) -> dict[str, str]:
         body += chunk
         if len(body) > _LARGEST_FORM:
             raise InputError("the form is too large", hint="go back to the page and answer again")
-    fields = parse_qs(body.decode("ascii", "replace"), keep_blank_values=True, max_num_fields=16)
+    try:
+        fields = parse_qs(body.decode("ascii", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        raise InputError("the form has too many fields", hint="go back to the page and answer again") from None
     return dict(request.query_params) | {name: values[-1] for name, values in fields.items()}
 
 
