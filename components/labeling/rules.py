@@ -7,11 +7,12 @@ is missing does not hold. `conditions` says what each kind means.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from components.labeling.conditions import Condition
 from components.labeling.functions import Body, LabelingFunction
@@ -33,6 +34,13 @@ class Rules(Section):
     """All of a rule file."""
 
     rules: tuple[Rule, ...] = Field(strict=False)
+
+    @field_validator("rules", mode="before")
+    @classmethod
+    def _is_a_list(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple) or not value:
+            raise ValueError("is a list of at least one rule, each beginning with '- name:'")
+        return value
 
 
 def read_rules(file: Path, settings: Settings) -> list[LabelingFunction]:

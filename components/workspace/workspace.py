@@ -159,14 +159,18 @@ def _line(node: yaml.Node | None, loc: tuple[Any, ...]) -> int:
     return line
 
 
-def _reject_duplicate_keys(node: yaml.Node | None, name: str) -> None:
+def _reject_duplicate_keys(node: yaml.Node | None, name: str, above: tuple[yaml.Node, ...] = ()) -> None:
+    """Also what holds itself, by an alias of what stands ``above``."""
+    if any(node is outer for outer in above):
+        line = node.start_mark.line + 1 if node else 1
+        raise InputError(f"{name}, line {line}: holds itself", hint="take the alias (*) in it out")
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
             if key.value in seen:
                 raise InputError(f"{name}, line {key.start_mark.line + 1}, key {key.value}: written twice", hint="keep one")
             seen.add(key.value)
-            _reject_duplicate_keys(value, name)
+            _reject_duplicate_keys(value, name, (*above, node))
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            _reject_duplicate_keys(value, name)
+            _reject_duplicate_keys(value, name, (*above, node))

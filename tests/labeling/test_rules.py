@@ -233,6 +233,19 @@ def test_a_wrong_rule_is_named_with_file_line_and_key(tmp_path: Path, old: str, 
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("text", ["rules:\n", "rules: []\n", "rules: flow_low\n", "rules: {name: flow_low}\n"])
+def test_rules_that_are_no_list_are_said_to_be_one(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError, match=r"rules\.yaml, line 1, key rules: is a list of at least one rule"):
+        loaded(tmp_path, text)
+
+
+@pytest.mark.parametrize("of", ["*a", "{kind: duration, for_s: 5, of: *a}"])
+def test_a_condition_that_holds_itself_is_an_error_and_no_bug(tmp_path: Path, of: str) -> None:
+    condition = f"&a {{kind: duration, for_s: 5, of: {of}}}"
+    with pytest.raises(InputError, match=r"rules\.yaml, line 6: holds itself"):
+        loaded(tmp_path, RULES.replace("{kind: threshold, channel: flow, below: 30}", condition))
+
+
 SETTINGS = Settings.model_validate(small.settings(records={"errors": "errors.csv"}))
 
 
