@@ -18,6 +18,7 @@ from components.labeling.report import read_report, write_report
 from components.labeling.report.against import against_gold, surprises, wilson
 from components.labeling.report.change import adjust, changes
 from components.labeling.report.firing import FIRES, firing_table
+from components.labeling.report.page import function_rows
 from components.values import LabelSet, Windows
 from components.workspace import Workspace
 from components.workspace.errors import InputError, NotFound
@@ -101,6 +102,28 @@ def test_warnings_name_faults_pairs_and_notes(tmp_path: Path, made: tuple[Worksp
     assert "sometimes failed on 12 windows and abstains there: division by zero" in told
     assert "pressure_high and sometimes agree more than they should: 90%, not 30%" in told
     assert "class shares are learned" in told
+
+
+def test_records_of_devices_that_are_not_there_are_a_warning(tmp_path: Path) -> None:
+    """They count as nothing everywhere, which looks like devices to which nothing happened."""
+    made = by_hand.workspace(tmp_path, records={"errors": "errors.csv", "notes": "notes.csv", "unread": "unread.csv"})
+    head, row = "device_id,time,code\n", "{},2026-03-01T00:00:00Z,E1\n"
+    made[0].path("errors.csv").write_text(head + row.format("pump-1") + row.format("pump-2"))
+    made[0].path("notes.csv").write_text(head + row.format("pump-1") + row.format("d0"))
+    (task,) = written(tmp_path / "out", made)["tasks"]
+    (warning,) = (text for text in task["warnings"] if "records" in text)
+    assert warning.startswith("records 'errors' (errors.csv) name no device of the telemetry: 'pump-1'")
+
+
+def test_a_function_that_never_fires_is_shown_with_the_class_it_was_declared_for(
+    made: tuple[Workspace, Windows, LabelSet], tmp_path: Path
+) -> None:
+    labels = made[2]
+    votes = labels.votes.copy()
+    votes[:, 0] = -1
+    facts = {**FACTS, "functions": [{"name": "pressure_high", "votes": ["high"]}]}
+    (task,) = written(tmp_path, made, votes=votes, facts=facts)["tasks"]
+    assert next(row[:2] for row in function_rows(task)) == ("pressure_high", "high")
 
 
 def test_people_who_contradict_the_models_belief_are_a_warning(made: tuple[Workspace, Windows, LabelSet]) -> None:

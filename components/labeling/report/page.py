@@ -26,7 +26,12 @@ def function_rows(task: Task) -> list[tuple[object, ...]]:
     """One row a function under `FUNCTION_COLUMNS`, shares as numbers."""
     keys = ("firing_rate", "overlap", "conflict", "alone")
     return [
-        (f["name"], ", ".join(f["votes"]) or "nothing", *(f[k] for k in keys), "" if f["agreement"] is None else f["agreement"])
+        (
+            f["name"],
+            ", ".join(f["votes"] or f["declared"]) or "nothing",
+            *(f[k] for k in keys),
+            "" if f["agreement"] is None else f["agreement"],
+        )
         for f in task["functions"]
     ]
 

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from components.labeling.active import select_windows, worth
 from components.labeling.annotations import read_annotations
 from components.labeling.excerpt import as_svg, excerpt
+from components.labeling.records import read_records
 from components.labeling.report.against import against_gold, surprises
 from components.labeling.report.firing import firing_file, firing_table, variants
 from components.labeling.report.measures import measure
 from components.labeling.report.page import report_page
 from components.values import Windows
 from components.values.labels import ABSTAIN
-from components.workspace.errors import InputError, NotFound
+from components.workspace.errors import InputError, MusterError, NotFound
 from components.workspace.files import write_json, write_text
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def _task(folder: Path, workspace: Workspace, windows: Windows, labels: LabelSet
     for function in task["functions"]:
         believed = estimated.get(function["name"], {})
         function |= {key: believed.get(key) for key in ("weight", "precision", "recall")}
+        function["declared"] = believed.get("votes") or []
     gold = against_gold(labels, _sampled(workspace, windows, labels))
     for fault in facts.get("faults", ()):
         task["warnings"].append(
@@ -105,6 +107,7 @@ def _task(folder: Path, workspace: Workspace, windows: Windows, labels: LabelSet
     for pair in facts.get("pairs", ()):
         seen, chance = pair["agreement"], pair["expected"]
         task["warnings"].append(f"{pair['first']} and {pair['second']} agree more than they should: {seen:.0%}, not {chance:.0%}")
+    task["warnings"] += _strangers(workspace, windows) if labels.source == "weak" else []
     task["warnings"] += [*(surprises(estimated, gold) if gold else ()), *facts.get("notes", ())]
     model = {key: facts.get(key) for key in ("version", "chosen", "class_shares", "shares_from", "candidates")}
     extra = {"model": model, "pairs": facts.get("pairs", []), "faults": facts.get("faults", []), "gold": gold}
@@ -118,6 +121,19 @@ def _sampled(workspace: Workspace, windows: Windows, labels: LabelSet) -> NDArra
     (task,) = (t for t in workspace.settings.tasks if t.name == labels.task)
     gold = read_annotations(workspace, windows, task)
     return gold.sampled & (gold.values == labels.gold)
+
+
+def _strangers(workspace: Workspace, windows: Windows) -> list[str]:
+    """Records of devices none of which is in the telemetry: every function that asks for them finds nothing."""
+    found, known = [], set(windows.index["device_id"])
+    for name, file in workspace.settings.records.items():
+        try:
+            devices = read_records(workspace.path(file)).devices
+        except MusterError:  # a file that no function reads may be missing or damaged; one that reads it has said so
+            continue
+        if len(devices) and known.isdisjoint(devices):
+            found.append(f"records '{name}' ({file}) name no device of the telemetry: '{devices[0]}' and others are unknown")
+    return found
 
 
 def _hardest(workspace: Workspace, windows: Windows, labels: LabelSet) -> list[dict[str, Any]]:
