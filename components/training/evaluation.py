@@ -166,12 +166,12 @@ def _anomaly(
         part, mine = index.iloc[positions], np.asarray(scores)[positions]
         place = placed(part, interval)
         covered = place.covered(np.ones(len(part), bool))
-        wanted = step_truth(part, segments[segments["device_id"] == device], interval) * covered
+        wanted = step_truth(part, segments[segments["device_id"] == device], interval)
         got = place.mean(mine)
-        if wanted.any() and not wanted[covered].all():
+        if wanted[covered].any() and not wanted[covered].all():
             areas.append(vus_pr(wanted[covered], got[covered], workspace.settings.evaluation.buffer_steps))
         if threshold is not None:
-            events += _events(wanted, got >= threshold)
+            events += _events(wanted, got >= threshold, covered)
         days += covered.sum() * interval / DAY_S
     metrics = {"vus_pr": float(np.mean(areas))} if areas else {}
     if threshold is not None:
@@ -181,8 +181,11 @@ def _anomaly(
     return metrics
 
 
-def _events(wanted: NDArray[np.int8], alarm: NDArray[np.bool_]) -> NDArray[np.float64]:
-    truth, alarms = runs(wanted.astype(bool)), runs(alarm)
+def _events(wanted: NDArray[np.int8], alarm: NDArray[np.bool_], covered: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """True events that a window has any of, those found, alarms, and those that are right; a gap splits no event."""
+    truth = [(a, b) for a, b in runs(wanted.astype(bool)) if covered[a:b].any()]
+    alarm = alarm & covered
+    alarms = runs(alarm)
     found = sum(bool(alarm[a:b].any()) for a, b in truth)
     right = sum(bool(wanted[a:b].any()) for a, b in alarms)
     return np.asarray([len(truth), found, len(alarms), right], float)

@@ -204,6 +204,16 @@ def test_an_anomaly_while_a_device_sent_nothing_is_neither_found_nor_missed(fold
     assert silenced.days == pytest.approx(silenced.covered.sum() * INTERVAL_S / 86_400)
 
 
+def test_a_gap_inside_an_anomaly_makes_it_no_two(folder: Path, tmp_path: Path) -> None:
+    frame = telemetry()
+    silent = (frame["device_id"] == "d1") & (frame["time"] >= at(540)) & (frame["time"] < at(580))
+    found = judge(detector(), written(frame[~silent], tmp_path / "data.parquet"), folder / "segments.csv")
+    interrupted = next(t for t in found.truths if t.device == "d1")
+    assert len(interrupted.events) == 1
+    assert interrupted.steps.sum() < 120
+    assert found.model.metrics["event_recall"].value == 1.0
+
+
 def test_an_evaluation_is_the_same_every_time(folder: Path, judged: Evaluation) -> None:
     assert judge(detector(), folder / "data.parquet", folder / "segments.csv").to_json() == judged.to_json()
 

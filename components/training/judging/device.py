@@ -73,16 +73,18 @@ def device_truth(index: pd.DataFrame, segments: pd.DataFrame, channels: tuple[st
     """``index``: the windows of one device in time order. ``segments``: its anomalies."""
     place = placed(index, interval_s)
     covered = place.covered(np.ones(len(index), bool))
-    inside = step_truth(index, segments, interval_s) * covered
+    inside = step_truth(index, segments, interval_s)
     first, last = ((seconds(segments[name]) - place.begin) / interval_s for name in ("start", "end"))
     causes = [{channels.index(c.strip()) for c in text.split(";") if c.strip()} for text in segments["root_cause"]]
     events = []
     for a, b in runs(inside.astype(bool)):
+        if not covered[a:b].any():
+            continue
         of = np.flatnonzero((first < b) & (last > a)).tolist()
         events.append(Event(a, b, tuple(sorted(set().union(*(causes[i] for i in of))))))
     row = index.iloc[0]
     return DeviceTruth(
-        str(row["device_id"]), str(row["hardware_profile"]), index, place, covered, inside, tuple(events), interval_s
+        str(row["device_id"]), str(row["hardware_profile"]), index, place, covered, inside * covered, tuple(events), interval_s
     )
 
 
