@@ -71,12 +71,13 @@ class AnnotationFile:
         return cls(workspace.path(workspace.settings.labeling.annotations), workspace.state / "annotations.lock")
 
     def read(self) -> list[Annotation]:
-        """All annotations in the order of the file; none when there is no file.
+        """All annotations in the order of the file; none when there is no file. The same list, not to be changed, as long as
+        the file is the same.
 
         Raises:
             InputError: the file is no such CSV; the message names the line.
         """
-        return list(self._read(self._text()))
+        return self._read(self._text())
 
     def change(self, change: Callable[[list[Annotation]], list[Annotation]]) -> list[Annotation]:
         """Replace the annotations by what ``change`` makes of them, while nobody else writes; return the new ones.

@@ -6,8 +6,8 @@ several the latest. People who cannot tell have no say. A window whose people co
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -100,11 +100,12 @@ def read_answers(workspace: Workspace, windows: Windows, task: Task) -> Answers:
 
 @dataclass(frozen=True)
 class AnswerReader:
-    """For those who read answers again and again: windows are put in order once, and an unchanged file is parsed once."""
+    """For those who read answers again and again: windows are put in order once, and an unchanged file is read once."""
 
     workspace: Workspace
     windows: Windows
     task: Task
+    _last: dict[str, tuple[list[Annotation], Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def file(self) -> AnnotationFile:
@@ -116,9 +117,8 @@ class AnswerReader:
         Raises:
             InputError: as `read_annotations`.
         """
-        mine = [a for a in self.file.read() if a.task == self.task.name]
-        check_classes(mine, str(self.file.path), self.task)
-        return mine
+        said: list[Annotation] = self._once("said", self.file.read(), self._mine)
+        return said
 
     def read(self) -> Answers:
         """What each person said about each window, held-out ones too.
@@ -127,8 +127,23 @@ class AnswerReader:
             InputError: as `read_annotations`.
         """
         settings = self.workspace.settings
-        seconds = settings.windows.steps * settings.telemetry.interval_s
-        return _answers(self.said(), self._places, self.task.vote_classes, round(seconds * 1e6))
+        window_us = round(settings.windows.steps * settings.telemetry.interval_s * 1e6)
+        answers: Answers = self._once(
+            "answers", self.said(), lambda said: _answers(said, self._places, self.task.vote_classes, window_us)
+        )
+        return answers
+
+    def _mine(self, annotations: list[Annotation]) -> list[Annotation]:
+        mine = [a for a in annotations if a.task == self.task.name]
+        check_classes(mine, str(self.file.path), self.task)
+        return mine
+
+    def _once(self, what: str, annotations: list[Annotation], make: Callable[[list[Annotation]], Any]) -> Any:
+        """What ``make`` made of the same list before, or makes now."""
+        last = self._last.get(what)
+        if last is None or last[0] is not annotations:
+            last = self._last[what] = annotations, make(annotations)
+        return last[1]
 
     @cached_property
     def _places(self) -> _Places:

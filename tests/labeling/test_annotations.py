@@ -53,6 +53,20 @@ def test_adding_is_the_same_as_writing_all(
     assert [a.line for a in file.read()] == [a.line for a in fresh]
 
 
+def test_a_change_by_another_is_seen_and_an_unchanged_file_is_parsed_once(tmp_path: Path) -> None:
+    """With 20,000 answers, parsing all of them for each question would keep people waiting."""
+    mine, other = (AnnotationFile(tmp_path / "a.csv", tmp_path / "lock") for _ in range(2))
+    (tmp_path / "a.csv").write_text(HEADER + LINE)
+    first = mine.read()
+    assert mine.read() is first
+    other.add(replace(first[0], by="bob"))
+    assert [a.by for a in mine.read()] == ["ann", "bob"]
+    mine.add(replace(first[0], by="cat"))
+    assert mine.read() is mine.read()
+    assert [a.by for a in mine.read()] == ["ann", "bob", "cat"]
+    assert [a.by for a in first] == ["ann"]
+
+
 def test_a_file_of_older_columns_and_one_mended_by_hand_are_taken_up(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     file = AnnotationFile(path, tmp_path / "lock")
