@@ -38,9 +38,10 @@ class Rules(Section):
     @field_validator("rules", mode="before")
     @classmethod
     def _is_a_list(cls, value: Any) -> Any:
-        if not isinstance(value, list | tuple) or not value:
-            raise ValueError("is a list of at least one rule, each beginning with '- name:'")
-        return value
+        """Nothing at all is a list without rules: what is left when all of them are commented out."""
+        if value is not None and not isinstance(value, list | tuple):
+            raise ValueError("is a list of rules, each beginning with '- name:'")
+        return value or ()
 
 
 def read_rules(file: Path, settings: Settings) -> list[LabelingFunction]:

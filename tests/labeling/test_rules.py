@@ -233,10 +233,15 @@ def test_a_wrong_rule_is_named_with_file_line_and_key(tmp_path: Path, old: str, 
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["rules:\n", "rules: []\n", "rules: flow_low\n", "rules: {name: flow_low}\n"])
+@pytest.mark.parametrize("text", ["rules: flow_low\n", "rules: {name: flow_low}\n"])
 def test_rules_that_are_no_list_are_said_to_be_one(tmp_path: Path, text: str) -> None:
-    with pytest.raises(InputError, match=r"rules\.yaml, line 1, key rules: is a list of at least one rule"):
+    with pytest.raises(InputError, match=r"rules\.yaml, line 1, key rules: is a list of rules, each"):
         loaded(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ["rules:\n", "rules: []\n"])
+def test_a_file_without_rules_leaves_those_of_the_module(tmp_path: Path, text: str) -> None:
+    assert [f.name for f in loaded(tmp_path, text)] == ["pressure_high", "pressure_low", "pressure_usual"]
 
 
 @pytest.mark.parametrize("of", ["*a", "{kind: duration, for_s: 5, of: *a}"])
