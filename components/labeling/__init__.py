@@ -1,17 +1,14 @@
-"""Labels without hand labels: labelling functions, how they are applied, combined and inspected.
+"""Labels without hand labels: what experts' rules and people's answers say, combined and inspected.
 
-view       what a labelling function sees (records, networks, peers, spells: what it may ask of it)
-functions  what it is, how a workspace declares it
-rules      how one is written in YAML (conditions: what the rules may say)
-apply      how functions become votes (calling: what becomes of one that fails)
-kept       votes of functions that did not change (fingerprint: what a change is)
-model      how votes become probabilities
 label      the step: windows -> one LabelSet a task
-gold       declared labels in place of votes
-report     how to inspect all this
+functions  labelling functions: what they are, what they see, how they become votes
+people     answers of people: asking, keeping, reading them
+model      how votes become probabilities
+report     what became of it all
+elsewhere  votes of other tools, without a workspace
 """
 
-from components.labeling.functions import labeling_function
-from components.labeling.view import WindowView
+from components.labeling.functions.declaring import labeling_function
+from components.labeling.functions.view import WindowView
 
 __all__ = ["WindowView", "labeling_function"]

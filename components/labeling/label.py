@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from components.labeling.annotations import read_annotations
-from components.labeling.apply import apply_functions
-from components.labeling.functions import load_functions
-from components.labeling.gold import gold_labels
-from components.labeling.kept import KeptVotes
+from components.labeling.functions.apply import apply_functions
+from components.labeling.functions.declaring import load_functions
+from components.labeling.functions.kept import KeptVotes
+from components.labeling.functions.view import WindowView
 from components.labeling.model import fit_label_model
-from components.labeling.view import WindowView
+from components.labeling.people.annotations import read_annotations
+from components.labeling.people.gold import gold_labels
 from components.values import LabelSet
 from components.values.labels import ABSTAIN
 from components.workspace.errors import InputError
@@ -77,6 +77,9 @@ def _weak_labels(workspace: Workspace, windows: Windows, view: WindowView, task:
     names = tuple(f.name for f in functions)
     facts = model.facts(names, task.vote_classes)
     facts["notes"] += gold.notes
+    for function, fact in zip(functions, facts["functions"], strict=True):
+        fact["votes"] = list(task.vote_classes if function.votes is None else (function.votes,))
+        fact["description"] = function.description
     return LabelSet(
         task=task.name,
         classes=task.vote_classes,

@@ -7,7 +7,8 @@ from html import escape
 
 _STYLE = """
 :root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}
-table{border-collapse:collapse;margin:.5rem 0 1.5rem;display:block;overflow-x:auto}th,td{border-bottom:1px solid #8886;padding:.25rem .8rem;text-align:left}
+table{border-collapse:collapse;margin:.5rem 0 1.5rem;display:block;overflow-x:auto}
+th,td{border-bottom:1px solid #8886;padding:.25rem .8rem;text-align:left}
 td.n{text-align:right;font-variant-numeric:tabular-nums}h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}
 """.strip()
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from components.features.columns import FrameColumns
-from components.labeling.apply import PART, apply_functions
-from components.labeling.functions import LabelingFunction
-from components.labeling.outside import Outside
-from components.labeling.view import Sees, WindowView
+from components.labeling.functions.apply import PART, apply_functions
+from components.labeling.functions.declaring import LabelingFunction
+from components.labeling.functions.outside import Outside
+from components.labeling.functions.view import Sees, WindowView
 
 START = pd.Timestamp("2026-03-01T00:00:00Z")
 MINUTE = pd.Timedelta(minutes=1)

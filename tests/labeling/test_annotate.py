@@ -21,12 +21,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
 
-from components.labeling.active import select_windows
-from components.labeling.annotate import Session, open_session
-from components.labeling.annotate.web import web_app
-from components.labeling.annotation_file import AnnotationFile
-from components.labeling.annotations import read_annotations
-from components.labeling.excerpt import as_svg, as_text, excerpt
+from components.labeling.people.active import select_windows
+from components.labeling.people.annotate import Session, open_session
+from components.labeling.people.annotate.web import web_app
+from components.labeling.people.annotation_file import AnnotationFile
+from components.labeling.people.annotations import read_annotations
+from components.labeling.people.excerpt import as_svg, as_text, excerpt
 from components.values import LabelSet, Windows
 from components.workspace import Workspace
 from components.workspace.errors import InputError, MusterError, NotFound

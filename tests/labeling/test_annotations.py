@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.labeling.annotation_file import DRAWN, Annotation, AnnotationFile, parse, render
-from components.labeling.annotations import Gold, read_annotations
+from components.labeling.people.annotation_file import DRAWN, Annotation, AnnotationFile, parse, render
+from components.labeling.people.annotations import Gold, read_annotations
 from components.values import Windows
 from components.workspace import Workspace
 from components.workspace.errors import InputError
@@ -231,7 +231,7 @@ WRITER = """
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from components.labeling.annotation_file import Annotation, AnnotationFile
+from components.labeling.people.annotation_file import Annotation, AnnotationFile
 root, by, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 file = AnnotationFile(root / "annotations.csv", root / "lock")
 start = datetime(2026, 3, 1, tzinfo=UTC)

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.features.columns import FileColumns, FrameColumns, save_statistics
-from components.labeling.apply import Applied, apply_functions
-from components.labeling.calling import Fault
-from components.labeling.functions import LabelingFunction
-from components.labeling.view import WindowView
+from components.labeling.functions.apply import Applied, apply_functions
+from components.labeling.functions.calling import Fault
+from components.labeling.functions.declaring import LabelingFunction
+from components.labeling.functions.view import WindowView
 from components.workspace.errors import InputError
 from tests.labeling.made import function, view
 

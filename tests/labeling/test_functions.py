@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.labeling.functions import LabelingFunction, load_functions
+from components.labeling.functions.declaring import LabelingFunction, load_functions
 from components.workspace.errors import InputError
 from tests.ingestion import small
 from tests.labeling.test_labels import GOOD, HEAD

@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 from components.features.columns import STATISTICS_FILE, FileColumns, save_statistics
-from components.labeling.apply import apply_functions
-from components.labeling.fingerprint import fingerprint
-from components.labeling.functions import load_functions
-from components.labeling.kept import KeptVotes
-from components.labeling.view import WindowView
+from components.labeling.functions.apply import apply_functions
+from components.labeling.functions.declaring import load_functions
+from components.labeling.functions.fingerprint import fingerprint
+from components.labeling.functions.kept import KeptVotes
+from components.labeling.functions.view import WindowView
 from components.values import LabelSet, Windows
 from components.workspace import Workspace, open_workspace
 from flows.steps import find, key_of

@@ -10,9 +10,9 @@ import pytest
 
 from components.features.statistics import window_statistics
 from components.features.windows import make_windows
+from components.labeling.functions.view import WindowView
 from components.labeling.label import label, sequences
 from components.labeling.report import read_report, write_report
-from components.labeling.view import WindowView
 from components.values import LabelSet, Windows
 from components.workspace import Workspace
 from components.workspace.errors import InputError, NotFound

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.labeling import networks
-from components.labeling.networks import Network
+from components.labeling.functions import networks
+from components.labeling.functions.networks import Network
 from components.workspace.errors import InputError, NotFound
 from tests.labeling.made import view
 

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.labeling.peers import LEAST_PEERS, against_peers
+from components.labeling.functions.peers import LEAST_PEERS, against_peers
 from components.workspace.errors import InputError
 from tests.labeling.made import view
 

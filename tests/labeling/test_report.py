@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from components.labeling.active import disagreement, select_windows, vote_patterns, worth
+from components.labeling.people.active import disagreement, select_windows, vote_patterns, worth
 from components.labeling.report import read_report, write_report
 from components.labeling.report.against import against_gold, surprises, wilson
 from components.labeling.report.change import adjust, changes

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from components.features.statistics import SCALED, STATISTICS
-from components.labeling.conditions import Condition
-from components.labeling.functions import LabelingFunction, load_functions
+from components.labeling.functions.conditions import Condition
+from components.labeling.functions.declaring import LabelingFunction, load_functions
+from components.labeling.functions.rules import read_rules
+from components.labeling.functions.view import WindowView
 from components.labeling.label import label
-from components.labeling.rules import read_rules
-from components.labeling.view import WindowView
 from components.workspace import Workspace, open_workspace
 from components.workspace.errors import InputError, NotFound
 from components.workspace.settings import Settings

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.labeling.active import vote_patterns
+from components.labeling.people.active import vote_patterns
 
 if TYPE_CHECKING:
     from components.values import LabelSet

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.labeling.active import select_windows, worth
-from components.labeling.annotations import read_annotations
-from components.labeling.excerpt import as_svg, excerpt
-from components.labeling.records import read_records
+from components.labeling.functions.records import read_records
+from components.labeling.people.active import select_windows, worth
+from components.labeling.people.annotations import read_annotations
+from components.labeling.people.excerpt import as_svg, excerpt
 from components.labeling.report.against import against_gold, surprises
 from components.labeling.report.firing import firing_file, firing_table, variants
 from components.labeling.report.measures import measure

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from components.labeling.excerpt import Excerpt, as_svg
+from components.labeling.people.excerpt import Excerpt, as_svg
 from components.training.evaluation import runs
 from components.training.judging.detector import standing, top_channels
 from components.training.judging.device import DeviceTruth, step_blame

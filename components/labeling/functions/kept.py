@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from components.labeling.calling import Votes
-from components.labeling.fingerprint import fingerprint, sources_below
+from components.labeling.functions.calling import Votes
+from components.labeling.functions.fingerprint import fingerprint, sources_below
 from components.workspace.files import sha256_file, sha256_json
 from components.workspace.store import StepStore, listing_of
 
 if TYPE_CHECKING:
     from components.features.columns import Columns
-    from components.labeling.functions import LabelingFunction
+    from components.labeling.functions.declaring import LabelingFunction
     from components.workspace import Workspace
 
 

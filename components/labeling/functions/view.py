@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.features.columns import Columns, FrameColumns, as_columns
-from components.labeling import peers, spells
-from components.labeling.outside import Outside
+from components.labeling.functions import peers, spells
+from components.labeling.functions.outside import Outside
 from components.workspace.errors import InputError
 
 if TYPE_CHECKING:

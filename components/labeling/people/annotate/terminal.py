@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from components.labeling.excerpt import as_text
+from components.labeling.people.excerpt import as_text
 
 if TYPE_CHECKING:
-    from components.labeling.annotate.session import Question, Session
+    from components.labeling.people.annotate.session import Question, Session
 
 
 def run(session: Session, ask: Callable[[str], str], tell: Callable[[str], None]) -> None:

@@ -14,8 +14,8 @@ from components.workspace.errors import InputError, MusterError
 from components.workspace.modules import line_in
 
 if TYPE_CHECKING:
-    from components.labeling.functions import LabelingFunction
-    from components.labeling.view import WindowView
+    from components.labeling.functions.declaring import LabelingFunction
+    from components.labeling.functions.view import WindowView
 
 SEARCHES = 1024
 """Calls that finding the windows on which a function fails may take; what is in doubt then abstains."""

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.labeling.annotation_file import Annotation, AnnotationFile, parse, render
-from components.labeling.annotations import check_classes
+from components.labeling.people.annotation_file import Annotation, AnnotationFile, parse, render
+from components.labeling.people.annotations import check_classes
 from components.workspace.errors import InputError, NotFound
 from components.workspace.files import write_text
 

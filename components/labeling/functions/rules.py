@@ -14,9 +14,9 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from components.labeling.conditions import Condition
-from components.labeling.functions import Body, LabelingFunction
-from components.labeling.view import WindowView, widest
+from components.labeling.functions.conditions import Condition
+from components.labeling.functions.declaring import Body, LabelingFunction
+from components.labeling.functions.view import WindowView, widest
 from components.workspace.errors import InputError, NotFound
 from components.workspace.settings import Name, Section, Settings
 from components.workspace.workspace import read_yaml

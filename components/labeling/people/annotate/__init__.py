@@ -6,6 +6,6 @@ web       the pages behind a token on this machine's own address
 terminal  the same in text
 """
 
-from components.labeling.annotate.session import Question, Session, open_session
+from components.labeling.people.annotate.session import Question, Session, open_session
 
 __all__ = ["Question", "Session", "open_session"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.labeling.annotation_file import RANDOM, Annotation, AnnotationFile
+from components.labeling.people.annotation_file import RANDOM, Annotation, AnnotationFile
 from components.values.labels import ABSTAIN
 from components.workspace.errors import InputError
 

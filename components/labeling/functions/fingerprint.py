@@ -18,7 +18,7 @@ from components.workspace.files import sha256_bytes, sha256_file, sha256_json
 from components.workspace.modules import imported_by, imported_sources
 
 if TYPE_CHECKING:
-    from components.labeling.functions import LabelingFunction
+    from components.labeling.functions.declaring import LabelingFunction
 
 _UNTRACEABLE = {"globals", "locals", "vars", "eval", "exec", "__import__", "importlib", "sys"}
 """Names with which code reaches other names by text."""
@@ -125,6 +125,6 @@ def sources_below() -> str:
 
 @lru_cache(maxsize=1)
 def _sources_below(here: Path) -> str:
-    folders = [here.parent / name for name in ("workspace", "runtime", "values", "features")]
+    folders = [here.parent.parent / name for name in ("workspace", "runtime", "values", "features")]
     files = [file for folder in (here, *folders) for file in sorted(folder.glob("*.py"))]
     return sha256_json([[file.parent.name, file.name, sha256_file(file)] for file in files])

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from components.features.columns import ROWS_A_GROUP
-from components.labeling.calling import Fault, Votes, check_sees, votes_or_fault
-from components.labeling.view import Sees, WindowView
+from components.labeling.functions.calling import Fault, Votes, check_sees, votes_or_fault
+from components.labeling.functions.view import Sees, WindowView
 from components.values.labels import ABSTAIN
 from components.workspace.errors import InputError
 
 if TYPE_CHECKING:
-    from components.labeling.functions import LabelingFunction
-    from components.labeling.kept import KeptVotes
+    from components.labeling.functions.declaring import LabelingFunction
+    from components.labeling.functions.kept import KeptVotes
 
 PART = ROWS_A_GROUP
 """Windows of a part, but for a device that has more."""

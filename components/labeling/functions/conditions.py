@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from components.features.statistics import SCALED
-from components.labeling.records import Records, check_pattern
-from components.labeling.spells import Times, follows, longest_run
-from components.labeling.view import Sees, WindowView, widest
+from components.labeling.functions.records import Records, check_pattern
+from components.labeling.functions.spells import Times, follows, longest_run
+from components.labeling.functions.view import Sees, WindowView, widest
 from components.workspace.errors import InputError
 from components.workspace.settings import Section, Settings
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from components.labeling.annotate.pages import STYLE_DIGEST, error_page, finished_page, question_page
+from components.labeling.people.annotate.pages import STYLE_DIGEST, error_page, finished_page, question_page
 from components.workspace.errors import InputError, MusterError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from components.labeling.annotate.session import Session
+    from components.labeling.people.annotate.session import Session
 
     _Handler = Callable[[Session, dict[str, str]], Response]
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args
 
-from components.labeling.view import Sees, WindowView
+from components.labeling.functions.view import Sees, WindowView
 from components.workspace.errors import InputError
 from components.workspace.modules import load_module
 
@@ -95,7 +95,7 @@ def load_functions(workspace: Workspace, task: Task) -> list[LabelingFunction]:
     Raises:
         InputError: a file cannot be read, a declaration names what is not there, or there are too few.
     """
-    from components.labeling.rules import read_rules
+    from components.labeling.functions.rules import read_rules
 
     labeling = workspace.settings.labeling
     module = workspace.path(labeling.module)

@@ -21,7 +21,7 @@ from components.workspace.errors import InputError, NotFound
 if TYPE_CHECKING:
     import pandas as pd
 
-    from components.labeling.spells import Micros, Spans
+    from components.labeling.functions.spells import Micros, Spans
 
 COLUMNS = ("device_id", "time", "code")
 TEXT = "text"

@@ -6,8 +6,8 @@ import base64
 import hashlib
 from html import escape
 
-from components.labeling.annotate.session import Question, Session
-from components.labeling.excerpt import as_svg
+from components.labeling.people.annotate.session import Question, Session
+from components.labeling.people.excerpt import as_svg
 
 STYLE = """
 :root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:1rem auto;max-width:60rem;padding:0 1rem}

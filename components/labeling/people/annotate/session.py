@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from components.labeling.active import select_windows
-from components.labeling.annotation_file import RANDOM, WORTH, Annotation, AnnotationFile
-from components.labeling.annotations import SILENT, AnswerReader, read_answers
-from components.labeling.excerpt import Excerpt, excerpt
+from components.labeling.people.active import select_windows
+from components.labeling.people.annotation_file import RANDOM, WORTH, Annotation, AnnotationFile
+from components.labeling.people.annotations import SILENT, AnswerReader, read_answers
+from components.labeling.people.excerpt import Excerpt, excerpt
 from components.values import LabelSet, Windows
 from components.values.labels import ABSTAIN
 from components.workspace.errors import InputError, NotFound
