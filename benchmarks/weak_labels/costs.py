@@ -57,9 +57,9 @@ def threshold_columns(rows: int, functions: int) -> Any:
 
 def apply_ours(rows: int, functions: int, classes: int) -> Callable[[], Any]:
     """Threshold functions through the product's own application, on the statistics of windows."""
-    from components.labeling.apply import apply_functions
-    from components.labeling.functions import LabelingFunction
-    from components.labeling.view import WindowView
+    from components.labeling.functions.apply import apply_functions
+    from components.labeling.functions.declaring import LabelingFunction
+    from components.labeling.functions.view import WindowView
 
     names = tuple(str(c) for c in range(classes))
 

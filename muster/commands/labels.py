@@ -61,16 +61,16 @@ def annotate(
     terminal: Annotated[bool, typer.Option("--terminal", help="ask here, in text, instead of in a browser")] = False,
 ) -> None:
     """Label windows by hand, those most worth it first; answers are kept at once."""
-    from components.labeling.annotate import open_session
+    from components.labeling.people.annotate import open_session
 
     session = open_session(open_workspace(workspace), task, by.strip() or _user(), count)
     try:
         if terminal:
-            from components.labeling.annotate.terminal import run
+            from components.labeling.people.annotate.terminal import run
 
             run(session, input, say)
         else:
-            from components.labeling.annotate.web import serve
+            from components.labeling.people.annotate.web import serve
 
             serve(session, port, _announce)
     except (KeyboardInterrupt, EOFError):
@@ -85,7 +85,7 @@ def export_(
     json: Json = False,
 ) -> None:
     """Write all annotations to a CSV file."""
-    from components.labeling.transfer import export_annotations
+    from components.labeling.people.transfer import export_annotations
 
     written = export_annotations(open_workspace(workspace), file)
     if json:
@@ -104,7 +104,7 @@ def import_(
     json: Json = False,
 ) -> None:
     """Add annotations of another tool: all of them, or with an error none. The same file twice adds nothing new."""
-    from components.labeling.transfer import import_annotations
+    from components.labeling.people.transfer import import_annotations
 
     added, stood = import_annotations(open_workspace(workspace), file, by.strip())
     if json:
