@@ -88,6 +88,7 @@ def _weak_labels(workspace: Workspace, windows: Windows, view: WindowView, task:
         probabilities=probabilities,
         covered=covered,
         gold=gold.values,
+        sampled=gold.sampled,
         decision_weights=model.decision_weights,
         source="weak",
         facts=facts | {"faults": [asdict(fault) for fault in applied.faults]},

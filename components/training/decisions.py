@@ -10,8 +10,9 @@ They are chosen so that, on the labelled training windows, the head decides for 
 does, whose decisions follow the class shares (`LabelSet.decided`). The calibration windows alone would be those that the
 network was not fitted to, but they come last, and faults that grow are common and plain there: thresholds set on them
 cost 1 to 2 points of macro-F1 on simulated pumps. A network that knows its training windows by heart is shifted too
-little, never too far. Where people have labelled enough of the calibration windows, the biases that give the highest
-macro-F1 against those people are taken. Means of probabilities are no guide: tempered ones overstate what is rare.
+little, never too far. Where people have labelled enough of the calibration windows, drawn at random, the biases that
+give the highest macro-F1 against those people are taken. Means of probabilities are no guide: tempered ones overstate
+what is rare.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def settle_decisions(
             rows = np.concatenate([fit, calibration])
             rows = rows[label.covered[rows]]
             shift = matching(_logits(encoder, label.task, codes[rows]), _shares(label.decided[rows], k))
-        judged = calibration[label.gold[calibration] >= 0]
+        judged = calibration[(label.gold[calibration] >= 0) & label.sampled[calibration]]
         if (np.bincount(label.gold[judged], minlength=k) >= MIN_GOLD).all():
             shift = most_macro_f1(_logits(encoder, label.task, codes[judged]), label.gold[judged], shift)
         with torch.no_grad():

@@ -24,6 +24,7 @@ class LabelSet:
     ``probabilities``: (windows, classes) float32, rows sum to 1; meaningless where ``covered`` is false.
     ``covered``: (windows,) bool; an uncovered window is unlabelled, never 'normal'.
     ``gold``: (windows,) int8, the class that a person gave the window, -1 where nobody did.
+    ``sampled``: (windows,) bool, where gold may stand for all windows: these were drawn at random, or declared in a file.
     ``decision_weights``: (classes,); the hard label is the class of the largest probability times weight.
     ``source``: 'weak' or 'gold'.
     ``facts``: how the probabilities came about, as JSON: ``version`` (digest of the fitted label model), ``chosen``,
@@ -37,6 +38,7 @@ class LabelSet:
     probabilities: NDArray[np.float32]
     covered: NDArray[np.bool_]
     gold: NDArray[np.int8]
+    sampled: NDArray[np.bool_]
     decision_weights: tuple[float, ...]
     source: str
     facts: Mapping[str, Any]
@@ -91,4 +93,4 @@ class LabelSet:
         )
 
 
-_ARRAYS = ("votes", "probabilities", "covered", "gold")
+_ARRAYS = ("votes", "probabilities", "covered", "gold", "sampled")

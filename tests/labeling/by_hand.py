@@ -45,6 +45,7 @@ def label_set(windows: Windows, seed: int = 5, **changes: Any) -> LabelSet:
         "probabilities": (counts / counts.sum(axis=1, keepdims=True)).astype(np.float32),
         "covered": said.any(axis=1),
         "gold": np.full(len(windows), ABSTAIN, np.int8),
+        "sampled": np.zeros(len(windows), bool),
         "decision_weights": (1.0, 1.0, 1.0),
         "source": "weak",
         "facts": {"version": "v1", "chosen": "blend"},

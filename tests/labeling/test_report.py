@@ -160,7 +160,7 @@ def test_class_shares_and_calibration_of_people_are_read_from_drawn_windows(
     tmp_path: Path, made: tuple[Workspace, Windows, LabelSet]
 ) -> None:
     """People were asked about many windows because they show 'high'; only the drawn ones say how frequent that is."""
-    workspace, windows, labels = made
+    _, windows, labels = made
     train = np.flatnonzero(windows.train)
     drawn, hard = train[:48], train[48:108]
     gold = np.full(len(windows), -1, np.int8)
@@ -168,18 +168,14 @@ def test_class_shares_and_calibration_of_people_are_read_from_drawn_windows(
     for count, share, judged in ((48, 0.125, 48), (19, 66 / 108, 108)):
         sampled = np.zeros(len(windows), bool)
         sampled[drawn[:count]] = True
-        found = against_gold(replace(labels, gold=gold), sampled)
+        found = against_gold(replace(labels, gold=gold, sampled=sampled))
         assert found is not None
         assert found["class_shares"]["high"][::3] == [pytest.approx(share, abs=1e-6), judged]
         fair = judged == count
         assert (found["fair"], found["calibration"]["fair"]) == (fair, fair)
         assert 20 <= found["calibration"]["windows"] <= judged
-    lines = [by_hand.segment(windows, int(p), labels.classes[gold[p]]).replace("\n", ",random\n") for p in drawn]
-    workspace.path("annotations.csv").write_text("device_id,start,end,task,value,by,at,drawn\n" + "".join(lines))
-    try:
-        (task,) = written(tmp_path, made, gold=gold)["tasks"]
-    finally:
-        workspace.path("annotations.csv").unlink()
+    sampled = np.isin(np.arange(len(windows)), drawn)
+    (task,) = written(tmp_path, made, gold=gold, sampled=sampled)["tasks"]
     assert (task["gold"]["drawn"], task["gold"]["fair"]) == (48, True)
     assert "Class shares by people (the 48 answers on windows drawn at random)" in (tmp_path / "report.html").read_text()
 

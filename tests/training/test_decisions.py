@@ -63,6 +63,7 @@ def _labels(decided: np.ndarray, gold: np.ndarray) -> LabelSet:
         probabilities=np.eye(k, dtype=np.float32)[decided],
         covered=np.ones(len(decided), bool),
         gold=gold,
+        sampled=gold >= 0,
         decision_weights=(1.0,) * k,
         source="weak",
         facts={},
@@ -95,9 +96,15 @@ def test_enough_words_of_people_outweigh_the_shares() -> None:
     decided = random.choice(5, len(windows), p=[0.8, 0.05, 0.05, 0.05, 0.05]).astype(np.int8)
     gold = np.where(random.random(len(windows)) < 0.3, random.integers(0, 5, len(windows)), -1).astype(np.int8)
     judged = rows[gold[rows] >= 0]
+    drawn, chosen, unasked = (
+        _labels(decided, gold),
+        replace(_labels(decided, gold), sampled=np.zeros(len(windows), bool)),
+        _labels(decided, np.full(len(windows), -1, np.int8)),
+    )
     reached = []
-    for label in (_labels(decided, gold), replace(_labels(decided, gold), gold=np.full(len(windows), -1, np.int8))):
+    for label in (drawn, chosen, unasked):
         encoder = _network()
         settle_decisions(encoder, windows.codes, rows[:0], rows, [label])
         reached.append(macro_f1(gold[judged], predict(encoder, windows.codes[judged])["fault"], 5))
-    assert reached[0] > reached[1]
+    assert reached[0] > reached[2]
+    assert reached[1] == reached[2], "answers about windows that were chosen set no threshold"

@@ -46,6 +46,7 @@ def _labels(windows: Windows, seed: int = 1) -> LabelSet:
         probabilities=probabilities,
         covered=covered,
         gold=np.full(len(windows), -1, np.int8),
+        sampled=np.zeros(len(windows), bool),
         decision_weights=(1.0,) * len(plant.CLASSES),
         source="weak",
         facts={"version": "0" * 64, "chosen": "blend"},

@@ -51,6 +51,7 @@ def gold_labels(workspace: Workspace, windows: Windows, task: Task) -> LabelSet:
         probabilities=probabilities,
         covered=covered,
         gold=gold,
+        sampled=covered,
         decision_weights=(1.0,) * len(task.classes),
         source="gold",
         facts={"version": sha256_json([task.classes, gold.tolist()]), "chosen": "gold"},

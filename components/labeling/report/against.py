@@ -33,19 +33,18 @@ _Z95 = 1.959964
 _MOST_BINS, _LEAST_IN_BIN = 5, 10
 
 
-def against_gold(labels: LabelSet, sampled: NDArray[np.bool_] | None = None) -> dict[str, Any] | None:
+def against_gold(labels: LabelSet) -> dict[str, Any] | None:
     """Counts, functions, class shares and calibration against the people's classes; None where nobody annotated or no votes
     are there.
 
-    ``sampled``: (windows,) those that were drawn at random. ``functions``: name -> ``precision`` and ``recall``: class ->
-    [share, low, high, windows]. ``fair``: whether ``class_shares`` are of those drawn at random alone; ``calibration``,
-    which cannot judge every window, has its own.
+    ``functions``: name -> ``precision`` and ``recall``: class -> [share, low, high, windows]. ``fair``: whether
+    ``class_shares`` are of windows drawn at random alone; ``calibration``, which cannot judge every window, has its own.
     """
     known = labels.gold >= 0
     if not known.any() or not labels.functions:
         return None
     gold, votes = labels.gold[known], labels.votes[known]
-    drawn = known & sampled if sampled is not None else np.zeros(len(known), bool)
+    drawn = known & labels.sampled
     fair = bool(drawn.sum() >= ENOUGH_DRAWN)
     judged = drawn[known] if fair else np.ones(len(gold), bool)
     return {

@@ -6,12 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from components.labeling.functions.records import read_records
 from components.labeling.people.active import select_windows, worth
-from components.labeling.people.annotations import read_annotations
 from components.labeling.people.excerpt import as_svg, excerpt
 from components.labeling.report.against import against_gold, surprises
 from components.labeling.report.firing import firing_file, firing_table, variants
@@ -99,7 +95,7 @@ def _task(folder: Path, workspace: Workspace, windows: Windows, labels: LabelSet
         believed = estimated.get(function["name"], {})
         function |= {key: believed.get(key) for key in ("weight", "precision", "recall")}
         function["declared"] = believed.get("votes") or []
-    gold = against_gold(labels, _sampled(workspace, windows, labels))
+    gold = against_gold(labels)
     for fault in facts.get("faults", ()):
         task["warnings"].append(
             f"{fault['function']} failed on {fault['windows']:,} windows and abstains there: {fault['message']}"
@@ -112,15 +108,6 @@ def _task(folder: Path, workspace: Workspace, windows: Windows, labels: LabelSet
     model = {key: facts.get(key) for key in ("version", "chosen", "class_shares", "shares_from", "candidates")}
     extra = {"model": model, "pairs": facts.get("pairs", []), "faults": facts.get("faults", []), "gold": gold}
     return task | extra | {"variants": variants(table), "hardest": _hardest(workspace, windows, labels)}
-
-
-def _sampled(workspace: Workspace, windows: Windows, labels: LabelSet) -> NDArray[np.bool_] | None:
-    """(windows,) those of the labels' gold that were drawn at random; None where no people are asked."""
-    if labels.source != "weak":
-        return None
-    (task,) = (t for t in workspace.settings.tasks if t.name == labels.task)
-    gold = read_annotations(workspace, windows, task)
-    return gold.sampled & (gold.values == labels.gold)
 
 
 def _strangers(workspace: Workspace, windows: Windows) -> list[str]:
