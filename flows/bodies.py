@@ -21,7 +21,8 @@ from flows import progress
 @dataclass(frozen=True)
 class Work:
     """What a body gets: the folders its inputs were put out to, the empty ``folder`` for its result, ``profile`` ('' for
-    steps with one result for all), and ``outside``, what its step's key digests of the world outside.
+    steps with one result for all), and ``outside``, what its step's key digests of the world outside. ``resume``: a folder
+    that outlives a killed run, for the same step, inputs, configuration and code alone; gone once the result is kept.
     """
 
     workspace: Workspace
@@ -29,6 +30,7 @@ class Work:
     folder: Path
     profile: str
     outside: Any
+    resume: Path
 
 
 COMPILERS_AND_EMULATORS = ("gcc", "clang", "arm-none-eabi-gcc", "qemu-system-arm")
@@ -79,13 +81,15 @@ def train(work: Work) -> None:
     """Windows and labels -> the trained model and its metrics."""
     import pandas as pd
 
+    from components.training.checkpoint import Checkpoints
     from components.training.train import train
     from components.values import LabelSet, Windows
 
     windows = Windows.load(work.inputs["features"])
     labels = [LabelSet.load(work.inputs["label"], task.name) for task in work.workspace.settings.tasks if task.labels != "none"]
     statistics = pd.read_parquet(work.inputs["features"] / "statistics.parquet")
-    train(work.workspace, windows, labels, statistics, progress.report).save(work.folder)
+    checkpoints = Checkpoints(work.resume, progress.say)
+    train(work.workspace, windows, labels, statistics, progress.report, checkpoints).save(work.folder)
 
 
 def quantize(work: Work) -> None:

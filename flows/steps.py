@@ -8,6 +8,7 @@ configuration, what it reads from outside, and the source code of its package an
 from __future__ import annotations
 
 import functools
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -179,7 +180,11 @@ def _run_shard(workspace: Workspace, step: Step, profile: str) -> StepResult:
     outside = step.outside(workspace, profile)
     key = key_of(workspace, step, profile, outside)
     store = _store(workspace)
-    stored = store.run(_shelf(step, profile), key, lambda folder: step.body(Work(workspace, inputs, folder, profile, outside)))
+    resume = workspace.state / "checkpoints" / key
+    stored = store.run(
+        _shelf(step, profile), key, lambda folder: step.body(Work(workspace, inputs, folder, profile, outside, resume))
+    )
+    shutil.rmtree(resume, ignore_errors=True)
     store.materialise(_shelf(step, profile), key, workspace.out / step.name / profile)
     return StepResult(step.name, profile, key, stored.digest, stored.reused, time.monotonic() - began)
 

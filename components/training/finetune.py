@@ -9,8 +9,6 @@ share, so that the class decision keeps some of the prior without drowning in it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,14 +16,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from components.models.telemetry_electra import Encoder, Generator
-from components.training.pretrain import WEIGHT_DECAY, as_input, electra_loss
+from components.training.device import placed_on, precision
+from components.training.loop import Engine, Losses, Phase, run_phase
+from components.training.pretrain import as_input, draw_rows, electra_losses, validation_rows
 from components.values import LabelSet
 from components.workspace.settings import Model
 
-if TYPE_CHECKING:
-    from components.training.train import Progress
-
-_REPORT_EVERY = 25
 _SMALLEST_BATCH = 32
 _STEPS_OF_NOISE = 8
 _SHARPNESS = 2.0
@@ -37,30 +33,42 @@ def finetune(
     codes: NDArray[np.int8],
     fit: NDArray[np.int64],
     clean: NDArray[np.int64],
+    calibration: NDArray[np.int64],
+    unseen: NDArray[np.int64],
     labels: list[LabelSet],
     settings: Model,
     seed: int,
-    progress: Progress,
+    engine: Engine,
 ) -> None:
-    """Train heads and encoder in place. ``fit``: training rows, ``clean``: those of them that look normal."""
-    random = torch.Generator().manual_seed(seed + 1)
+    """Train heads and encoder in place. ``fit``: training rows, ``clean``: those of them that look normal.
+
+    ``calibration``, and ``unseen`` of it that look normal: for the validation losses.
+    """
     draws = [(label, *_draw_weights(label, fit)) for label in labels if label.task in encoder.heads]
-    steps, size = settings.finetune_steps, max(settings.batch // max(len(draws), 1), _SMALLEST_BATCH)
-    parameters = [*encoder.parameters(), *generator.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=steps)
-    for step in range(steps):
-        batch = clean[torch.randint(0, len(clean), (settings.batch,), generator=random).numpy()]
-        loss, _ = electra_loss(encoder, generator, codes[batch], settings.detect_weight, random)
+    size = max(settings.batch // max(len(draws), 1), _SMALLEST_BATCH)
+    watched = codes[validation_rows(unseen)]
+    judged = [(label, validation_rows(calibration[label.covered[calibration]])) for label, _, _ in draws]
+
+    def losses(random: torch.Generator) -> Losses:
+        batch = draw_rows(clean, settings.batch, random)
+        found, _ = electra_losses(encoder, generator, codes[batch], settings.detect_weight, random)
         for label, rows, weights in draws:
-            chosen = rows[torch.multinomial(weights, size, replacement=True, generator=random).numpy()]
-            loss = loss + _noise_aware_loss(encoder, label, codes[chosen], chosen, random)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        if step % _REPORT_EVERY == 0 or step == steps - 1:
-            progress("fine-tune", step + 1, steps)
+            drawn = torch.multinomial(weights.to(engine.device), size, replacement=True, generator=random)
+            chosen = rows[drawn.cpu().numpy()]
+            found[label.task] = _noise_aware_loss(encoder, label, codes[chosen], chosen, random)
+        return found
+
+    def validation(random: torch.Generator) -> Losses:
+        found: Losses = {}
+        if len(watched):
+            found, _ = electra_losses(encoder, generator, watched, settings.detect_weight, random)
+        some = [(label, rows) for label, rows in judged if len(rows)]
+        return found | {label.task: _noise_aware_loss(encoder, label, codes[rows], rows, random) for label, rows in some}
+
+    modules = torch.nn.ModuleDict({"encoder": encoder, "generator": generator})
+    phase = Phase("fine-tune", settings.finetune_steps, settings.learning_rate, seed + 1)
+    with placed_on(engine.device):
+        run_phase(engine, phase, modules, losses, validation)
 
 
 def _draw_weights(label: LabelSet, fit: NDArray[np.int64]) -> tuple[NDArray[np.int64], Tensor]:
@@ -74,8 +82,10 @@ def _noise_aware_loss(
     encoder: Encoder, label: LabelSet, codes: NDArray[np.int8], rows: NDArray[np.int64], random: torch.Generator
 ) -> Tensor:
     x, _ = as_input(codes, encoder.architecture.input_scale)
-    embedding = _as_coarse_as_int8(encoder(x).embedding, random)
-    return F.cross_entropy(encoder.logits(label.task, embedding), torch.from_numpy(sharpened(label.probabilities[rows])))
+    with precision(x.device):
+        embedding = _as_coarse_as_int8(encoder(x).embedding.float(), random)
+        logits = encoder.logits(label.task, embedding)
+    return F.cross_entropy(logits.float(), torch.as_tensor(sharpened(label.probabilities[rows])))
 
 
 def sharpened(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,85 +11,106 @@ from torch.nn import functional as F
 from components.models.corruption import corrupt
 from components.models.telemetry_electra import Encoded, Encoder, Generator
 from components.runtime.scaling import MISSING_CODE
+from components.training.device import placed_on, precision
+from components.training.loop import Engine, Losses, Phase, run_phase
 from components.workspace.settings import Model
-
-if TYPE_CHECKING:
-    from components.training.train import Progress
 
 CORRECT_WEIGHT = 10.0
 GENERATOR_WEIGHT = 0.1
-WEIGHT_DECAY = 0.01
-_REPORT_EVERY = 25
-_SETTLING_BATCHES = 16
+_SETTLING_BATCHES, _SETTLING_BATCH = 16, 512
+_VALIDATION_WINDOWS = 256
 
 
 def pretrain(
-    encoder: Encoder, codes: NDArray[np.int8], rows: NDArray[np.int64], settings: Model, seed: int, progress: Progress
+    encoder: Encoder,
+    codes: NDArray[np.int8],
+    rows: NDArray[np.int64],
+    unseen: NDArray[np.int64],
+    settings: Model,
+    seed: int,
+    engine: Engine,
 ) -> Generator:
-    """Train ``encoder`` in place on the windows ``rows`` of ``codes``; return the generator for joint fine-tuning."""
-    random = torch.Generator().manual_seed(seed)
+    """Train ``encoder`` in place on the windows ``rows`` of ``codes``; return the generator for joint fine-tuning.
+
+    ``unseen``: normal windows for the validation loss. No steps: both stay as they were drawn.
+    """
     a = encoder.architecture
-    generator = Generator(a.channels, max(8, a.width // 4), 127 * a.input_scale)
-    steps = settings.pretrain_steps
-    parameters = [*encoder.parameters(), *generator.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=steps)
+    generator = Generator(a.channels, max(8, a.width // 4), 127 * a.input_scale).to(engine.device)
+    watched = codes[validation_rows(unseen)]
+
+    def losses(random: torch.Generator) -> Losses:
+        batch = draw_rows(rows, settings.batch, random)
+        return electra_losses(encoder, generator, codes[batch], settings.detect_weight, random)[0]
+
+    def validation(random: torch.Generator) -> Losses:
+        return electra_losses(encoder, generator, watched, settings.detect_weight, random)[0] if len(watched) else {}
+
     encoder.train()
-    for step in range(steps):
-        batch = rows[torch.randint(0, len(rows), (settings.batch,), generator=random).numpy()]
-        loss, _ = electra_loss(encoder, generator, codes[batch], settings.detect_weight, random)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        if step % _REPORT_EVERY == 0 or step == steps - 1:
-            progress("pre-train", step + 1, steps)
+    modules = torch.nn.ModuleDict({"encoder": encoder, "generator": generator})
+    phase = Phase("pre-train", settings.pretrain_steps, settings.learning_rate, seed)
+    with placed_on(engine.device):
+        run_phase(engine, phase, modules, losses, validation)
     return generator
 
 
-def electra_loss(
+def electra_losses(
     encoder: Encoder, generator: Generator, codes: NDArray[np.int8], detect_weight: float, random: torch.Generator
-) -> tuple[Tensor, Encoded]:
-    """Generator cross-entropy + ``detect_weight`` x detection at every cell + Huber correction, and the encoder's outputs.
+) -> tuple[Losses, Encoded]:
+    """Generator cross-entropy, ``detect_weight`` x detection at every cell, Huber correction, and the encoder's outputs.
 
     ELECTRA weighs detection with 50 against a vocabulary of 30,000; with a few bins 5 to 10 balance the terms.
     """
     x, present = as_input(codes, encoder.architecture.input_scale)
-    corrupted = corrupt(x, present, generator, 127 * encoder.architecture.input_scale, random)
-    encoded: Encoded = encoder(corrupted.window)
+    with precision(x.device):
+        corrupted = corrupt(x, present, generator, 127 * encoder.architecture.input_scale, random)
+        encoded: Encoded = encoder(corrupted.window)
     seen = present.float()
     count = seen.sum().clamp(min=1)
-    detection = F.binary_cross_entropy_with_logits(encoded.detection, corrupted.replaced.float(), reduction="none")
-    correction = F.smooth_l1_loss(encoded.correction, x, reduction="none")
-    loss = (
-        GENERATOR_WEIGHT * corrupted.generator_loss
-        + detect_weight * (detection * seen).sum() / count
-        + CORRECT_WEIGHT * (correction * seen).sum() / count
-    )
-    return loss, encoded
+    detection = F.binary_cross_entropy_with_logits(encoded.detection.float(), corrupted.replaced.float(), reduction="none")
+    correction = F.smooth_l1_loss(encoded.correction.float(), x, reduction="none")
+    losses = {
+        "generator": GENERATOR_WEIGHT * corrupted.generator_loss.float(),
+        "detection": detect_weight * (detection * seen).sum() / count,
+        "correction": CORRECT_WEIGHT * (correction * seen).sum() / count,
+    }
+    return losses, encoded
 
 
-def settle_norms(encoder: Encoder, codes: NDArray[np.int8], rows: NDArray[np.int64], seed: int) -> None:
+def draw_rows(rows: NDArray[np.int64], count: int, random: torch.Generator) -> NDArray[np.int64]:
+    """(count,) of ``rows``, drawn with replacement."""
+    return rows[torch.randint(0, len(rows), (count,), generator=random).cpu().numpy()]
+
+
+def validation_rows(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At most `_VALIDATION_WINDOWS`, evenly spaced."""
+    few = np.linspace(0, len(rows) - 1, min(len(rows), _VALIDATION_WINDOWS)).astype(np.int64)
+    return rows[few]
+
+
+def settle_norms(encoder: Encoder, codes: NDArray[np.int8], rows: NDArray[np.int64], seed: int, device: torch.device) -> None:
     """Give batch norm the statistics of whole, natural windows, and hold them.
 
     Pre-training fed corrupted windows and fine-tuning draws rare classes often: with either's statistics the network
     would see a shifted world on devices.
     """
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator(device).manual_seed(seed)
     norms = [module for module in encoder.modules() if isinstance(module, torch.nn.BatchNorm1d)]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain average over the batches below
     encoder.train()
-    with torch.no_grad():
+    with torch.no_grad(), placed_on(device):
         for _ in range(_SETTLING_BATCHES):
-            batch = rows[torch.randint(0, len(rows), (512,), generator=random).numpy()]
+            batch = draw_rows(rows, _SETTLING_BATCH, random)
             encoder(as_input(codes[batch], encoder.architecture.input_scale)[0])
     encoder.eval()
 
 
 def as_input(codes: NDArray[np.int8], scale: float) -> tuple[Tensor, Tensor]:
-    """(windows, steps, channels) int8 -> standard deviations with 0 for missing, and the bool of present samples."""
-    present = torch.from_numpy(np.asarray(codes != MISSING_CODE))
-    x = torch.from_numpy(np.asarray(codes, np.float32)) * scale
+    """(windows, steps, channels) int8 -> standard deviations with 0 for missing, and the bool of present samples.
+
+    Both are on the device of the surrounding `placed_on` block, or the processor.
+    """
+    present = torch.as_tensor(np.asarray(codes != MISSING_CODE))
+    x = torch.as_tensor(np.asarray(codes, np.float32)) * scale
     return torch.where(present, x, 0.0), present

@@ -15,6 +15,8 @@ from components.workspace.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from components.training.checkpoint import Checkpoints
+
 Progress = Callable[[str, int, int], None]
 """Called with (phase, steps done, steps in all)."""
 
@@ -24,20 +26,30 @@ MIN_WINDOWS = 64
 
 
 def train(
-    workspace: Workspace, windows: Windows, labels: list[LabelSet], statistics: pd.DataFrame, progress: Progress = lambda *_: None
+    workspace: Workspace,
+    windows: Windows,
+    labels: list[LabelSet],
+    statistics: pd.DataFrame,
+    progress: Progress = lambda *_: None,
+    checkpoints: Checkpoints | None = None,
 ) -> TrainedModel:
     """Windows and the labels of each labelled task -> the trained model with its metrics on what is held out.
 
-    ``statistics``: one row a window, for the gradient-boosting baseline. Deterministic given the workspace's seed.
+    ``statistics``: one row a window, for the gradient-boosting baseline. Deterministic given the workspace's seed, also
+    where it is killed and goes on from ``checkpoints``.
 
     Raises:
-        InputError: fewer than `MIN_WINDOWS` training windows, or a labelled task with no labelled training window.
+        InputError: fewer than `MIN_WINDOWS` training windows, a labelled task with no labelled training window, no CUDA
+            device where the settings ask for one, or losses that grow beyond all bounds.
     """
     import torch
 
     from components.models.telemetry_electra import Encoder
+    from components.training.checkpoint import Checkpoints
     from components.training.decisions import settle_decisions
+    from components.training.device import repeatable, training_device
     from components.training.finetune import finetune
+    from components.training.loop import Engine
     from components.training.normal import describe_normal
     from components.training.pretrain import pretrain, settle_norms
     from components.training.report import calibrated_threshold, held_out_metrics, label_facts
@@ -45,18 +57,20 @@ def train(
     settings = workspace.settings
     fit, calibration = calibration_split(windows)
     _check(windows, fit, labels)
+    engine = Engine(training_device(settings.model.device), progress, checkpoints or Checkpoints())
     torch.manual_seed(settings.seed)
     torch.set_num_threads(settings.model.threads)
-    torch.use_deterministic_algorithms(True)
-    encoder = Encoder(_architecture(workspace, windows))
+    repeatable(engine.device)
+    encoder = Encoder(_architecture(workspace, windows)).to(engine.device)
     normal_rows = normal_windows(labels, len(windows))
-    clean = fit[normal_rows[fit]]
-    generator = pretrain(encoder, windows.codes, clean, settings.model, settings.seed, progress)
-    settle_norms(encoder, windows.codes, clean, settings.seed)
+    clean, quiet = fit[normal_rows[fit]], calibration[normal_rows[calibration]]
+    generator = pretrain(encoder, windows.codes, clean, quiet, settings.model, settings.seed, engine)
+    settle_norms(encoder, windows.codes, clean, settings.seed, engine.device)
     if encoder.architecture.heads:
-        finetune(encoder, generator, windows.codes, fit, clean, labels, settings.model, settings.seed, progress)
-        settle_decisions(encoder, windows.codes, fit, calibration, labels)
-    quiet = calibration[normal_rows[calibration]]
+        rows = (fit, clean, calibration, quiet)
+        finetune(encoder, generator, windows.codes, *rows, labels, settings.model, settings.seed, engine)
+    encoder.cpu()  # what follows is one pass over the windows
+    settle_decisions(encoder, windows.codes, fit, calibration, labels)
     normal = describe_normal(encoder, windows.codes, clean, quiet if len(quiet) else clean, settings.seed)
     threshold = calibrated_threshold(workspace, windows, encoder, normal)
     return TrainedModel(
@@ -72,6 +86,7 @@ def train(
         metrics=held_out_metrics(workspace, windows, labels, statistics, encoder, normal, threshold, clean, progress),
         labels={label.task: label_facts(label, windows.train) for label in labels},
         threshold=threshold,
+        curves=tuple(engine.curve),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.runtime.scaling import Calibration, Converter
+from components.values.curves import Point, load_curves, save_curves
 from components.workspace.files import sha256_tree, write_json
 
 Weights = dict[str, NDArray[np.float32]]
@@ -77,6 +78,7 @@ class TrainedModel:
     ``false_alarm_share``: accepted share of normal windows at or above the threshold.
     ``threshold``: log2 score (`models.scores`) that this share of the calibration windows reaches; None where a model was
     kept before thresholds were. Artefacts have their own, in their own arithmetic.
+    ``curves``: the losses on the way, in the order of training.
     """
 
     name: str
@@ -91,9 +93,10 @@ class TrainedModel:
     metrics: dict[str, float]
     labels: dict[str, dict[str, Any]] = field(default_factory=dict)
     threshold: float | None = None
+    curves: tuple[Point, ...] = ()
 
     def save(self, folder: Path) -> None:
-        """Write `model.safetensors`, `model.json`, `metrics.json` and `labels.json`."""
+        """Write `model.safetensors`, `model.json`, `metrics.json`, `labels.json` and `curves.json`."""
         from safetensors.numpy import save
 
         arrays = dict(self.weights) | {
@@ -120,6 +123,7 @@ class TrainedModel:
         )
         write_json(folder / "metrics.json", self.metrics)
         write_json(folder / "labels.json", self.labels)
+        save_curves(folder, self.curves)
 
     @classmethod
     def load(cls, folder: Path) -> TrainedModel:
@@ -148,6 +152,7 @@ class TrainedModel:
             metrics=json.loads((folder / "metrics.json").read_text()),
             labels=json.loads((folder / "labels.json").read_text()),
             threshold=meta.get("threshold"),
+            curves=load_curves(folder),
         )
 
     @staticmethod

@@ -207,12 +207,13 @@ class Model(Section):
     width: int = Field(32, ge=8, le=256, multiple_of=4)
     blocks: int = Field(3, ge=1, le=8)
     kernel: int = Field(7, ge=3, le=15)
-    pretrain_steps: int = Field(400, ge=1)
+    pretrain_steps: int = Field(400, ge=0, description="0: no pre-training")
     finetune_steps: int = Field(600, ge=1)
     batch: int = Field(128, ge=8)
     learning_rate: float = Field(8e-3, gt=0)
     detect_weight: float = Field(5.0, ge=0, description="lambda of the detection loss")
     false_alarms_per_day: float = Field(1.0, gt=0, description="stated false-alarm rate per device-day of the threshold")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it is trained; auto: on CUDA where there is one")
     threads: int = Field(1, ge=1, description="more pay only on an otherwise idle machine: waiting threads spin")
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -18,47 +17,21 @@ from components.values import LabelSet, TrainedModel, Windows
 from components.workspace import Workspace
 from components.workspace.errors import InputError
 from tests.quantization import plant
+from tests.training.quick import labels_of, quick_windows, quick_workspace, statistics_of
 
 
 @pytest.fixture(scope="module")
 def windows() -> Windows:
-    return plant.windows(devices=6, per_device=60)
+    return quick_windows()
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    base = plant.workspace(tmp_path)
-    quick = base.settings.model.model_copy(
-        update={"pretrain_steps": 12, "finetune_steps": 12, "width": 8, "blocks": 1, "batch": 32}
-    )
-    return Workspace(tmp_path, base.settings.model_copy(update={"model": quick}), ())
-
-
-def _labels(windows: Windows, seed: int = 1) -> LabelSet:
-    random = np.random.default_rng(seed)
-    probabilities = random.dirichlet(np.ones(5), len(windows)).astype(np.float32)
-    covered = random.random(len(windows)) < 0.7
-    return LabelSet(
-        task="fault",
-        classes=plant.CLASSES,
-        functions=("a", "b", "c"),
-        votes=np.zeros((len(windows), 3), np.int8),
-        probabilities=probabilities,
-        covered=covered,
-        gold=np.full(len(windows), -1, np.int8),
-        sampled=np.zeros(len(windows), bool),
-        decision_weights=(1.0,) * len(plant.CLASSES),
-        source="weak",
-        facts={"version": "0" * 64, "chosen": "blend"},
-    )
-
-
-def _statistics(windows: Windows) -> pd.DataFrame:
-    return pd.DataFrame({"mean": np.nanmean(windows.values, axis=(1, 2))})
+    return quick_workspace(tmp_path)
 
 
 def _train(workspace: Workspace, windows: Windows, labels: LabelSet) -> TrainedModel:
-    return train(workspace, windows, [labels], _statistics(windows))
+    return train(workspace, windows, [labels], statistics_of(windows))
 
 
 def _same(a: TrainedModel, b: TrainedModel) -> bool:
@@ -66,7 +39,7 @@ def _same(a: TrainedModel, b: TrainedModel) -> bool:
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(workspace: Workspace, windows: Windows) -> None:
-    labels = _labels(windows)
+    labels = labels_of(windows)
     first = _train(workspace, windows, labels)
     assert _same(first, _train(workspace, windows, labels))
     other = Workspace(workspace.root, workspace.settings.model_copy(update={"seed": 8}), ())
@@ -75,7 +48,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(workspace:
 
 def test_uncovered_windows_and_held_out_windows_teach_nothing(workspace: Workspace, windows: Windows) -> None:
     """Whatever stands in rows that are unlabelled or held out, the weights are the same."""
-    labels = _labels(windows)
+    labels = labels_of(windows)
     silent = ~labels.covered | windows.test
     noise = labels.probabilities.copy()
     noise[silent] = noise[silent][:, ::-1]
@@ -97,12 +70,12 @@ def test_sharpened_targets_are_surer_of_the_same_class_and_leave_certainty_alone
 
 
 def test_labels_matter(workspace: Workspace, windows: Windows) -> None:
-    assert not _same(_train(workspace, windows, _labels(windows, 1)), _train(workspace, windows, _labels(windows, 2)))
+    assert not _same(_train(workspace, windows, labels_of(windows, 1)), _train(workspace, windows, labels_of(windows, 2)))
 
 
 def test_training_never_reads_the_truth(workspace: Workspace, windows: Windows) -> None:
     """With every truth file turned upside down the weights stay as they are; only metrics move."""
-    labels = _labels(windows)
+    labels = labels_of(windows)
     without = _train(workspace, windows, labels)
     held_out = windows.index[windows.test].iloc[5]
     (workspace.root / "truth.csv").write_text(
@@ -151,7 +124,7 @@ def test_calibration_takes_the_last_windows_of_each_training_device(windows: Win
 
 
 def test_a_window_that_a_weak_label_calls_faulty_is_not_normal(windows: Windows) -> None:
-    labels = _labels(windows)
+    labels = labels_of(windows)
     normal = normal_windows([labels], len(windows))
     assert not normal[labels.decided > 0].any()
     assert normal[~labels.covered].all()
@@ -160,7 +133,7 @@ def test_a_window_that_a_weak_label_calls_faulty_is_not_normal(windows: Windows)
 def test_a_trained_model_tells_which_labels_it_learned_from_and_how_sure_they_were(
     workspace: Workspace, windows: Windows
 ) -> None:
-    labels = _labels(windows)
+    labels = labels_of(windows)
     facts = _train(workspace, windows, labels).labels["fault"]
     mine = labels.covered & windows.train
     assert (facts["source"], facts["version"], facts["model"]) == ("weak", "0" * 64, "blend")
@@ -169,7 +142,7 @@ def test_a_trained_model_tells_which_labels_it_learned_from_and_how_sure_they_we
 
 
 def test_a_trained_model_survives_its_file(workspace: Workspace, windows: Windows, tmp_path: Path) -> None:
-    model = _train(workspace, windows, _labels(windows))
+    model = _train(workspace, windows, labels_of(windows))
     folder = tmp_path / "model"
     folder.mkdir()
     model.save(folder)
@@ -183,11 +156,11 @@ def test_a_trained_model_survives_its_file(workspace: Workspace, windows: Window
 def test_too_little_telemetry_is_an_input_error(workspace: Workspace) -> None:
     few = plant.windows(devices=3, per_device=10)
     with pytest.raises(InputError, match="too few to train on"):
-        _train(workspace, few, _labels(few))
+        _train(workspace, few, labels_of(few))
 
 
 def test_a_task_without_one_label_is_an_input_error(workspace: Workspace, windows: Windows) -> None:
-    labels = replace(_labels(windows), covered=np.zeros(len(windows), bool))
+    labels = replace(labels_of(windows), covered=np.zeros(len(windows), bool))
     with pytest.raises(InputError, match="not one training window is labelled"):
         _train(workspace, windows, labels)
 
