@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import log2
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.quantization.targets import Network
 from components.runtime.scoring import Quantized, Scoring
-from components.values import TrainedModel
+from components.runtime.surprise import Calibrated
+from components.runtime.trees import TreeScoring
+from components.values import BoostedModel, ElectraModel, TrainedModel
 
 RAISE_AFTER, CLEAR_AFTER = 2, 3
 """Windows in a row that raise and clear an alarm: one outlier raises none, and an alarm outlasts two calm windows."""
@@ -23,16 +26,29 @@ _TAIL = 8  # windows that the rarest knot rests on
 _ONE = 1 << 16
 
 
-def calibrate(model: TrainedModel, network: Network, codes: NDArray[np.int8]) -> Scoring:
-    """Scoring of ``network`` whose surprise is calibrated on ``codes``: (windows, steps, channels) of normal windows.
+def calibrate(model: TrainedModel, network: Network, codes: NDArray[np.int8]) -> Calibrated:
+    """The score of ``network`` whose surprise is calibrated on ``codes``: (windows, steps, channels) of normal windows.
 
     Each knot is a quantile of the artefact's own scores, so that a surprise of b bits is reached by a share of
     2^-b of these windows whatever rounding did to the network. The threshold is the surprise of
     ``model.false_alarm_share``.
     """
-    scoring = _integers(model, network.tensors)
+    scoring = _uncalibrated(model, network)
     scores = scoring.raw_score(codes, network.engine(codes))
     return replace(scoring, knots=knots(scores))
+
+
+def _uncalibrated(model: TrainedModel, network: Network) -> Calibrated:
+    alarm: dict[str, Any] = {
+        "knots": ((0, 0), (256, 256)),
+        "threshold": round(-256 * log2(max(model.false_alarm_share, 2.0**-255))),
+        "raise_after": RAISE_AFTER,
+        "clear_after": CLEAR_AFTER,
+    }
+    if isinstance(model, BoostedModel):
+        return TreeScoring(task=model.scored, tasks=tuple(sorted(head.task for head in model.heads)), **alarm)
+    assert isinstance(model, ElectraModel)  # noqa: S101 - there are two kinds
+    return _integers(model, network.tensors, alarm)
 
 
 def knots(scores: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
@@ -52,7 +68,7 @@ def knots(scores: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
     return tuple(pairs)
 
 
-def _integers(model: TrainedModel, tensors: dict[str, Quantized]) -> Scoring:
+def _integers(model: ElectraModel, tensors: dict[str, Quantized], alarm: dict[str, Any]) -> Scoring:
     correction, embedding = tensors["correction"], tensors["embedding"]
     variance = model.normal.residual_variance.astype(np.float64) + correction.scale**2 / 12
     mean = model.normal.embedding_mean.astype(np.float64) / embedding.scale
@@ -67,10 +83,7 @@ def _integers(model: TrainedModel, tensors: dict[str, Quantized]) -> Scoring:
         whitening=tuple(tuple(row) for row in np.rint(white).astype(int).tolist()),
         whitening_shift=WHITENING_SHIFT,
         mix=(round(model.normal.mix[0] * _ONE), round(model.normal.mix[1] * _ONE)),
-        knots=((0, 0), (256, 256)),
-        threshold=round(-256 * log2(max(model.false_alarm_share, 2.0**-255))),
-        raise_after=RAISE_AFTER,
-        clear_after=CLEAR_AFTER,
+        **alarm,
     )
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from components.quantization import reference
 from components.quantization.calibration import CLEAR_AFTER, RAISE_AFTER
+from components.quantization.trained import answers, distances, nats
 from components.runtime.engines import open_engine
 from components.runtime.scaling import MISSING_CODE
-from components.runtime.scoring import Quantized
+from components.runtime.scoring import Quantized, Scoring
+from components.runtime.surprise import Integers, Outputs
+from components.runtime.trees import TreeScoring
 from components.training.judging.detector import Detector, Scored
 from components.values import Artefact, TrainedModel
 from components.workspace.errors import InputError, NotFound
@@ -35,29 +37,20 @@ def open_detector(path: Path, anomaly: str = "anomaly") -> Detector:
 
 
 def of_model(model: TrainedModel, anomaly: str = "anomaly") -> Detector:
-    architecture = model.architecture
-
-    def score(codes: NDArray[np.int8]) -> Scored:
-        outputs = reference.forward(architecture, model.weights, codes)
-        values = codes.astype(np.float32) * np.float32(architecture.input_scale)
-        residual = np.where(codes == MISSING_CODE, 0, values - outputs.correction) ** 2 / model.normal.residual_variance
-        logits = {task: np.asarray(found, np.float64) for task, found in outputs.logits.items()}
-        return Scored(reference.raw_score(model, codes, outputs), residual.astype(np.float32), logits)
-
     return Detector(
         name=model.name,
         kind="trained model",
         channels=model.channels,
-        steps=architecture.steps,
+        steps=model.steps,
         converter=model.converter,
         calibration=model.calibration,
         anomaly=anomaly if model.has_anomaly else "",
-        classes={head.task: head.classes for head in architecture.heads},
+        classes={head.task: head.classes for head in model.heads},
         threshold=model.threshold,
         false_alarm_share=model.false_alarm_share,
         raise_after=RAISE_AFTER,
         clear_after=CLEAR_AFTER,
-        score=score,
+        score=lambda codes: answers(model, codes),
     )
 
 
@@ -78,13 +71,13 @@ def of_artefact(artefact: Artefact) -> Detector:
 
     def score(codes: NDArray[np.int8]) -> Scored:
         outputs = engine(codes)
-        correction = (outputs.correction.astype(np.float32) - scoring.correction_zero) * (scoring.residual_output / _ONE)
-        values = codes.astype(np.float32) * (scoring.residual_input / _ONE)
-        squared = np.where(codes == MISSING_CODE, 0, values - correction) ** 2
-        residual = (squared * (np.asarray(scoring.channel_weight) / 256.0)).astype(np.float32)
-        bits = scoring.surprise(scoring.raw_score(codes, outputs)) / _SURPRISE
+        surprise = scoring.surprise(scoring.raw_score(codes, outputs)) / _SURPRISE
+        if isinstance(scoring, TreeScoring):
+            logits = {task: nats(outputs.logits[task].astype(np.int32)) for task in scoring.tasks}
+            return Scored(surprise, distances(codes), logits)
+        assert isinstance(scoring, Scoring)  # noqa: S101 - there are two kinds
         logits = {task: _values(found, artefact.tensors[f"logits.{task}"]) for task, found in outputs.logits.items()}
-        return Scored(bits, residual, logits)
+        return Scored(surprise, _residual(scoring, codes, outputs), logits)
 
     threshold = scoring.threshold / _SURPRISE
     return Detector(
@@ -104,5 +97,12 @@ def of_artefact(artefact: Artefact) -> Detector:
     )
 
 
-def _values(codes: NDArray[np.int8], tensor: Quantized) -> NDArray[np.float64]:
+def _residual(scoring: Scoring, codes: NDArray[np.int8], outputs: Outputs) -> NDArray[np.float32]:
+    correction = (outputs.correction.astype(np.float32) - scoring.correction_zero) * (scoring.residual_output / _ONE)
+    values = codes.astype(np.float32) * (scoring.residual_input / _ONE)
+    squared = np.where(codes == MISSING_CODE, 0, values - correction) ** 2
+    return np.asarray((squared * (np.asarray(scoring.channel_weight) / 256.0)).astype(np.float32))
+
+
+def _values(codes: Integers, tensor: Quantized) -> NDArray[np.float64]:
     return (codes.astype(np.float64) - tensor.zero) * tensor.scale

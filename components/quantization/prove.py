@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from components.quantization import reference
 from components.quantization.selection import held_out
 from components.quantization.targets import Trial
+from components.quantization.trained import answers
 from components.training.evaluation import evaluate
 from components.values import Artefact, Check, Proof, TrainedModel, Windows
 from components.workspace.errors import InputError
@@ -74,13 +74,13 @@ def _model_checks(
     if verdict is None:
         return []
     codes = np.asarray(windows.codes[rows])
-    wanted = reference.forward(model.architecture, model.weights, codes)
+    wanted = answers(model, codes)
     classes = {task: logits.argmax(axis=1).astype(np.int8) for task, logits in wanted.logits.items()}
     checks = [
         _at_least(f"{task}/label_agreement", float((verdict.classes[task] == got).mean()), numeric.min_label_agreement)
         for task, got in classes.items()
     ]
-    scores = reference.raw_score(model, codes, wanted) if model.has_anomaly else None
+    scores = wanted.score if model.has_anomaly else None
     surprise = verdict.surprise if model.has_anomaly else None
     if scores is not None:
         name = next((t.name for t in workspace.settings.tasks if t.kind == "anomaly"), "anomaly")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from components.quantization.calibration import calibrate
 from components.quantization.selection import normal_windows, range_windows, vector_windows
 from components.quantization.selftest import make_self_test
 from components.quantization.targets import Network
-from components.values import Artefact, TrainedModel, Windows
+from components.values import Artefact, BoostedModel, ElectraModel, TrainedModel, Windows
 from components.workspace.errors import InputError
 from components.workspace.profiles import Profile
 
@@ -41,24 +42,27 @@ def quantize(
         runtime=profile.runtime.name,
         runtime_minimal=profile.runtime.minimal,
         channels=model.channels,
-        steps=model.architecture.steps,
+        steps=model.steps,
         tasks=_tasks(workspace, model),
         converter=model.converter,
         calibration=model.calibration,
         scoring=scoring,
         tensors=network.tensors,
         members=network.members,
-        self_test=make_self_test(network, scoring, *vectors, exact=profile.runtime.name == "c99"),
+        self_test=make_self_test(network, scoring, *vectors, exact=not network.tensors or profile.runtime.name == "c99"),
         model_digest=model_digest,
     )
-    if profile.runtime.name == "c99":
-        from components.quantization.targets import c99
-
-        artefact = c99.with_sources(artefact)
+    if network.sources is not None:
+        artefact = replace(artefact, members=network.sources(artefact))
     return artefact.sealed()
 
 
 def _compile(profile: Profile, model: TrainedModel, codes: NDArray[np.int8], cache: Path) -> Network:
+    if isinstance(model, BoostedModel):
+        from components.quantization.targets import trees
+
+        return trees.compile_trees(profile, model)
+    assert isinstance(model, ElectraModel)  # noqa: S101 - there are two kinds
     if profile.runtime.name == "onnxruntime":
         from components.quantization.targets import onnx_runtime
 
@@ -74,17 +78,16 @@ def _compile(profile: Profile, model: TrainedModel, codes: NDArray[np.int8], cac
 
 def _tasks(workspace: Workspace, model: TrainedModel) -> dict[str, tuple[str, ...]]:
     """Task -> its classes; the anomaly task has none."""
-    tasks: dict[str, tuple[str, ...]] = {h.task: h.classes for h in model.architecture.heads}
+    tasks: dict[str, tuple[str, ...]] = {h.task: h.classes for h in model.heads}
     if model.has_anomaly:
         tasks |= {t.name: () for t in workspace.settings.tasks if t.kind == "anomaly"}
     return tasks
 
 
 def _check(model: TrainedModel, windows: Windows) -> None:
-    shape = model.architecture
-    if windows.codes.shape[1:] != (shape.steps, shape.channels) or windows.channels != model.channels:
+    if windows.codes.shape[1:] != (model.steps, len(model.channels)) or windows.channels != model.channels:
         raise InputError(
             f"windows of {windows.codes.shape[1]} steps and channels {', '.join(windows.channels)} do not fit the model, "
-            f"which reads {shape.steps} steps of {', '.join(model.channels)}",
+            f"which reads {model.steps} steps of {', '.join(model.channels)}",
             hint="train again on these windows",
         )

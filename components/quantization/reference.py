@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from components.models.scores import log2_score
 from components.runtime.scaling import MISSING_CODE
-from components.values import Architecture, TrainedModel
+from components.values import Architecture, ElectraModel
 
 Array = NDArray[np.float32]
 _BATCH = 512
@@ -39,7 +39,7 @@ def forward(architecture: Architecture, weights: Mapping[str, Array], codes: NDA
     )
 
 
-def raw_score(model: TrainedModel, codes: NDArray[np.int8], outputs: Floats) -> NDArray[np.float64]:
+def raw_score(model: ElectraModel, codes: NDArray[np.int8], outputs: Floats) -> NDArray[np.float64]:
     """(windows,) log2 of the weighted sum of residual and distance: `Scoring.raw_score` / 256 without rounding."""
     scale = model.architecture.input_scale
     return log2_score(codes, outputs.correction, outputs.embedding, model.normal, scale)

@@ -31,7 +31,7 @@ def range_windows(windows: Windows) -> NDArray[np.int8]:
 
 def normal_windows(model: TrainedModel, windows: Windows) -> NDArray[np.int8]:
     """(n, steps, channels) codes of the normal windows that training set aside, evenly spaced when they are many."""
-    rows = model.normal.calibration_rows
+    rows = model.calibration_rows
     if len(rows) < 2 or rows.max() >= len(windows):
         raise InputError("the model's calibration rows are not in these windows", hint="train again on them")
     return np.asarray(windows.codes[rows[_even(len(rows), NORMAL_WINDOWS)]])

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from components.quantization.targets import Network
 from components.runtime.engines import Engine
 from components.runtime.scaling import MISSING_CODE, MISSING_RAW, Scaling
-from components.runtime.scoring import Outputs, Scoring, Verdict
+from components.runtime.surprise import Calibrated, Outputs, Verdict
 from components.values.artefact import SelfTest
 
 _RAW_PER_CODE = 64
 _MARGIN = 6  # codes between the winning logit and the next
 
 
-def make_self_test(network: Network, scoring: Scoring, codes: NDArray[np.int8], vectors: int, *, exact: bool) -> SelfTest:
+def make_self_test(network: Network, scoring: Calibrated, codes: NDArray[np.int8], vectors: int, *, exact: bool) -> SelfTest:
     """Choose ``vectors`` of the windows ``codes``, spread over the range of surprise, with edge cases among them.
 
     The samples are written for one fixed scaling under which the device finds just these codes. With ``exact`` the
@@ -30,7 +30,7 @@ def make_self_test(network: Network, scoring: Scoring, codes: NDArray[np.int8], 
     return SelfTest(_raw(chosen, scaling), scaling, wanted.surprise, wanted.classes, tolerance)
 
 
-def mismatches(test: SelfTest, scoring: Scoring, engine: Engine) -> int:
+def mismatches(test: SelfTest, scoring: Calibrated, engine: Engine) -> int:
     """How many vectors come out wrong on ``engine``."""
     codes = test.scaling.codes(test.raw)
     verdict = scoring.verdict(codes, engine(codes))
@@ -48,25 +48,25 @@ def _edges(shape: tuple[int, ...]) -> NDArray[np.int8]:
     return np.stack([swing, silent])
 
 
-def _spread(network: Network, scoring: Scoring, codes: NDArray[np.int8], n: int, *, exact: bool) -> NDArray[np.int8]:
+def _spread(network: Network, scoring: Calibrated, codes: NDArray[np.int8], n: int, *, exact: bool) -> NDArray[np.int8]:
     outputs = network.engine(codes)
     verdict = scoring.verdict(codes, outputs)
-    clear = np.arange(len(codes)) if exact else np.flatnonzero(_margin(outputs) >= _MARGIN)
+    clear = np.arange(len(codes)) if exact else np.flatnonzero(_margin(outputs, len(codes)) >= _MARGIN)
     if len(clear) < n:
-        clear = np.argsort(-_margin(outputs), kind="stable")[:n]
+        clear = np.argsort(-_margin(outputs, len(codes)), kind="stable")[:n]
     ordered = clear[np.argsort(verdict.surprise[clear], kind="stable")]
     return codes[ordered[np.linspace(0, len(ordered) - 1, n).round().astype(int)]]
 
 
-def _margin(outputs: Outputs) -> NDArray[np.int16]:
-    margin = np.full(len(outputs.embedding), 255, np.int16)
+def _margin(outputs: Outputs, windows: int) -> NDArray[np.int16]:
+    margin = np.full(windows, 255, np.int16)
     for logits in outputs.logits.values():
         top = np.sort(logits.astype(np.int16), axis=1)
         margin = np.minimum(margin, top[:, -1] - top[:, -2])
     return margin
 
 
-def _tolerance(scoring: Scoring, codes: NDArray[np.int8], outputs: Outputs) -> int:
+def _tolerance(scoring: Calibrated, codes: NDArray[np.int8], outputs: Outputs) -> int:
     at: Verdict = scoring.verdict(codes, outputs)
     moved = [scoring.verdict(codes, _moved(outputs, by)).surprise for by in (-1, 1)]
     return int(max(np.abs(m.astype(np.int64) - at.surprise).max() for m in moved)) + 1

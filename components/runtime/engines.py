@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.runtime.scaling import MISSING_CODE
-from components.runtime.scoring import Outputs, Quantized
+from components.runtime.surprise import Integers, Outputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from components.runtime.scoring import Quantized
 
 Engine = Callable[[NDArray[np.int8]], Outputs]
 """(windows, steps, channels) int8 codes -> outputs."""
@@ -33,7 +35,10 @@ def open_engine(runtime: str, members: Mapping[str, bytes], tensors: Mapping[str
 
 
 def _onnx(model: bytes, tensors: Mapping[str, Quantized]) -> Engine:
-    """ONNX models take (n, steps, channels) float32 and put out dequantized float32 tensors of the same names."""
+    """Networks take (n, steps, channels) float32 and put out dequantized float32 tensors of the same names.
+
+    Trees, which have no ``tensors``, take the int8 codes as they are and put out int32 logits.
+    """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -41,6 +46,8 @@ def _onnx(model: bytes, tensors: Mapping[str, Quantized]) -> Engine:
     options.log_severity_level = 3
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
+    if not tensors:
+        return lambda codes: Outputs.of_trees(_logits(dict(zip(names, session.run(names, {"codes": codes}), strict=True))))
     scale = np.float32(tensors["input"].scale)
 
     def run(codes: NDArray[np.int8]) -> Outputs:
@@ -80,6 +87,9 @@ def _quantize(values: NDArray[np.float32], q: Quantized) -> NDArray[np.int8]:
     return np.clip(np.rint(values / np.float32(q.scale)) + q.zero, -128, 127).astype(np.int8)
 
 
-def _outputs(arrays: dict[str, NDArray[np.int8]]) -> Outputs:
-    logits = {n.removeprefix("logits."): a for n, a in arrays.items() if n.startswith("logits.")}
-    return Outputs(arrays["correction"], arrays["embedding"], logits)
+def _logits(arrays: Mapping[str, Integers]) -> dict[str, Integers]:
+    return {n.removeprefix("logits."): a for n, a in arrays.items() if n.startswith("logits.")}
+
+
+def _outputs(arrays: Mapping[str, NDArray[np.int8]]) -> Outputs:
+    return Outputs(arrays["correction"], arrays["embedding"], _logits(arrays))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from components.values import Architecture, Head, LabelSet, TrainedModel, Windows
+from components.values import Architecture, ElectraModel, Head, LabelSet, TrainedModel, Windows
 from components.workspace import Workspace
 from components.workspace.errors import InputError
 
@@ -73,7 +73,7 @@ def train(
     settle_decisions(encoder, windows.codes, fit, calibration, labels)
     normal = describe_normal(encoder, windows.codes, clean, quiet if len(quiet) else clean, settings.seed)
     threshold = calibrated_threshold(workspace, windows, encoder, normal)
-    return TrainedModel(
+    return ElectraModel(
         name=settings.name,
         architecture=encoder.architecture,
         weights=encoder.deploy_weights(),

@@ -3,7 +3,7 @@
 Dataset   accepted telemetry, validated against the contract
 Windows   fixed-length slices of it: physical values and the int8 codes that the device would see
 LabelSet  votes and probabilities of one task
-TrainedModel   weights and everything that makes a score of them
+TrainedModel   weights, or trees, and everything that makes a score of them
 Artefact  one model compiled for one hardware profile
 Proof     the record that the artefact ran in its device's own runtime
 """
@@ -11,15 +11,17 @@ Proof     the record that the artefact ran in its device's own runtime
 from components.values.artefact import Artefact
 from components.values.dataset import Dataset
 from components.values.labels import LabelSet
-from components.values.model import Architecture, Head, TrainedModel
+from components.values.model import Architecture, BoostedModel, ElectraModel, Head, TrainedModel
 from components.values.proof import Check, Proof
 from components.values.windows import Windows
 
 __all__ = [
     "Architecture",
     "Artefact",
+    "BoostedModel",
     "Check",
     "Dataset",
+    "ElectraModel",
     "Head",
     "LabelSet",
     "Proof",

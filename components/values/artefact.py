@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 
 from components.runtime.scaling import Calibration, Converter, Scaling
 from components.runtime.scoring import Quantized, Scoring
+from components.runtime.surprise import Calibrated
+from components.runtime.trees import TreeScoring
 from components.workspace.errors import VerificationFailed
 from components.workspace.files import sha256_bytes, write_bytes
 
 DESCRIPTION = "artefact.json"
 SELF_TEST = "selftest.npz"
 MAX_MEMBER = 256 << 20
+_SCORINGS: dict[str, type[Calibrated]] = {scoring.kind: scoring for scoring in (Scoring, TreeScoring)}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -56,7 +59,7 @@ class Artefact:
     tasks: dict[str, tuple[str, ...]]
     converter: Converter
     calibration: Calibration
-    scoring: Scoring
+    scoring: Calibrated
     tensors: dict[str, Quantized]
     members: dict[str, bytes]
     self_test: SelfTest
@@ -111,7 +114,7 @@ class Artefact:
                 tasks={t: tuple(c) for t, c in meta["tasks"].items()},
                 converter=Converter(tuple(meta["converter"]["lsb"]), tuple(meta["converter"]["offset"])),
                 calibration=Calibration.from_json(meta["calibration"]),
-                scoring=Scoring.from_json(meta["scoring"]),
+                scoring=_SCORINGS[meta.get("kind", Scoring.kind)].from_json(meta["scoring"]),
                 tensors={n: Quantized(float(q["scale"]), int(q["zero"])) for n, q in meta["tensors"].items()},
                 members=members,
                 self_test=test,
@@ -127,6 +130,7 @@ class Artefact:
     def _description(self) -> bytes:
         value = {
             "schema_version": 1,
+            "kind": self.scoring.kind,
             "name": self.name,
             "profile": self.profile,
             "runtime": self.runtime,

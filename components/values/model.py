@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.runtime.scaling import Calibration, Converter
+from components.runtime.trees import Trees
 from components.values.curves import Point, load_curves, save_curves
 from components.workspace.files import sha256_tree, write_json
 
@@ -69,22 +71,20 @@ class Normal:
     calibration_rows: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class TrainedModel:
-    """Weights and everything that makes scores of raw samples.
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel(ABC):
+    """What a trained model of every kind carries to make verdicts of raw samples.
 
     ``metrics``: flat name -> number, from held-out devices (names: `<task>/<method>/<metric>`).
     ``labels``: task -> what is known of the labels it learned from: version, model, coverage, entropy.
     ``false_alarm_share``: accepted share of normal windows at or above the threshold.
-    ``threshold``: log2 score (`models.scores`) that this share of the calibration windows reaches; None where a model was
-    kept before thresholds were. Artefacts have their own, in their own arithmetic.
+    ``threshold``: log2 score that this share of the calibration windows reaches; None where a model was kept before
+    thresholds were. Artefacts have their own, in their own arithmetic.
     ``curves``: the losses on the way, in the order of training.
     """
 
+    kind: ClassVar[str]
     name: str
-    architecture: Architecture
-    weights: Weights
-    normal: Normal
     channels: tuple[str, ...]
     converter: Converter
     calibration: Calibration
@@ -95,66 +95,175 @@ class TrainedModel:
     threshold: float | None = None
     curves: tuple[Point, ...] = ()
 
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """Samples of a window."""
+
+    @property
+    @abstractmethod
+    def heads(self) -> tuple[Head, ...]:
+        """The tasks that it decides classes of."""
+
+    @property
+    @abstractmethod
+    def calibration_rows(self) -> NDArray[np.int64]:
+        """Positions in `Windows` of the normal windows that training did not see: artefacts calibrate on them."""
+
+    @abstractmethod
+    def parts(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """(arrays, facts as JSON) of what this kind adds."""
+
+    @classmethod
+    @abstractmethod
+    def of_parts(cls, arrays: dict[str, NDArray[Any]], facts: dict[str, Any], common: dict[str, Any]) -> TrainedModel:
+        """The inverse of `parts`; ``common``: the fields that every kind has."""
+
     def save(self, folder: Path) -> None:
         """Write `model.safetensors`, `model.json`, `metrics.json`, `labels.json` and `curves.json`."""
         from safetensors.numpy import save
 
-        arrays = dict(self.weights) | {
-            "normal.residual_variance": self.normal.residual_variance,
-            "normal.embedding_mean": self.normal.embedding_mean,
-            "normal.whitening": self.normal.whitening,
+        arrays, facts = self.parts()
+        (folder / "model.safetensors").write_bytes(save({k: np.ascontiguousarray(v) for k, v in sorted(arrays.items())}))
+        common = {
+            "kind": self.kind,
+            "name": self.name,
+            "channels": list(self.channels),
+            "converter": asdict(self.converter),
+            "calibration": self.calibration.to_json(),
+            "has_anomaly": self.has_anomaly,
+            "false_alarm_share": self.false_alarm_share,
+            "threshold": self.threshold,
         }
-        plain = {k: np.ascontiguousarray(v, np.float32) for k, v in sorted(arrays.items())}
-        data = save(plain | {"normal.calibration_rows": np.ascontiguousarray(self.normal.calibration_rows, np.int64)})
-        (folder / "model.safetensors").write_bytes(data)
-        write_json(
-            folder / "model.json",
-            {
-                "name": self.name,
-                "architecture": asdict(self.architecture),
-                "mix": list(self.normal.mix),
-                "channels": list(self.channels),
-                "converter": asdict(self.converter),
-                "calibration": self.calibration.to_json(),
-                "has_anomaly": self.has_anomaly,
-                "false_alarm_share": self.false_alarm_share,
-                "threshold": self.threshold,
-            },
-        )
+        write_json(folder / "model.json", common | facts)
         write_json(folder / "metrics.json", self.metrics)
         write_json(folder / "labels.json", self.labels)
         save_curves(folder, self.curves)
 
-    @classmethod
-    def load(cls, folder: Path) -> TrainedModel:
+    @staticmethod
+    def load(folder: Path) -> TrainedModel:
+        """The model in ``folder``, of the kind that it says it is."""
         from safetensors.numpy import load_file
 
         meta: dict[str, Any] = json.loads((folder / "model.json").read_text())
-        arrays = load_file(folder / "model.safetensors")
-        shape = dict(meta["architecture"])
-        shape["heads"] = tuple(Head(h["task"], tuple(h["classes"])) for h in shape["heads"])
+        common = {
+            "name": meta["name"],
+            "channels": tuple(meta["channels"]),
+            "converter": Converter(tuple(meta["converter"]["lsb"]), tuple(meta["converter"]["offset"])),
+            "calibration": Calibration.from_json(meta["calibration"]),
+            "has_anomaly": meta["has_anomaly"],
+            "false_alarm_share": meta["false_alarm_share"],
+            "metrics": json.loads((folder / "metrics.json").read_text()),
+            "labels": json.loads((folder / "labels.json").read_text()),
+            "threshold": meta.get("threshold"),
+            "curves": load_curves(folder),
+        }
+        return _KINDS[meta.get("kind", ElectraModel.kind)].of_parts(load_file(folder / "model.safetensors"), meta, common)
+
+    @staticmethod
+    def digest(folder: Path) -> str:
+        return sha256_tree(folder, [folder / "model.safetensors", folder / "model.json"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElectraModel(TrainedModel):
+    """A network in its deploy form and how normal windows look to it. Its log2 score is that of `models.scores`."""
+
+    kind: ClassVar[str] = "electra"
+    architecture: Architecture
+    weights: Weights
+    normal: Normal
+
+    @property
+    def steps(self) -> int:
+        return self.architecture.steps
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        return self.architecture.heads
+
+    @property
+    def calibration_rows(self) -> NDArray[np.int64]:
+        return self.normal.calibration_rows
+
+    def parts(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        arrays: dict[str, NDArray[Any]] = dict(self.weights) | {
+            "normal.residual_variance": self.normal.residual_variance,
+            "normal.embedding_mean": self.normal.embedding_mean,
+            "normal.whitening": self.normal.whitening,
+        }
+        plain: dict[str, NDArray[Any]] = {k: v.astype(np.float32) for k, v in arrays.items()}
+        plain["normal.calibration_rows"] = self.normal.calibration_rows.astype(np.int64)
+        return plain, {"architecture": asdict(self.architecture), "mix": list(self.normal.mix)}
+
+    @classmethod
+    def of_parts(cls, arrays: dict[str, NDArray[Any]], facts: dict[str, Any], common: dict[str, Any]) -> ElectraModel:
+        shape = dict(facts["architecture"])
+        shape["heads"] = heads_of(shape["heads"])
         return cls(
-            name=meta["name"],
+            **common,
             architecture=Architecture(**shape),
             weights={k: v for k, v in arrays.items() if not k.startswith("normal.")},
             normal=Normal(
                 arrays["normal.residual_variance"],
                 arrays["normal.embedding_mean"],
                 arrays["normal.whitening"],
-                (meta["mix"][0], meta["mix"][1]),
+                (facts["mix"][0], facts["mix"][1]),
                 arrays["normal.calibration_rows"],
             ),
-            channels=tuple(meta["channels"]),
-            converter=Converter(tuple(meta["converter"]["lsb"]), tuple(meta["converter"]["offset"])),
-            calibration=Calibration.from_json(meta["calibration"]),
-            has_anomaly=meta["has_anomaly"],
-            false_alarm_share=meta["false_alarm_share"],
-            metrics=json.loads((folder / "metrics.json").read_text()),
-            labels=json.loads((folder / "labels.json").read_text()),
-            threshold=meta.get("threshold"),
-            curves=load_curves(folder),
         )
 
-    @staticmethod
-    def digest(folder: Path) -> str:
-        return sha256_tree(folder, [folder / "model.safetensors", folder / "model.json"])
+
+@dataclass(frozen=True, kw_only=True)
+class BoostedModel(TrainedModel):
+    """Boosted trees on the features of `runtime.window_features`. What is evaluated is what devices compute.
+
+    ``trees``: task -> its trees; a weakly labelled anomaly task has trees and no head. ``scored``: the task whose
+    trees give the anomaly score, `runtime.trees.log_odds`. ``decides``: the tasks that it decides classes of.
+    ``quiet``: the calibration rows. ``window_steps``: samples of a window.
+    """
+
+    kind: ClassVar[str] = "gradient_boosting"
+    trees: dict[str, Trees]
+    scored: str
+    decides: tuple[Head, ...]
+    quiet: NDArray[np.int64]
+    window_steps: int
+
+    @property
+    def steps(self) -> int:
+        return self.window_steps
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        return self.decides
+
+    @property
+    def calibration_rows(self) -> NDArray[np.int64]:
+        return self.quiet
+
+    def parts(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        arrays = {f"{task}.{name}": getattr(one, name) for task, one in self.trees.items() for name in _TREE_ARRAYS}
+        heads = [asdict(head) for head in self.decides]
+        facts = {"tasks": sorted(self.trees), "scored": self.scored, "heads": heads, "steps": self.window_steps}
+        return arrays | {"normal.calibration_rows": self.quiet}, facts
+
+    @classmethod
+    def of_parts(cls, arrays: dict[str, NDArray[Any]], facts: dict[str, Any], common: dict[str, Any]) -> BoostedModel:
+        return cls(
+            **common,
+            trees={task: Trees(**{name: arrays[f"{task}.{name}"] for name in _TREE_ARRAYS}) for task in facts["tasks"]},
+            scored=facts["scored"],
+            decides=heads_of(facts["heads"]),
+            quiet=arrays["normal.calibration_rows"],
+            window_steps=facts["steps"],
+        )
+
+
+def heads_of(value: list[dict[str, Any]]) -> tuple[Head, ...]:
+    """JSON -> heads."""
+    return tuple(Head(h["task"], tuple(h["classes"])) for h in value)
+
+
+_KINDS: dict[str, type[TrainedModel]] = {model.kind: model for model in (ElectraModel, BoostedModel)}
+_TREE_ARRAYS = tuple(one.name for one in fields(Trees))

@@ -13,9 +13,10 @@ from components.quantization.selftest import make_self_test
 from components.quantization.targets import Network
 from components.quantization.targets.c99 import emit, interpreter
 from components.quantization.targets.c99.graph import Graph, Layer, Sum, Tensor, quantize_multiplier
+from components.quantization.targets.c99.network import network_body
 from components.runtime.scaling import Calibration, Converter, Scaling
 from components.runtime.scoring import Quantized
-from components.values import Architecture, Artefact, Head, TrainedModel
+from components.values import Architecture, Artefact, ElectraModel, Head
 from components.values.model import Normal
 
 CLASSES = ("normal", "worn", "broken")
@@ -82,13 +83,24 @@ def artefact(made: Graph, calibration_steps: int = 20, mix: tuple[float, float] 
     architecture = Architecture(shape.steps, shape.channels, seen.shape[1], 1, 5, shape.scale, heads)
     channels = tuple(f"c{i}" for i in range(shape.channels))
     converter = Converter((0.5,) * shape.channels, (0.0,) * shape.channels)
-    model = TrainedModel("forged", architecture, {}, normal, channels, converter, calibration, True, 0.01, {})
+    model = ElectraModel(
+        name="forged",
+        architecture=architecture,
+        weights={},
+        normal=normal,
+        channels=channels,
+        converter=converter,
+        calibration=calibration,
+        has_anomaly=True,
+        false_alarm_share=0.01,
+        metrics={},
+    )
     scoring = calibrate(model, network, codes)
     test = make_self_test(network, scoring, codes, 6, exact=True)
     tasks = {h.task: h.classes for h in heads} | {"anomaly": ()}
     about = ("forged", "node", "c99", emit.INTERFACE, channels, shape.steps, tasks, converter, calibration, scoring, tensors)
     bare = Artefact(*about, {}, test, "0" * 64)
-    return Artefact(*about, emit.sources(bare, made), test, "0" * 64).sealed()
+    return Artefact(*about, emit.sources(bare, network_body(bare.scoring, made)), test, "0" * 64).sealed()
 
 
 class Device:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from components.quantization.reference import forward
 from components.runtime.scaling import Calibration, Converter, Scaling, gain_for
-from components.values import Architecture, Head, TrainedModel, Windows
+from components.values import Architecture, ElectraModel, Head, Windows
 from components.values.model import Normal
 from components.workspace import Workspace
 from components.workspace.profiles import Profile
@@ -60,7 +60,7 @@ def windows(devices: int = 6, per_device: int = 120, steps: int = 32, seed: int 
     return Windows(CHANNELS, values, codes, _index(device, per_device, devices), converter, calibration, scalings)
 
 
-def model(data: Windows, width: int = 16, blocks: int = 3, kernel: int = 7, seed: int = 5) -> TrainedModel:
+def model(data: Windows, width: int = 16, blocks: int = 3, kernel: int = 7, seed: int = 5) -> ElectraModel:
     """He-scaled random weights, a least-squares correction, and the statistics of normal training windows."""
     rng = np.random.default_rng(seed)
     steps, channels = data.codes.shape[1:]
@@ -79,7 +79,18 @@ def model(data: Windows, width: int = 16, blocks: int = 3, kernel: int = 7, seed
         (0.7, 0.3),
         np.flatnonzero(data.train)[::2],
     )
-    return TrainedModel("plant", shape, weights, normal, data.channels, data.converter, data.calibration, True, 0.02, {})
+    return ElectraModel(
+        name="plant",
+        architecture=shape,
+        weights=weights,
+        normal=normal,
+        channels=data.channels,
+        converter=data.converter,
+        calibration=data.calibration,
+        has_anomaly=True,
+        false_alarm_share=0.02,
+        metrics={},
+    )
 
 
 def profile(runtime: str, **changes: Any) -> Profile:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.runtime.scaling import MISSING_CODE
-from components.runtime.scoring import Outputs, Scoring, log2_q8
+from components.runtime.scoring import Scoring
+from components.runtime.surprise import Outputs, log2_q8
 
 STEPS, CHANNELS, WIDTH = 6, 2, 3
 SCORING = Scoring(

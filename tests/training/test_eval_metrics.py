@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.runtime.scaling import MISSING_CODE
-from components.runtime.scoring import Scoring
+from components.runtime.trees import TreeScoring
 from components.training.baselines import DETECTORS, conv_autoencoder, pca, sub_pca
 from components.training.judging.detector import standing, top_channels
 from components.training.judging.device import OnDevice, hit_rates
@@ -59,7 +59,7 @@ def test_a_rising_transform_of_the_scores_changes_no_area(seed: int, buffer: int
 
 @given(st.lists(st.integers(0, 3), max_size=80), st.integers(1, 4), st.integers(1, 4))
 def test_alarms_stand_exactly_when_the_devices_state_machine_says_so(levels: list[int], raises: int, clears: int) -> None:
-    scoring = Scoring(0, 0, 0, (), 0, (), (), 0, (0, 0), ((0, 0), (1, 1)), 2, raises, clears)
+    scoring = TreeScoring(task="fault", tasks=(), knots=((0, 0), (1, 1)), threshold=2, raise_after=raises, clear_after=clears)
     surprise = np.asarray(levels, np.int32)
     assert standing(surprise >= 2, raises, clears).tolist() == scoring.alarms(surprise).tolist()
 

@@ -13,7 +13,7 @@ from components.quantization.reference import forward
 from components.runtime.scaling import MISSING_CODE
 from components.training.finetune import sharpened
 from components.training.train import calibration_split, normal_windows, train
-from components.values import LabelSet, TrainedModel, Windows
+from components.values import ElectraModel, LabelSet, Windows
 from components.workspace import Workspace
 from components.workspace.errors import InputError
 from tests.quantization import plant
@@ -30,11 +30,11 @@ def workspace(tmp_path: Path) -> Workspace:
     return quick_workspace(tmp_path)
 
 
-def _train(workspace: Workspace, windows: Windows, labels: LabelSet) -> TrainedModel:
+def _train(workspace: Workspace, windows: Windows, labels: LabelSet) -> ElectraModel:
     return train(workspace, windows, [labels], statistics_of(windows))
 
 
-def _same(a: TrainedModel, b: TrainedModel) -> bool:
+def _same(a: ElectraModel, b: ElectraModel) -> bool:
     return all(np.array_equal(a.weights[name], b.weights[name]) for name in a.weights)
 
 
@@ -146,7 +146,7 @@ def test_a_trained_model_survives_its_file(workspace: Workspace, windows: Window
     folder = tmp_path / "model"
     folder.mkdir()
     model.save(folder)
-    again = TrainedModel.load(folder)
+    again = ElectraModel.load(folder)
     assert _same(model, again)
     assert again.architecture == model.architecture
     assert again.labels == model.labels

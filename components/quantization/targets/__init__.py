@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from components.runtime.engines import Engine
-from components.runtime.scoring import Quantized, Verdict
+from components.runtime.scoring import Quantized
+from components.runtime.surprise import Verdict
+from components.values import Artefact
 
 
 @dataclass(frozen=True)
 class Network:
-    """The int8 network of one runtime: its files, its tensors' scales, and a way to run it here.
+    """The model of one runtime: its files, its tensors' scales, and a way to run it here.
 
-    ``tensors`` names 'input', 'correction', 'embedding' and 'logits.<task>'.
+    ``tensors`` names 'input', 'correction', 'embedding' and 'logits.<task>' of a network; trees have none.
+    ``sources`` writes the files where they hold score and self-test too, as C does; ``members`` are then empty.
     """
 
     members: dict[str, bytes]
     tensors: dict[str, Quantized]
     engine: Engine
+    sources: Callable[[Artefact], dict[str, bytes]] | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from components.quantization import reference
 from components.quantization.targets import Network
 from components.runtime.engines import open_engine
 from components.runtime.scoring import Quantized
-from components.values import Architecture, TrainedModel
+from components.values import Architecture, ElectraModel
 from components.workspace.errors import BackendUnreachable
 from components.workspace.files import sha256_bytes, sha256_file, write_bytes
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 _TWIN = "components.quantization.targets.keras_twin"
 
 
-def compile_network(model: TrainedModel, codes: NDArray[np.int8], cache: Path) -> Network:
+def compile_network(model: ElectraModel, codes: NDArray[np.int8], cache: Path) -> Network:
     """``codes``: (windows, steps, channels) whose activations set the ranges."""
     members = {"model.tflite": int8_tflite(model, codes, cache)}
     tensors = signature_tensors(members["model.tflite"])
     return Network(members, tensors, open_engine("litert", members, tensors))
 
 
-def int8_tflite(model: TrainedModel, codes: NDArray[np.int8], cache: Path) -> bytes:
+def int8_tflite(model: ElectraModel, codes: NDArray[np.int8], cache: Path) -> bytes:
     """The model as a full-integer .tflite, from ``cache`` when it has been built from the same bytes before.
 
     Raises:

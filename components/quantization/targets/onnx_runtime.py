@@ -16,14 +16,14 @@ from components.quantization.reference import inputs
 from components.quantization.targets import Network
 from components.runtime.engines import open_engine
 from components.runtime.scoring import Quantized
-from components.values import TrainedModel
+from components.values import ElectraModel
 from components.workspace.errors import InputError
 
 OPSET, IR_VERSION = 17, 8
 """Old enough for every ONNX Runtime since 1.14."""
 
 
-def compile_network(model: TrainedModel, codes: NDArray[np.int8]) -> Network:
+def compile_network(model: ElectraModel, codes: NDArray[np.int8]) -> Network:
     """``codes``: (windows, steps, channels) whose activations set the ranges. int8 weights a channel, int8 activations.
 
     Signed activations, because on processors without VNNI the unsigned kernels saturate their 16-bit sums.
@@ -35,7 +35,7 @@ def compile_network(model: TrainedModel, codes: NDArray[np.int8]) -> Network:
     return Network(members, tensors, open_engine("onnxruntime", members, tensors))
 
 
-def float_graph(model: TrainedModel) -> Any:
+def float_graph(model: ElectraModel) -> Any:
     """ONNX model: 'input' (n, steps, channels) float32 -> 'correction', 'embedding', 'logits.<task>'."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -58,7 +58,7 @@ def float_graph(model: TrainedModel) -> Any:
     return proto
 
 
-def _nodes(model: TrainedModel) -> list[Any]:
+def _nodes(model: ElectraModel) -> list[Any]:
     from onnx import helper
 
     shape, nodes = model.architecture, []

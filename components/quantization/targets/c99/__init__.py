@@ -1,15 +1,16 @@
-"""Self-contained C99 from an int8 .tflite.
+"""Self-contained C99 of a network or of boosted trees.
 
-graph         reads the file into a few operations with every constant folded
+graph         reads the .tflite into a few operations with every constant folded
 interpreter   their arithmetic in numpy: calibrates the artefact, answers its self-test
 arena         places tensors in static memory
-emit          writes the sources; `kernels/` holds their fixed texts
+network       the C of a network, from an int8 .tflite
+forest        the C of boosted trees
+emit          writes the sources; `kernels/` holds their fixed texts, `text` writes tables
 trial         compiles and runs them: on this machine, and on an emulated board of `boards/`
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,25 +21,33 @@ from components.quantization.targets import Network
 from components.quantization.targets.c99.emit import INTERFACE, sources
 from components.quantization.targets.c99.graph import read_graph
 from components.quantization.targets.c99.interpreter import engine
+from components.quantization.targets.c99.network import network_body
 from components.quantization.targets.litert import int8_tflite, signature_tensors
-from components.values import Artefact, TrainedModel
+from components.runtime.scoring import Scoring
+from components.values import Artefact, ElectraModel
 from components.workspace.errors import InputError
 from components.workspace.profiles import Profile
 
-_TFLITE = "model.tflite"
 
-
-def compile_network(profile: Profile, model: TrainedModel, codes: NDArray[np.int8], cache: Path) -> Network:
+def compile_network(profile: Profile, model: ElectraModel, codes: NDArray[np.int8], cache: Path) -> Network:
     """The network of the same .tflite that LiteRT gets, in the arithmetic of the C kernels."""
+    check_interface(profile)
+    data = int8_tflite(model, codes, cache)
+    graph = read_graph(data)
+
+    def write(artefact: Artefact) -> dict[str, bytes]:
+        assert isinstance(artefact.scoring, Scoring)  # noqa: S101 - a network's, by `calibrate`
+        return sources(artefact, network_body(artefact.scoring, graph))
+
+    return Network({}, signature_tensors(data), engine(graph), write)
+
+
+def check_interface(profile: Profile) -> None:
+    """Raises:
+    InputError: the profile wants a newer interface than this generator writes.
+    """
     if Version(profile.runtime.minimal) > Version(INTERFACE):
         raise InputError(
             f"profile '{profile.name}' wants C interface {profile.runtime.minimal}, this generator writes {INTERFACE}",
             hint=f"set runtime.minimal to {INTERFACE} or update Muster",
         )
-    data = int8_tflite(model, codes, cache)
-    return Network({_TFLITE: data}, signature_tensors(data), engine(read_graph(data)))
-
-
-def with_sources(artefact: Artefact) -> Artefact:
-    """The artefact with C sources in place of the .tflite that they are made from."""
-    return replace(artefact, members=sources(artefact, read_graph(artefact.members[_TFLITE])))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from components.quantization.targets.c99.graph import LEFT_SHIFT, Graph, Layer, Multiplier, Sum
 from components.runtime.engines import Engine
 from components.runtime.scaling import MISSING_CODE
-from components.runtime.scoring import Outputs
+from components.runtime.surprise import Outputs
 
 _BATCH = 512
 Codes = NDArray[np.int8]

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from components.quantization.levels import Board, board, host_compiler, reach
 from components.quantization.targets import Trial
-from components.quantization.targets.c99.emit import kernel
+from components.quantization.targets.c99.text import kernel
 from components.runtime.scaling import Scaling
-from components.runtime.scoring import Verdict
+from components.runtime.surprise import Verdict
 from components.values import Artefact, Windows
 from components.workspace.errors import GateFailed
 from components.workspace.profiles import Profile

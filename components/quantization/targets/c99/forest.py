@@ -1,0 +1,82 @@
+"""The C of boosted trees: node tables, and the texts that make features and walk the trees."""
+
+from __future__ import annotations
+
+from string import Template
+
+import numpy as np
+
+from components.quantization.targets.c99.emit import Body
+from components.quantization.targets.c99.text import array, braced, defines, kernel
+from components.runtime.scaling import MISSING_CODE
+from components.runtime.trees import EXP2_TABLE, Trees
+from components.runtime.window_features import PARTS, SLOPE_LIMIT, bands_of, feature_names
+from components.values import BoostedModel
+
+_SMALL = 256  # features that one byte numbers
+
+
+def forest_body(model: BoostedModel) -> Body:
+    """What `model.c` needs beyond sensor and alarm to run the trees of ``model``."""
+    features = len(model.channels) * len(feature_names(model.steps))
+    tasks = tuple(sorted(head.task for head in model.heads))
+    order = sorted(model.trees)
+    constants = {
+        "FEATURES": features,
+        "PARTS": PARTS,
+        "BANDS": bands_of(model.steps),
+        "SLOPE_LIMIT": SLOPE_LIMIT,
+        "MISSING_CODE": f"({MISSING_CODE})",
+        "MOST_CLASSES": max(len(trees.bias) for trees in model.trees.values()),
+    }
+    index = "uint8_t" if features <= _SMALL else "uint16_t"
+    asks = "".join(_ask(i, task, model.scored, tasks) for i, task in enumerate(order))
+    parts = [
+        defines(constants),
+        f"typedef {index} feature_index;\n",
+        array("EXP2_TABLE", "uint16_t", EXP2_TABLE),
+        kernel("forest.c"),
+        *(_table(i, model.trees[task]) for i, task in enumerate(order)),
+        Template(kernel("forest_run.c")).substitute(asks=asks),
+    ]
+    if tasks:
+        parts.insert(-1, kernel("largest32.c"))
+    return Body(2 * (features + model.steps), tasks, "\n".join(parts))
+
+
+def _ask(number: int, task: str, scored: str, tasks: tuple[str, ...]) -> str:
+    lines = [f"ask(&T{number}, logits);"]
+    if task in tasks:
+        lines.append(f"result->classes[{tasks.index(task)}] = largest(logits, T{number}.classes);")
+    if task == scored:
+        lines.append(f"result->surprise = surprise_of(log_odds(logits, T{number}.classes));")
+    return "".join(f"    {line}\n" for line in lines)
+
+
+def _table(number: int, trees: Trees) -> str:
+    order = np.argsort(trees.target, kind="stable")
+    shallow = [_trimmed(trees, int(tree)) for tree in order]
+    inner = [(1 << depth) - 1 for depth in shallow]
+    feature = [v for tree, n in zip(order, inner, strict=True) for v in trees.feature[tree, :n].tolist()]
+    threshold = [v for tree, n in zip(order, inner, strict=True) for v in trees.threshold[tree, :n].tolist()]
+    leaves = [trees.leaf[tree, :: trees.leaf.shape[1] >> depth] for tree, depth in zip(order, shallow, strict=True)]
+    count = np.bincount(trees.target, minlength=len(trees.bias))
+    names = [f"{name}{number}" for name in ("FEATURE", "THRESHOLD", "LEAF", "DEPTH", "TREES", "BIAS")]
+    tables = (
+        (names[0], "feature_index", feature or [0]),
+        (names[1], "int16_t", threshold or [0]),
+        (names[2], "int16_t", np.concatenate(leaves) if leaves else [0]),
+        (names[3], "uint8_t", shallow or [0]),
+        (names[4], "uint16_t", count),
+        (names[5], "int32_t", trees.bias),
+    )
+    written = "".join(array(*table) for table in tables)
+    return f"{written}static const forest T{number} = {braced((*names, len(trees.bias)))};\n"
+
+
+def _trimmed(trees: Trees, tree: int) -> int:
+    """The depth down to which the tree decides anything: below, all leaves under a node are equal."""
+    leaf, depth = trees.leaf[tree], trees.depth
+    while depth and (leaf[::2] == leaf[1::2]).all():
+        leaf, depth = leaf[::2], depth - 1
+    return depth

@@ -1,0 +1,131 @@
+"""The C of a network: its kernels, its tables, and the score of its outputs."""
+
+from __future__ import annotations
+
+from string import Template
+
+from components.quantization.targets.c99.arena import Arena, plan
+from components.quantization.targets.c99.emit import Body
+from components.quantization.targets.c99.graph import Graph, Layer, Operation, Sum
+from components.quantization.targets.c99.text import array, braced, defines, kernel
+from components.runtime.scoring import Scoring
+from components.workspace.errors import InputError
+
+
+def network_body(scoring: Scoring, graph: Graph) -> Body:
+    """What `model.c` needs beyond sensor and alarm to run ``graph``.
+
+    Raises:
+        InputError: an integer of the score does not fit the 32 or 16 bits that the C code takes it for.
+    """
+    _check(scoring)
+    arena = plan(graph)
+    heads = {n.removeprefix("logits."): i for n, i in graph.outputs.items() if n.startswith("logits.")}
+    places = {"INPUT": graph.input, "CORRECTION": graph.outputs["correction"], "EMBEDDING": graph.outputs["embedding"]}
+    picks = [
+        f"    result->classes[{i}] = largest(arena.bytes + {arena.offsets[t]}, {graph.tensors[t].channels});\n"
+        for i, t in enumerate(heads.values())
+    ]
+    pipeline = Template(kernel("pipeline.c")).substitute(largest=kernel("largest.c") if picks else "", classes="".join(picks))
+    parts = [
+        "#if defined(__ARM_FEATURE_DSP)\n#include <arm_acle.h>\n#endif\n",
+        *(kernel(name) for name in _kernels(graph)),
+        *(_table(i, operation, graph) for i, operation in enumerate(graph.operations)),
+        _storage(arena, places),
+        _network(graph, arena),
+        _score_tables(scoring),
+        pipeline,
+    ]
+    return Body(arena.size, tuple(heads), "\n".join(parts))
+
+
+def _storage(arena: Arena, places: dict[str, int]) -> str:
+    names = "".join(f"#define {name} (arena.bytes + {arena.offsets[tensor]})\n" for name, tensor in places.items())
+    union = f"static union {{\n    int8_t bytes[{arena.size}];\n    uint32_t words[1];\n}} arena;\n"
+    return f"/* A union, so that the bytes are aligned to words. */\n{union}{names}"
+
+
+def _kernels(graph: Graph) -> list[str]:
+    layers = [o for o in graph.operations if isinstance(o, Layer)]
+    used = {
+        "arithmetic.c": True,
+        "convolution.c": any(not layer.depthwise for layer in layers),
+        "depthwise.c": any(layer.depthwise for layer in layers),
+        "addition.c": any(isinstance(o, Sum) for o in graph.operations),
+    }
+    return [name for name, wanted in used.items() if wanted]
+
+
+def _table(number: int, operation: Operation, graph: Graph) -> str:
+    if isinstance(operation, Sum):
+        factors = (*operation.factors, operation.factor)
+        fields = (
+            graph.tensors[operation.target].size,
+            braced(f.value for f in factors),
+            braced(f.shift for f in factors),
+            braced((*operation.zeros, operation.out_zero)),
+            operation.low,
+            operation.high,
+        )
+        return f"static const addition S{number} = {braced(fields)};\n"
+    x, y = graph.tensors[operation.source], graph.tensors[operation.target]
+    shape = (x.steps, x.channels, y.steps, y.channels, operation.kernel, operation.before)
+    values = (*shape, operation.in_zero, operation.out_zero, operation.low, operation.high)
+    return (
+        array(f"W{number}", "int8_t", operation.weights.ravel())
+        + array(f"B{number}", "int32_t", operation.bias)
+        + array(f"M{number}", "int32_t", [m.value for m in operation.multipliers])
+        + array(f"R{number}", "int8_t", [m.shift for m in operation.multipliers])
+        + f"static const layer L{number} = {{W{number}, B{number}, M{number}, R{number}, {', '.join(map(str, values))}}};\n"
+    )
+
+
+def _network(graph: Graph, arena: Arena) -> str:
+    def at(tensor: int) -> str:
+        return f"arena.bytes + {arena.offsets[tensor]}"
+
+    calls = []
+    for i, operation in enumerate(graph.operations):
+        if isinstance(operation, Sum):
+            calls.append(f"    add(&S{i}, {at(operation.sources[0])}, {at(operation.sources[1])}, {at(operation.target)});\n")
+        else:
+            name = "depthwise" if operation.depthwise else "convolution"
+            calls.append(f"    {name}(&L{i}, {at(operation.source)}, {at(operation.target)});\n")
+    return f"static void network(void)\n{{\n{''.join(calls)}}}\n"
+
+
+def _score_tables(scoring: Scoring) -> str:
+    constants = {
+        "RESIDUAL_INPUT": scoring.residual_input,
+        "RESIDUAL_OUTPUT": scoring.residual_output,
+        "CORRECTION_ZERO": f"({scoring.correction_zero})",
+        "MIX_RESIDUAL": scoring.mix[0],
+        "MIX_DISTANCE": scoring.mix[1],
+    }
+    parts = [defines(constants), array("CHANNEL_WEIGHT", "int32_t", scoring.channel_weight)]
+    if scoring.mix[1] > 0:
+        parts += _distance_tables(scoring)
+    return "".join(parts)
+
+
+def _distance_tables(scoring: Scoring) -> list[str]:
+    constants = {
+        "WIDTH": len(scoring.embedding_mean),
+        "EMBEDDING_ZERO": f"({scoring.embedding_zero})",
+        "WHITENING_SHIFT": scoring.whitening_shift,
+    }
+    return [
+        defines(constants),
+        array("EMBEDDING_MEAN", "int32_t", scoring.embedding_mean),
+        array("WHITENING", "int16_t", scoring.whitening),
+    ]
+
+
+def _check(scoring: Scoring) -> None:
+    fits = {
+        "input scale": 128 * scoring.residual_input < 2**30,
+        "correction scale": 255 * scoring.residual_output < 2**30,
+        "whitening": all(abs(v) < 2**15 for row in scoring.whitening for v in row),
+    }
+    if broken := [name for name, fit in fits.items() if not fit]:
+        raise InputError(f"{', '.join(broken)} too large for the C interface", hint="raise windows.clip")

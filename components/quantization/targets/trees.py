@@ -1,0 +1,44 @@
+"""Boosted trees for the runtimes that run them well: ONNX Runtime and C99. Their integers need no calibration."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.quantization.targets import Network
+from components.runtime.surprise import Outputs
+from components.runtime.window_features import window_features
+from components.values import Artefact, BoostedModel
+from components.workspace.profiles import Profile
+
+
+def compile_trees(profile: Profile, model: BoostedModel) -> Network:
+    """``model`` in the profile's runtime, bit for bit what `runtime.trees` says.
+
+    Raises:
+        InputError: the profile wants a newer C interface than this generator writes.
+    """
+    if profile.runtime.name == "onnxruntime":
+        from components.quantization.targets.onnx_trees import tree_graph
+        from components.runtime.engines import open_engine
+
+        members = {"model.onnx": bytes(tree_graph(model).SerializeToString(deterministic=True))}
+        return Network(members, {}, open_engine("onnxruntime", members, {}))
+    from components.quantization.targets import c99
+    from components.quantization.targets.c99.emit import sources
+    from components.quantization.targets.c99.forest import forest_body
+
+    c99.check_interface(profile)
+
+    def write(artefact: Artefact) -> dict[str, bytes]:
+        return sources(artefact, forest_body(model))
+
+    return Network({}, {}, _engine(model), write)
+
+
+def _engine(model: BoostedModel):  # type: ignore[no-untyped-def]
+    def run(codes: NDArray[np.int8]) -> Outputs:
+        features = window_features(codes)
+        return Outputs.of_trees({task: trees.logits(features) for task, trees in model.trees.items()})
+
+    return run

@@ -1,0 +1,49 @@
+"""What a trained model of either kind says of windows: what its artefacts are measured against."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.quantization import reference
+from components.runtime.scaling import MISSING_CODE
+from components.runtime.trees import LEAF_BITS, log_odds
+from components.runtime.window_features import window_features
+from components.training.judging.detector import Scored
+from components.values import BoostedModel, ElectraModel, TrainedModel
+
+
+def answers(model: TrainedModel, codes: NDArray[np.int8]) -> Scored:
+    """(windows, steps, channels) int8 codes -> score, residual and logits of ``model``."""
+    if isinstance(model, BoostedModel):
+        return _of_trees(model, codes)
+    assert isinstance(model, ElectraModel)  # noqa: S101 - there are two kinds
+    return _of_network(model, codes)
+
+
+def distances(codes: NDArray[np.int8]) -> NDArray[np.float32]:
+    """(windows, steps, channels) squared distance of each sample from its channel's centre, 0 where it is missing.
+
+    Trees correct nothing; this stands in for their residual where channels are named.
+    """
+    return np.where(codes == MISSING_CODE, 0, codes).astype(np.float32) ** 2
+
+
+def nats(logits: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Logits of trees -> natural logarithms of odds."""
+    return np.asarray(logits * (np.log(2.0) / (1 << LEAF_BITS)))
+
+
+def _of_trees(model: BoostedModel, codes: NDArray[np.int8]) -> Scored:
+    features = window_features(codes)
+    logits = {task: trees.logits(features) for task, trees in model.trees.items()}
+    scores = log_odds(logits[model.scored].astype(np.int64)) / 256.0
+    return Scored(scores, distances(codes), {head.task: nats(logits[head.task]) for head in model.heads})
+
+
+def _of_network(model: ElectraModel, codes: NDArray[np.int8]) -> Scored:
+    outputs = reference.forward(model.architecture, model.weights, codes)
+    values = reference.inputs(model.architecture, codes)
+    residual = np.where(codes == MISSING_CODE, 0, values - outputs.correction) ** 2 / model.normal.residual_variance
+    logits = {task: np.asarray(found, np.float64) for task, found in outputs.logits.items()}
+    return Scored(reference.raw_score(model, codes, outputs), residual.astype(np.float32), logits)
