@@ -66,7 +66,7 @@ def features(work: Work) -> None:
 def label(work: Work) -> None:
     """Windows -> votes and probabilities of each labelled task, with the report on the labelling functions."""
     from components.features.columns import FileColumns
-    from components.labeling.label import label
+    from components.labeling.label import label, targets
     from components.labeling.report import write_report
     from components.values import Windows
 
@@ -74,6 +74,8 @@ def label(work: Work) -> None:
     labels = label(work.workspace, windows, FileColumns(work.inputs["features"]), progress.say)
     for one in labels:
         one.save(work.folder)
+    for declared in targets(work.workspace, windows):
+        declared.save(work.folder)
     write_report(work.folder, work.workspace, windows, labels)
 
 
@@ -83,13 +85,14 @@ def train(work: Work) -> None:
 
     from components.training.checkpoint import Checkpoints
     from components.training.train import train
-    from components.values import LabelSet, Windows
+    from components.values import LabelSet, Targets, Windows
 
-    windows = Windows.load(work.inputs["features"])
-    labels = [LabelSet.load(work.inputs["label"], task.name) for task in work.workspace.settings.tasks if task.labels != "none"]
+    windows, tasks = Windows.load(work.inputs["features"]), work.workspace.settings.tasks
+    labels = [LabelSet.load(work.inputs["label"], task.name) for task in tasks if task.votes]
+    targets = [Targets.load(work.inputs["label"], task.name) for task in tasks if task.kind == "regression"]
     statistics = pd.read_parquet(work.inputs["features"] / "statistics.parquet")
     checkpoints = Checkpoints(work.resume, progress.say)
-    train(work.workspace, windows, labels, statistics, progress.report, checkpoints).save(work.folder)
+    train(work.workspace, windows, labels, statistics, progress.report, checkpoints, targets=targets).save(work.folder)
 
 
 def quantize(work: Work) -> None:

@@ -9,6 +9,20 @@ from typing import Any
 
 from components.workspace import Workspace
 
+HEADLINES = ("/vus_pr", "/macro_f1", "/rmse")
+"""The metric of a task that a line or a table shows; metrics and proofs hold all."""
+
+
+def coverages(workspace: Workspace, folder: Path) -> dict[str, float]:
+    """Task -> share of the windows that the labels in ``folder`` (`out/label`) say anything of."""
+    from components.values import LabelSet, Targets
+
+    return {
+        task.name: (LabelSet.load(folder, task.name) if task.votes else Targets.load(folder, task.name)).coverage
+        for task in workspace.settings.tasks
+        if task.labels != "none"
+    }
+
 
 def describe(workspace: Workspace, step: str, profile: str | None) -> str:
     """What `out/<step>` holds now, in a few words."""
@@ -35,15 +49,13 @@ def _cut(_: Workspace, folder: Path) -> str:
 
 
 def _labelled(workspace: Workspace, folder: Path) -> str:
-    from components.values import LabelSet
-
-    tasks = [task.name for task in workspace.settings.tasks if task.labels != "none"]
-    return ", ".join(f"{task}: {LabelSet.load(folder, task).coverage:.0%} of the windows" for task in tasks) or "no labelled task"
+    found = coverages(workspace, folder)
+    return ", ".join(f"{task}: {share:.0%} of the windows" for task, share in found.items()) or "no labelled task"
 
 
 def _trained(_: Workspace, folder: Path) -> str:
     metrics = _json(folder / "metrics.json")
-    ours = {key: value for key, value in metrics.items() if "/electra/" in key and key.endswith(("/vus_pr", "/macro_f1"))}
+    ours = {key: value for key, value in metrics.items() if "/electra/" in key and key.endswith(HEADLINES)}
     return ", ".join(f"{key.replace('/electra/', ' ')} {value:.3f}" for key, value in ours.items()) or "no truth to judge by"
 
 

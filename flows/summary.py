@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.values import Artefact, Dataset, LabelSet, Proof
+from components.values import Artefact, Dataset, Proof
 from components.workspace import Workspace
 from flows import release
+from flows.notes import HEADLINES, coverages
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,6 @@ def summarise(workspace: Workspace) -> Summary:
 
     out = workspace.out
     dataset = Dataset.load(out / "validate")
-    labelled = [task.name for task in workspace.settings.tasks if task.labels != "none"]
     note = release.already_released(workspace)
     releases = [r for r in rollout.list_releases(workspace) if note is not None and r.id in note.releases]
     return Summary(
@@ -43,7 +43,7 @@ def summarise(workspace: Workspace) -> Summary:
         rows_accepted=dataset.rows,
         rows_quarantined=dataset.quarantined,
         devices=dataset.devices,
-        labels={task: LabelSet.load(out / "label", task).coverage for task in labelled},
+        labels=coverages(workspace, out / "label"),
         metrics=json.loads((out / "train" / "metrics.json").read_text()),
         artefacts=tuple(_artefact(out, profile.name) for profile in workspace.profiles),
         model=note.model if note else workspace.settings.name,
@@ -82,9 +82,6 @@ def _artefact(out: Path, profile: str) -> dict[str, Any]:
         "passed": proof.passed,
     }
 
-
-HEADLINES = ("/vus_pr", "/macro_f1")
-"""The metric of a task that the table shows; the proof holds all."""
 
 COSTS = ("instructions", "latency")
 """Checks that say what one window costs, the better kind first."""

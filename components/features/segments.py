@@ -44,6 +44,28 @@ def read_segments(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     return frame[list(wanted)]
 
 
+def read_numbers(file: Path, task: str) -> pd.DataFrame:
+    """Segments of ``task`` with ``value`` as float64; a file for several tasks has a column ``task`` too.
+
+    Raises:
+        NotFound: there is no such file.
+        InputError: as `read_segments`, or a value of the task is no finite number.
+    """
+    import pandas as pd
+
+    several = file.is_file() and "task" in file.open(encoding="utf-8").readline().strip().split(",")
+    segments = read_segments(file, ("value", "task") if several else ("value",))
+    if several:
+        segments = segments[segments["task"] == task]
+    numbers = pd.to_numeric(segments["value"], errors="coerce").astype("float64")
+    if (bad := segments.index[~np.isfinite(numbers)]).size:
+        raise InputError(
+            f"{file}, line {line_of(file, bad[0])}: '{segments['value'][bad[0]]}' is no number of task '{task}'",
+            hint="leave out what is not known",
+        )
+    return segments.assign(value=numbers).reset_index(drop=True)
+
+
 def covering(index: pd.DataFrame, segments: pd.DataFrame) -> NDArray[np.int64]:
     """(windows,) position of the segment that holds the window whole, -1 where none does.
 
@@ -62,6 +84,18 @@ def covering(index: pd.DataFrame, segments: pd.DataFrame) -> NDArray[np.int64]:
         inside = (last >= 0) & (ends[mine] <= finish[np.maximum(last, 0)])
         found[np.asarray(mine)[inside]] = order[last[inside]]
     return found
+
+
+def at_the_end(index: pd.DataFrame, segments: pd.DataFrame, interval_s: float) -> NDArray[np.int64]:
+    """(windows,) position of the segment that holds the window's last step, -1 where none does.
+
+    Where segments of a device overlap, the one that starts last counts.
+    """
+    import pandas as pd
+
+    last = index["end"] - pd.Timedelta(seconds=interval_s)
+    moment = index.assign(start=last, end=last + pd.Timedelta(microseconds=1))
+    return covering(moment, segments)
 
 
 def touching(index: pd.DataFrame, segments: pd.DataFrame) -> NDArray[np.bool_]:

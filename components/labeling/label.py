@@ -1,4 +1,4 @@
-"""Windows -> one LabelSet for each task that wants labels. The truth kept for evaluation is not read here."""
+"""Windows -> one LabelSet for each task that wants classes, Targets for each regression. The truth is not read here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from components.labeling.functions.view import WindowView
 from components.labeling.model import fit_label_model
 from components.labeling.people.annotations import read_annotations
 from components.labeling.people.gold import gold_labels
-from components.values import LabelSet
+from components.labeling.people.targets import gold_targets
+from components.values import LabelSet, Targets
 from components.values.labels import ABSTAIN
 from components.workspace.errors import InputError
 
@@ -36,7 +37,7 @@ def _silent(fact: str) -> None:
 def label(
     workspace: Workspace, windows: Windows, statistics: pd.DataFrame | Columns, tell: Callable[[str], None] = _silent
 ) -> list[LabelSet]:
-    """Label sets in the order of the tasks; a task with ``labels: none`` has none.
+    """Label sets in the order of the tasks; a task with ``labels: none`` has none, a regression has `Targets`.
 
     The label model is fitted on training windows, with what people said about them, and applied to all. ``tell``
     hears how many functions had to run.
@@ -49,9 +50,18 @@ def label(
     for task in workspace.settings.tasks:
         if task.labels == "weak":
             sets.append(_weak_labels(workspace, windows, view, task, tell))
-        elif task.labels == "gold":
+        elif task.votes:
             sets.append(gold_labels(workspace, windows, task))
     return sets
+
+
+def targets(workspace: Workspace, windows: Windows) -> list[Targets]:
+    """What people declared for each regression task, in the order of the tasks.
+
+    Raises:
+        InputError: a gold file breaks its contract; the message names file and line.
+    """
+    return [gold_targets(workspace, windows, task) for task in workspace.settings.tasks if task.kind == "regression"]
 
 
 def _weak_labels(workspace: Workspace, windows: Windows, view: WindowView, task: Task, tell: Callable[[str], None]) -> LabelSet:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +25,12 @@ def distance(embedding: NDArray[np.float32], mean: NDArray[np.float32], whitenin
     """(windows,) squared Mahalanobis distance of the embedding over its width."""
     white = (embedding - mean).astype(np.float64) @ whitening.astype(np.float64).T
     return np.asarray((white * white).mean(axis=1))
+
+
+def in_unit(numbers: NDArray[np.floating[Any]], span: tuple[float, float]) -> NDArray[np.float64]:
+    """(windows,) numbers from -1 to 1 -> values over the range ``span``, clipped to it."""
+    low, high = span
+    return np.asarray(np.clip(low + (np.asarray(numbers, np.float64) + 1) * ((high - low) / 2), low, high))
 
 
 def log2_score(

@@ -25,11 +25,14 @@ BINS = 24
 
 @dataclass(frozen=True)
 class Encoded:
-    """``correction``: (batch, steps, channels), ``detection``: logits of the same shape, ``embedding``: (batch, width)."""
+    """``correction``: (batch, steps, channels), ``detection``: logits of the same shape, ``embedding``: (batch, width),
+    ``numbers``: regression task -> (batch,) from -1 to 1 over the task's range, and perhaps beyond.
+    """
 
     correction: Tensor
     detection: Tensor
     embedding: Tensor
+    numbers: dict[str, Tensor]
 
 
 class Encoder(nn.Module):
@@ -47,13 +50,15 @@ class Encoder(nn.Module):
         self.pointwise = nn.ModuleList(_Normed(nn.Conv1d(a.width, a.width, 1, bias=False)) for _ in range(a.blocks))
         self.correct = nn.Conv1d(a.width, a.channels, 1)
         self.detect = nn.Conv1d(a.width, a.channels, 1)
-        self.heads = nn.ModuleDict({h.task: nn.Linear(a.width, len(h.classes)) for h in a.heads})
+        self.heads = nn.ModuleDict({h.task: nn.Linear(a.width, len(h.classes)) for h in a.heads if h.classes})
+        self.gauges = nn.ModuleDict({h.task: Gauge(a) for h in a.heads if not h.classes})
 
     def forward(self, x: Tensor) -> Encoded:
         h = torch.relu(self.stem(x.transpose(1, 2)))
         for depthwise, pointwise in zip(self.depthwise, self.pointwise, strict=True):
             h = torch.relu(h + pointwise(torch.relu(depthwise(h))))
-        return Encoded(self.correct(h).transpose(1, 2), self.detect(h).transpose(1, 2), h.mean(2))
+        numbers = {task: gauge(h) for task, gauge in self.gauges.items()}
+        return Encoded(self.correct(h).transpose(1, 2), self.detect(h).transpose(1, 2), h.mean(2), numbers)
 
     def logits(self, task: str, embedding: Tensor) -> Tensor:
         """(batch, width) -> (batch, classes)."""
@@ -70,11 +75,34 @@ class Encoder(nn.Module):
         pairs["correct"] = (self.correct.weight, _bias(self.correct))
         for task, head in self.heads.items():
             pairs[f"head.{task}"] = (head.weight, head.bias)
+        for task, gauge in self.gauges.items():
+            assert isinstance(gauge, Gauge)  # noqa: S101 - made in __init__
+            for name in ("summary", "hidden", "head"):
+                layer = getattr(gauge, name)
+                pairs[f"{name}.{task}"] = (layer.weight, layer.bias)
         arrays = {}
         for name, (weight, bias) in pairs.items():
             arrays[f"{name}.weight"] = weight.detach().cpu().numpy().astype(np.float32)
             arrays[f"{name}.bias"] = bias.detach().cpu().numpy().astype(np.float32)
         return arrays
+
+
+class Gauge(nn.Module):
+    """A number out of a window. Its summary starts as the mean over steps and learns which steps count for each feature."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        steps, width = architecture.steps, architecture.width
+        self.summary = nn.Conv1d(width, width, steps, groups=width)
+        self.hidden = nn.Linear(width, width)
+        self.head = nn.Linear(width, 1)
+        nn.init.constant_(self.summary.weight, 1 / steps)
+
+    def forward(self, steps: Tensor) -> Tensor:
+        """(batch, width, steps) -> (batch,)."""
+        summary = torch.relu(self.summary(steps)[:, :, 0])
+        value: Tensor = self.head(torch.relu(self.hidden(summary)))[:, 0]
+        return value
 
 
 class Generator(nn.Module):

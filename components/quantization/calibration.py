@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.quantization.targets import Network
+from components.runtime.gauge import Gauge
 from components.runtime.scoring import Quantized, Scoring
 from components.runtime.surprise import Calibrated
 from components.runtime.trees import TreeScoring
-from components.values import BoostedModel, ElectraModel, TrainedModel
+from components.values import BoostedModel, ElectraModel, Head, TrainedModel
 
 RAISE_AFTER, CLEAR_AFTER = 2, 3
 """Windows in a row that raise and clear an alarm: one outlier raises none, and an alarm outlasts two calm windows."""
@@ -44,11 +45,17 @@ def _uncalibrated(model: TrainedModel, network: Network) -> Calibrated:
         "threshold": round(-256 * log2(max(model.false_alarm_share, 2.0**-255))),
         "raise_after": RAISE_AFTER,
         "clear_after": CLEAR_AFTER,
+        "gauges": {head.task: _gauge(head, network.tensors) for head in model.heads if not head.classes},
     }
     if isinstance(model, BoostedModel):
         return TreeScoring(task=model.scored, tasks=tuple(sorted(head.task for head in model.heads)), **alarm)
     assert isinstance(model, ElectraModel)  # noqa: S101 - there are two kinds
     return _integers(model, network.tensors, alarm)
+
+
+def _gauge(head: Head, tensors: dict[str, Quantized]) -> Gauge:
+    output = tensors[head.output]
+    return Gauge.over(head.range, output.scale, output.zero)
 
 
 def knots(scores: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:

@@ -14,7 +14,7 @@ from components.runtime.scaling import MISSING_CODE
 from components.runtime.scoring import Quantized, Scoring
 from components.runtime.surprise import Integers, Outputs
 from components.runtime.trees import TreeScoring
-from components.training.judging.detector import Detector, Scored
+from components.training.judging.detector import Detector, Number, Scored
 from components.values import Artefact, TrainedModel
 from components.workspace.errors import InputError, NotFound
 
@@ -45,12 +45,13 @@ def of_model(model: TrainedModel, anomaly: str = "anomaly") -> Detector:
         converter=model.converter,
         calibration=model.calibration,
         anomaly=anomaly if model.has_anomaly else "",
-        classes={head.task: head.classes for head in model.heads},
+        classes={head.task: head.classes for head in model.heads if head.classes},
         threshold=model.threshold,
         false_alarm_share=model.false_alarm_share,
         raise_after=RAISE_AFTER,
         clear_after=CLEAR_AFTER,
         score=lambda codes: answers(model, codes),
+        numbers={head.task: Number(head.unit, head.range) for head in model.heads if not head.classes},
     )
 
 
@@ -77,7 +78,8 @@ def of_artefact(artefact: Artefact) -> Detector:
             return Scored(surprise, distances(codes), logits)
         assert isinstance(scoring, Scoring)  # noqa: S101 - there are two kinds
         logits = {task: _values(found, artefact.tensors[f"logits.{task}"]) for task, found in outputs.logits.items()}
-        return Scored(surprise, _residual(scoring, codes, outputs), logits)
+        numbers = {task: gauge.in_unit(gauge.values(outputs.numbers[task])) for task, gauge in scoring.gauges.items()}
+        return Scored(surprise, _residual(scoring, codes, outputs), logits, numbers)
 
     threshold = scoring.threshold / _SURPRISE
     return Detector(
@@ -94,6 +96,7 @@ def of_artefact(artefact: Artefact) -> Detector:
         raise_after=scoring.raise_after,
         clear_after=scoring.clear_after,
         score=score,
+        numbers={task: Number(artefact.units.get(task, ""), gauge.range) for task, gauge in scoring.gauges.items()},
     )
 
 

@@ -11,12 +11,18 @@ from components.quantization.selection import held_out
 from components.quantization.targets import Trial
 from components.quantization.trained import answers
 from components.training.evaluation import evaluate
+from components.training.numbers import rmse
 from components.values import Artefact, Check, Proof, TrainedModel, Windows
 from components.workspace.errors import InputError
 from components.workspace.profiles import Profile
 
 if TYPE_CHECKING:
     from components.workspace import Workspace
+
+
+UNGATED = ("/mae", "/last_rmse", "/last_phm08")
+"""Metrics of a regression that follow its RMSE, some of them from few windows: reported, not gated."""
+_TINY = 1e-9
 
 
 def prove(workspace: Workspace, profile: Profile, artefact: Artefact, model: TrainedModel, windows: Windows) -> Proof:
@@ -80,6 +86,11 @@ def _model_checks(
         _at_least(f"{task}/label_agreement", float((verdict.classes[task] == got).mean()), numeric.min_label_agreement)
         for task, got in classes.items()
     ]
+    values = {task: gauge.in_unit(verdict.values[task]) for task, gauge in artefact.scoring.gauges.items()}
+    checks += [
+        _at_most(f"{task}/value_shift", rmse(got - wanted.values[task]) / np.ptp(gauge.range), numeric.max_value_shift)
+        for (task, got), gauge in zip(values.items(), artefact.scoring.gauges.values(), strict=True)
+    ]
     scores = wanted.score if model.has_anomaly else None
     surprise = verdict.surprise if model.has_anomaly else None
     if scores is not None:
@@ -88,10 +99,19 @@ def _model_checks(
             _at_least(f"{name}/rank_correlation", rank_correlation(scores, verdict.surprise), numeric.min_rank_correlation)
         )
     threshold = float(artefact.scoring.threshold) if model.has_anomaly else None
-    got = evaluate(workspace, windows, rows, surprise, verdict.classes, threshold=threshold)
-    before = evaluate(workspace, windows, rows, scores, classes)
-    checks += [_at_most(f"{name}/drop", value - got[name], numeric.max_metric_drop) for name, value in sorted(before.items())]
+    got = evaluate(workspace, windows, rows, surprise, verdict.classes, values, threshold=threshold)
+    before = evaluate(workspace, windows, rows, scores, classes, wanted.values)
+    checks += [
+        _at_most(f"{name}/drop", metric_drop(name, value, got[name]), numeric.max_metric_drop)
+        for name, value in sorted(before.items())
+        if not name.endswith(UNGATED)
+    ]
     return checks + [_at_most(name, value, None) for name, value in sorted(got.items())]
+
+
+def metric_drop(name: str, before: float, after: float) -> float:
+    """How much worse ``after`` is: the difference of a metric that should be high, the relative rise of an error."""
+    return (after - before) / max(before, _TINY) if name.endswith("/rmse") else before - after
 
 
 def rank_correlation(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:

@@ -51,6 +51,7 @@ def quantize(
         members=network.members,
         self_test=make_self_test(network, scoring, *vectors, exact=not network.tensors or profile.runtime.name == "c99"),
         model_digest=model_digest,
+        units={h.task: h.unit for h in model.heads if not h.classes},
     )
     if network.sources is not None:
         artefact = replace(artefact, members=network.sources(artefact))
@@ -78,7 +79,7 @@ def _compile(profile: Profile, model: TrainedModel, codes: NDArray[np.int8], cac
 
 def _tasks(workspace: Workspace, model: TrainedModel) -> dict[str, tuple[str, ...]]:
     """Task -> its classes; the anomaly task has none."""
-    tasks: dict[str, tuple[str, ...]] = {h.task: h.classes for h in model.heads}
+    tasks: dict[str, tuple[str, ...]] = {h.task: h.classes for h in model.heads if h.classes}
     if model.has_anomaly:
         tasks |= {t.name: () for t in workspace.settings.tasks if t.kind == "anomaly"}
     return tasks

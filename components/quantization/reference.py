@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from components.models.scores import log2_score
+from components.models.scores import in_unit, log2_score
 from components.runtime.scaling import MISSING_CODE
 from components.values import Architecture, ElectraModel
 
@@ -22,11 +22,12 @@ _BATCH = 512
 
 @dataclass(frozen=True)
 class Floats:
-    """Outputs of the float network. ``logits``: task -> (windows, classes)."""
+    """Outputs of the float network. ``logits``: task -> (windows, classes); ``numbers``: task -> (windows,)."""
 
     correction: Array  # (windows, steps, channels), standard deviations
     embedding: Array  # (windows, width)
     logits: dict[str, Array]
+    numbers: dict[str, Array]
 
 
 def forward(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8]) -> Floats:
@@ -35,8 +36,15 @@ def forward(architecture: Architecture, weights: Mapping[str, Array], codes: NDA
     return Floats(
         np.concatenate([p.correction for p in parts]),
         np.concatenate([p.embedding for p in parts]),
-        {h.task: np.concatenate([p.logits[h.task] for p in parts]) for h in architecture.heads},
+        {task: np.concatenate([p.logits[task] for p in parts]) for task in parts[0].logits},
+        {task: np.concatenate([p.numbers[task] for p in parts]) for task in parts[0].numbers},
     )
+
+
+def values(architecture: Architecture, outputs: Floats) -> dict[str, NDArray[np.float64]]:
+    """Task -> (windows,) numbers in the task's unit, inside its range."""
+    ranges = {h.task: h.range for h in architecture.heads if not h.classes}
+    return {t: in_unit(outputs.numbers[t], span) for t, span in ranges.items()}
 
 
 def raw_score(model: ElectraModel, codes: NDArray[np.int8], outputs: Floats) -> NDArray[np.float64]:
@@ -61,8 +69,16 @@ def _batch(architecture: Architecture, weights: Mapping[str, Array], codes: NDAr
     logits = {
         head.task: embedding @ weights[f"head.{head.task}.weight"].T + weights[f"head.{head.task}.bias"]
         for head in architecture.heads
+        if head.classes
     }
-    return Floats(correction, embedding, logits)
+    numbers = {head.task: _number(weights, head.task, h) for head in architecture.heads if not head.classes}
+    return Floats(correction, embedding, logits, numbers)
+
+
+def _number(weights: Mapping[str, Array], task: str, h: Array) -> Array:
+    summary = np.einsum("nsw,ws->nw", h, weights[f"summary.{task}.weight"][:, 0]) + weights[f"summary.{task}.bias"]
+    hidden = np.maximum(summary, 0) @ weights[f"hidden.{task}.weight"].T + weights[f"hidden.{task}.bias"]
+    return np.asarray((np.maximum(hidden, 0) @ weights[f"head.{task}.weight"].T + weights[f"head.{task}.bias"])[:, 0])
 
 
 def _conv(x: Array, weight: Array) -> Array:

@@ -46,4 +46,9 @@ def _of_network(model: ElectraModel, codes: NDArray[np.int8]) -> Scored:
     values = reference.inputs(model.architecture, codes)
     residual = np.where(codes == MISSING_CODE, 0, values - outputs.correction) ** 2 / model.normal.residual_variance
     logits = {task: np.asarray(found, np.float64) for task, found in outputs.logits.items()}
-    return Scored(reference.raw_score(model, codes, outputs), residual.astype(np.float32), logits)
+    return Scored(
+        reference.raw_score(model, codes, outputs),
+        residual.astype(np.float32),
+        logits,
+        reference.values(model.architecture, outputs),
+    )

@@ -22,7 +22,7 @@ Engine = Callable[[NDArray[np.int8]], Outputs]
 
 def open_engine(runtime: str, members: Mapping[str, bytes], tensors: Mapping[str, Quantized]) -> Engine:
     """Load the network of an artefact. ``tensors`` names scale and zero point of 'input', 'correction',
-    'embedding' and 'logits.<task>'.
+    'embedding', 'logits.<task>' and 'number.<task>'.
 
     Raises:
         ValueError: this machine cannot run ``runtime`` ('c99' artefacts run on their own device only).
@@ -53,7 +53,7 @@ def _onnx(model: bytes, tensors: Mapping[str, Quantized]) -> Engine:
     def run(codes: NDArray[np.int8]) -> Outputs:
         x = np.where(codes == MISSING_CODE, 0, codes).astype(np.float32) * scale
         values = session.run(names, {"input": x})
-        return _outputs({n: _quantize(np.asarray(v), tensors[n]) for n, v in zip(names, values, strict=True)})
+        return Outputs.of_network({n: _quantize(np.asarray(v), tensors[n]) for n, v in zip(names, values, strict=True)})
 
     return run
 
@@ -78,7 +78,7 @@ def _litert(model: bytes, tensors: Mapping[str, Quantized]) -> Engine:
             for name, index in exits.items():
                 rows[name].append(interpreter.get_tensor(index).copy())
         shapes = {"correction": codes.shape}
-        return _outputs({n: np.stack(r).reshape(shapes.get(n, (len(codes), -1))) for n, r in rows.items()})
+        return Outputs.of_network({n: np.stack(r).reshape(shapes.get(n, (len(codes), -1))) for n, r in rows.items()})
 
     return run
 
@@ -89,7 +89,3 @@ def _quantize(values: NDArray[np.float32], q: Quantized) -> NDArray[np.int8]:
 
 def _logits(arrays: Mapping[str, Integers]) -> dict[str, Integers]:
     return {n.removeprefix("logits."): a for n, a in arrays.items() if n.startswith("logits.")}
-
-
-def _outputs(arrays: Mapping[str, NDArray[np.int8]]) -> Outputs:
-    return Outputs(arrays["correction"], arrays["embedding"], _logits(arrays))

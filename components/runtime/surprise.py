@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from components.runtime.gauge import Gauge
 
 LOG2_TABLE = tuple(round(256 * float(np.log2(1 + i / 256))) for i in range(256))
 """256 * log2(1 + i/256), the fraction of `log2_q8`."""
@@ -27,7 +29,8 @@ _ABSENT: NDArray[np.int8] = np.zeros(0, np.int8)
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model put out, windows first. ``logits`` has one array a task: int8 of a network, int32 of trees.
+    """What a model put out, windows first. ``logits`` has one array a task that has classes: int8 of a network, int32 of
+    trees; ``numbers`` one a regression.
 
     Trees have neither correction nor embedding: both are empty.
     """
@@ -35,6 +38,13 @@ class Outputs:
     correction: NDArray[np.int8]  # (windows, steps, channels)
     embedding: NDArray[np.int8]  # (windows, width)
     logits: Mapping[str, Integers]  # (windows, classes)
+    numbers: Mapping[str, Integers] = field(default_factory=dict)  # (windows,)
+
+    @classmethod
+    def of_network(cls, arrays: Mapping[str, NDArray[np.int8]]) -> Outputs:
+        """By the names of its tensors: 'correction', 'embedding', 'logits.<task>', 'number.<task>'."""
+        numbers = {task: a.reshape(len(a)) for task, a in _of_kind("number.", arrays).items()}
+        return cls(arrays["correction"], arrays["embedding"], _of_kind("logits.", arrays), numbers)
 
     @classmethod
     def of_trees(cls, logits: Mapping[str, Integers]) -> Outputs:
@@ -43,10 +53,13 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a user sees for each window: surprise in 1/256 bits, and the class of each task."""
+    """What a user sees for each window: surprise in 1/256 bits, the class of each task, and the value of each regression
+    in the fixed point of its `Gauge`.
+    """
 
     surprise: NDArray[np.int32]  # (windows,)
     classes: dict[str, NDArray[np.int8]]  # (windows,)
+    values: dict[str, NDArray[np.int32]] = field(default_factory=dict)  # (windows,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +67,7 @@ class Calibrated(ABC):
     """The calibrated end of an artefact's score; subclasses say what the raw score is.
 
     ``knots``: pairs (raw score, surprise), rising. ``threshold``: surprise from which a window counts towards an alarm.
+    ``gauges``: regression task -> how its value is read.
     """
 
     kind: ClassVar[str]
@@ -61,15 +75,17 @@ class Calibrated(ABC):
     threshold: int
     raise_after: int
     clear_after: int
+    gauges: Mapping[str, Gauge] = field(default_factory=dict)
 
     @abstractmethod
     def raw_score(self, codes: NDArray[np.int8], outputs: Outputs) -> NDArray[np.int64]:
         """(windows, steps, channels) codes and the model's outputs -> (windows,) 256*log2, before the table."""
 
     def verdict(self, codes: NDArray[np.int8], outputs: Outputs) -> Verdict:
-        """(windows, steps, channels) int8 codes and the model's outputs -> surprise and classes."""
+        """(windows, steps, channels) int8 codes and the model's outputs -> surprise, classes and values."""
         surprise = self.surprise(self.raw_score(codes, outputs))
-        return Verdict(surprise, {task: logits.argmax(axis=1).astype(np.int8) for task, logits in outputs.logits.items()})
+        classes = {task: logits.argmax(axis=1).astype(np.int8) for task, logits in outputs.logits.items()}
+        return Verdict(surprise, classes, {task: gauge.values(outputs.numbers[task]) for task, gauge in self.gauges.items()})
 
     def surprise(self, raw_score: NDArray[np.int64]) -> NDArray[np.int32]:
         """Piecewise linear through ``knots``; the first and the last slope go on outside."""
@@ -95,7 +111,8 @@ class Calibrated(ABC):
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        return cls(**{key: _plain(item) for key, item in value.items()})
+        gauges = {task: Gauge(**{name: int(v) for name, v in g.items()}) for task, g in value.get("gauges", {}).items()}
+        return cls(**{key: _plain(item) for key, item in value.items() if key != "gauges"}, gauges=gauges)
 
 
 def log2_q8(value: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -105,6 +122,10 @@ def log2_q8(value: NDArray[np.int64]) -> NDArray[np.int64]:
     top -= (np.int64(1) << top) > value  # a value past 2^53 may have rounded up
     fraction = np.where(top >= 8, value >> np.maximum(top - 8, 0), value << np.maximum(8 - top, 0)) & 255
     return np.asarray((top << 8) + np.asarray(LOG2_TABLE, np.int64)[fraction])
+
+
+def _of_kind(kind: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix(kind): array for name, array in arrays.items() if name.startswith(kind)}
 
 
 def _plain(value: Any) -> Any:

@@ -71,7 +71,7 @@ class TreeScoring(Calibrated):
 
     def verdict(self, codes: NDArray[np.int8], outputs: Outputs) -> Verdict:
         whole = super().verdict(codes, outputs)
-        return Verdict(whole.surprise, {task: whole.classes[task] for task in self.tasks})
+        return Verdict(whole.surprise, {task: whole.classes[task] for task in self.tasks}, whole.values)
 
 
 def log_odds(logits: NDArray[np.int64]) -> NDArray[np.int64]:

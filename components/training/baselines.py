@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.runtime.scaling import MISSING_CODE
-from components.values import LabelSet
+from components.values import LabelSet, Targets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,6 +161,21 @@ def gradient_boosting(
         return found
 
     return probabilities
+
+
+def boosted_numbers(
+    statistics: pd.DataFrame, target: Targets, seed: int, threads: int
+) -> Callable[[pd.DataFrame], NDArray[np.float64]]:
+    """Boosted trees on window statistics that learn the declared numbers of one task.
+
+    Returns a function from the statistics of windows to (windows,) values in the task's unit, inside its range.
+    """
+    from xgboost import XGBRegressor
+
+    rows = _thinned(np.flatnonzero(target.covered), _MAX_FIT)
+    trees = XGBRegressor(n_estimators=200, max_depth=5, learning_rate=0.08, tree_method="hist", n_jobs=threads, random_state=seed)
+    trees.fit(statistics.to_numpy(np.float32)[rows], target.values[rows])
+    return lambda unseen: np.clip(trees.predict(unseen.to_numpy(np.float32)).astype(np.float64), *target.range)
 
 
 def _reconstruction(fit: NDArray[np.float32]) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:

@@ -2,23 +2,26 @@
 
 The truth is read here and nowhere else. It is a CSV of segments: device_id, start, end (end exclusive), task,
 value. For the anomaly task any segment is an anomaly; for a classes task ``value`` is the class, and time
-outside all segments belongs to the task's first class.
+outside all segments belongs to the task's first class; for a regression ``value`` is the number, and windows whose last
+step is in no segment are not judged (`components.training.numbers`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.features.segments import read_segments
+from components.training.numbers import number_metrics, true_numbers
 from components.training.vus import vus_pr
 from components.workspace.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import pandas as pd
 
@@ -34,13 +37,15 @@ def evaluate(
     rows: NDArray[np.int64],
     scores: NDArray[Any] | None,
     classes: dict[str, NDArray[np.int8]],
+    values: Mapping[str, NDArray[np.float64]] = MappingProxyType({}),
     *,
     threshold: float | None = None,
 ) -> dict[str, float]:
     """Metrics of the windows ``rows`` (positions in ``windows``), empty when the workspace declares no truth.
 
-    ``scores``: (rows,) higher is more anomalous. ``classes``: task -> (rows,) predicted class.
-    Keys: `anomaly/vus_pr`, `<task>/macro_f1`, and with ``threshold`` `anomaly/event_precision`,
+    ``scores``: (rows,) higher is more anomalous. ``classes``: task -> (rows,) predicted class. ``values``: regression
+    task -> (rows,) predicted number in its unit.
+    Keys: `anomaly/vus_pr`, `<task>/macro_f1`, those of `number_metrics`, and with ``threshold`` `anomaly/event_precision`,
     `anomaly/event_recall`, `anomaly/alarms_per_device_day`.
     """
     truth = read_truth(workspace)
@@ -55,6 +60,9 @@ def evaluate(
         elif task.kind == "classes" and task.name in classes:
             wanted = window_classes(index, segments, task.classes)
             metrics[f"{task.name}/macro_f1"] = macro_f1(wanted, classes[task.name], len(task.classes))
+        elif task.range and task.name in values:
+            right = true_numbers(index, segments, task.range, workspace.settings.telemetry.interval_s)
+            metrics |= {f"{task.name}/{k}": v for k, v in number_metrics(index, right, values[task.name], task.unit).items()}
     return metrics
 
 

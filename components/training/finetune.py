@@ -1,13 +1,19 @@
-"""Fine-tuning: classification heads learn from label probabilities while the encoder keeps detecting and correcting.
+"""Fine-tuning: heads learn from label probabilities and declared numbers while the encoder keeps detecting and correcting.
 
 The noise-aware loss is the expected cross-entropy under the label model's probabilities (Ratner et al., NeurIPS 2016):
 ``sum_c p_c * -log q_c``, with p sharpened: half of a label's probability is a belief that no vote moved, right as a
 probability and timid as a target (sharpening: Berthelot et al., MixMatch, NeurIPS 2019, equation 7 with T = 1/2).
 Uncovered windows take no part in it. Rare classes are drawn more often, by the inverse square root of their expected
 share, so that the class decision keeps some of the prior without drowning in it.
+
+Numbers are learned on the scale of their range with Huber's loss (Annals of Mathematical Statistics 35, 1964), squared up to
+a quarter of the range, on all training windows that have one: how a machine wears out shows at the end of its record, which
+thresholds of scores are calibrated on and the other losses leave out.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,12 +25,15 @@ from components.models.telemetry_electra import Encoder, Generator
 from components.training.device import placed_on, precision
 from components.training.loop import Engine, Losses, Phase, run_phase
 from components.training.pretrain import as_input, draw_rows, electra_losses, validation_rows
-from components.values import LabelSet
+from components.values import LabelSet, Targets
 from components.workspace.settings import Model
 
 _SMALLEST_BATCH = 32
 _STEPS_OF_NOISE = 8
 _SHARPNESS = 2.0
+_HUBER = 0.5
+NUMBER_WEIGHT = 20.0
+"""Of the loss of a number: an error of a quarter of the range weighs as much as a class that the head gives a half."""
 
 
 def finetune(
@@ -36,6 +45,7 @@ def finetune(
     calibration: NDArray[np.int64],
     unseen: NDArray[np.int64],
     labels: list[LabelSet],
+    targets: Sequence[Targets],
     settings: Model,
     seed: int,
     engine: Engine,
@@ -45,7 +55,8 @@ def finetune(
     ``calibration``, and ``unseen`` of it that look normal: for the validation losses.
     """
     draws = [(label, *_draw_weights(label, fit)) for label in labels if label.task in encoder.heads]
-    size = max(settings.batch // max(len(draws), 1), _SMALLEST_BATCH)
+    lessons = [(target, np.flatnonzero(target.covered)) for target in targets]
+    size = max(settings.batch // max(len(draws) + len(lessons), 1), _SMALLEST_BATCH)
     watched = codes[validation_rows(unseen)]
     judged = [(label, validation_rows(calibration[label.covered[calibration]])) for label, _, _ in draws]
 
@@ -56,6 +67,9 @@ def finetune(
             drawn = torch.multinomial(weights.to(engine.device), size, replacement=True, generator=random)
             chosen = rows[drawn.cpu().numpy()]
             found[label.task] = _noise_aware_loss(encoder, label, codes[chosen], chosen, random)
+        for target, taught in lessons:
+            chosen = draw_rows(taught, size, random)
+            found[target.task] = NUMBER_WEIGHT * _number_loss(encoder, target, codes[chosen], chosen)
         return found
 
     def validation(random: torch.Generator) -> Losses:
@@ -86,6 +100,13 @@ def _noise_aware_loss(
         embedding = _as_coarse_as_int8(encoder(x).embedding.float(), random)
         logits = encoder.logits(label.task, embedding)
     return F.cross_entropy(logits.float(), torch.as_tensor(sharpened(label.probabilities[rows])))
+
+
+def _number_loss(encoder: Encoder, target: Targets, codes: NDArray[np.int8], rows: NDArray[np.int64]) -> Tensor:
+    x, _ = as_input(codes, encoder.architecture.input_scale)
+    with precision(x.device):
+        number = encoder(x).numbers[target.task]
+    return F.huber_loss(number.float(), torch.as_tensor(target.scaled[rows]), delta=_HUBER)
 
 
 def sharpened(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:

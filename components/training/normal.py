@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from components.models.corruption import corrupt
-from components.models.scores import distance, residual
+from components.models.scores import distance, in_unit, residual
 from components.models.telemetry_electra import Encoded, Encoder, Generator
 from components.runtime.scaling import MISSING_CODE
 from components.training.pretrain import as_input
@@ -53,6 +53,13 @@ def predict(encoder: Encoder, codes: NDArray[np.int8]) -> dict[str, NDArray[np.i
             task: np.concatenate([encoder.logits(task, p.embedding).argmax(1).numpy() for p in parts]).astype(np.int8)
             for task in encoder.heads
         }
+
+
+def numbers(encoder: Encoder, codes: NDArray[np.int8]) -> dict[str, NDArray[np.float64]]:
+    """(windows, steps, channels) int8 -> regression task -> (windows,) values in its unit, inside its range."""
+    parts = _encode(encoder, codes)
+    ranges = {h.task: h.range for h in encoder.architecture.heads if not h.classes}
+    return {task: in_unit(np.concatenate([p.numbers[task].numpy() for p in parts]), span) for task, span in ranges.items()}
 
 
 @torch.no_grad()

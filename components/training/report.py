@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 
 from components.models.scores import log2_score
 from components.models.telemetry_electra import Encoder
-from components.training.baselines import DETECTORS, gradient_boosting
+from components.training.baselines import DETECTORS, boosted_numbers, gradient_boosting
 from components.training.evaluation import evaluate, read_truth
-from components.training.normal import encode, predict
-from components.values import LabelSet, Windows
+from components.training.normal import encode, numbers, predict
+from components.values import LabelSet, Targets, Windows
 from components.values.model import Normal
 from components.workspace import Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from components.training.train import Progress
@@ -32,6 +34,7 @@ def held_out_metrics(
     threshold: float,
     clean: NDArray[np.int64],
     progress: Progress,
+    targets: Sequence[Targets] = (),
 ) -> dict[str, float]:
     """`<task>/<method>/<metric>` for electra, `DETECTORS` and gradient_boosting; empty without a truth."""
     test = np.flatnonzero(windows.test)
@@ -40,14 +43,15 @@ def held_out_metrics(
     progress("evaluate", 0, 4)
     correction, embedding = encode(encoder, windows.codes[test])
     scores = log2_score(windows.codes[test], correction, embedding, normal, encoder.architecture.input_scale)
-    found = {"electra": evaluate(workspace, windows, test, scores, predict(encoder, windows.codes[test]), threshold=threshold)}
+    classes, values = predict(encoder, windows.codes[test]), numbers(encoder, windows.codes[test])
+    found = {"electra": evaluate(workspace, windows, test, scores, classes, values, threshold=threshold)}
     progress("evaluate", 1, 4)
     if any(task.kind == "anomaly" for task in workspace.settings.tasks):
         for name, fit in DETECTORS.items():
             score = fit(windows.codes, clean, workspace.settings.seed)
             found[name] = evaluate(workspace, windows, test, score(windows.codes[test]), {})
     progress("evaluate", 2, 4)
-    found["gradient_boosting"] = _boosted(workspace, windows, labels, statistics, test)
+    found["gradient_boosting"] = _boosted(workspace, windows, labels, targets, statistics, test)
     progress("evaluate", 4, 4)
     return {
         f"{key.split('/')[0]}/{method}/{key.split('/')[1]}": value
@@ -81,10 +85,25 @@ def label_facts(label: LabelSet, train: NDArray[np.bool_]) -> dict[str, Any]:
     }
 
 
+def target_facts(target: Targets, train: NDArray[np.bool_]) -> dict[str, Any]:
+    """The same of a regression; ``clipped``: share of the training windows whose number lay outside the range."""
+    return {
+        "source": "gold",
+        "version": str(target.facts.get("version", "")),
+        "coverage": round(float(target.covered[train].mean()), 4),
+        "clipped": round(int(target.facts.get("clipped", 0)) / max(int(train.sum()), 1), 4),
+    }
+
+
 def _boosted(
-    workspace: Workspace, windows: Windows, labels: list[LabelSet], statistics: pd.DataFrame, test: NDArray[np.int64]
+    workspace: Workspace,
+    windows: Windows,
+    labels: list[LabelSet],
+    targets: Sequence[Targets],
+    statistics: pd.DataFrame,
+    test: NDArray[np.int64],
 ) -> dict[str, float]:
-    """Boosting needs labels: classes where a task has them, and one minus the normal class as anomaly score."""
+    """Boosting needs labels: classes and numbers where a task has them, and one minus the normal class as anomaly score."""
     fit = np.flatnonzero(windows.train)
     settings = workspace.settings
     classes: dict[str, NDArray[np.int8]] = {}
@@ -96,4 +115,8 @@ def _boosted(
             classes[label.task] = (probabilities * label.decision_weights).argmax(axis=1).astype(np.int8)
         if label.source == "weak":
             scores = 1.0 - probabilities[:, 0]
-    return evaluate(workspace, windows, test, scores, classes)
+    values = {
+        target.task: boosted_numbers(statistics, target, settings.seed, settings.model.threads)(statistics.iloc[test])
+        for target in targets
+    }
+    return evaluate(workspace, windows, test, scores, classes, values)

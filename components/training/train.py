@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from components.training.checkpoint import Checkpoints
+    from components.workspace.settings import Task
 
 Progress = Callable[[str, int, int], None]
 """Called with (phase, steps done, steps in all)."""
@@ -32,8 +33,11 @@ def train(
     statistics: pd.DataFrame,
     progress: Progress = lambda *_: None,
     checkpoints: Checkpoints | None = None,
+    *,
+    targets: Sequence[Targets] = (),
 ) -> TrainedModel:
-    """Windows and the labels of each labelled task -> the trained model with its metrics on what is held out.
+    """Windows, the labels of each labelled task and the numbers of each regression -> the trained model with its metrics
+    on what is held out.
 
     ``statistics``: one row a window, for the gradient-boosting baseline. Deterministic given the workspace's seed, also
     where it is killed and goes on from ``checkpoints``.
@@ -52,7 +56,7 @@ def train(
     from components.training.loop import Engine
     from components.training.normal import describe_normal
     from components.training.pretrain import pretrain, settle_norms
-    from components.training.report import calibrated_threshold, held_out_metrics, label_facts
+    from components.training.report import calibrated_threshold, held_out_metrics, label_facts, target_facts
 
     settings = workspace.settings
     fit, calibration = calibration_split(windows)
@@ -68,7 +72,7 @@ def train(
     settle_norms(encoder, windows.codes, clean, settings.seed, engine.device)
     if encoder.architecture.heads:
         rows = (fit, clean, calibration, quiet)
-        finetune(encoder, generator, windows.codes, *rows, labels, settings.model, settings.seed, engine)
+        finetune(encoder, generator, windows.codes, *rows, labels, targets, settings.model, settings.seed, engine)
     encoder.cpu()  # what follows is one pass over the windows
     settle_decisions(encoder, windows.codes, fit, calibration, labels)
     normal = describe_normal(encoder, windows.codes, clean, quiet if len(quiet) else clean, settings.seed)
@@ -83,8 +87,9 @@ def train(
         calibration=windows.calibration,
         has_anomaly=any(task.kind == "anomaly" for task in settings.tasks),
         false_alarm_share=false_alarm_share(workspace),
-        metrics=held_out_metrics(workspace, windows, labels, statistics, encoder, normal, threshold, clean, progress),
-        labels={label.task: label_facts(label, windows.train) for label in labels},
+        metrics=held_out_metrics(workspace, windows, labels, statistics, encoder, normal, threshold, clean, progress, targets),
+        labels={label.task: label_facts(label, windows.train) for label in labels}
+        | {target.task: target_facts(target, windows.train) for target in targets},
         threshold=threshold,
         curves=tuple(engine.curve),
     )
@@ -122,8 +127,12 @@ def _architecture(workspace: Workspace, windows: Windows) -> Architecture:
         blocks=model.blocks,
         kernel=model.kernel,
         input_scale=window.clip / 127.0,
-        heads=tuple(Head(t.name, t.classes) for t in workspace.settings.tasks if t.kind == "classes"),
+        heads=tuple(_head(task) for task in workspace.settings.tasks if task.kind != "anomaly"),
     )
+
+
+def _head(task: Task) -> Head:
+    return Head(task.name, unit=task.unit, range=task.range) if task.range else Head(task.name, task.classes)
 
 
 def false_alarm_share(workspace: Workspace) -> float:

@@ -3,6 +3,7 @@
 Dataset   accepted telemetry, validated against the contract
 Windows   fixed-length slices of it: physical values and the int8 codes that the device would see
 LabelSet  votes and probabilities of one task
+Targets   declared numbers of one regression task
 TrainedModel   weights, or trees, and everything that makes a score of them
 Artefact  one model compiled for one hardware profile
 Proof     the record that the artefact ran in its device's own runtime
@@ -13,6 +14,7 @@ from components.values.dataset import Dataset
 from components.values.labels import LabelSet
 from components.values.model import Architecture, BoostedModel, ElectraModel, Head, TrainedModel
 from components.values.proof import Check, Proof
+from components.values.targets import Targets
 from components.values.windows import Windows
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "Head",
     "LabelSet",
     "Proof",
+    "Targets",
     "TrainedModel",
     "Windows",
 ]

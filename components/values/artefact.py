@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from components.runtime.scaling import Calibration, Converter, Scaling
 from components.runtime.scoring import Quantized, Scoring
-from components.runtime.surprise import Calibrated
+from components.runtime.surprise import Calibrated, Verdict
 from components.runtime.trees import TreeScoring
 from components.workspace.errors import VerificationFailed
 from components.workspace.files import sha256_bytes, write_bytes
@@ -36,7 +36,8 @@ class SelfTest:
     """Vectors that a device runs before it trusts an artefact.
 
     ``raw``: (vectors, steps, channels) int16, under the scaling in ``scaling``; ``surprise``: (vectors,) int32 and
-    ``classes``: task -> (vectors,) int8 are what the device must put out, surprise to within ``tolerance``.
+    ``classes``: task -> (vectors,) int8 are what the device must put out, surprise to within ``tolerance``; so are
+    ``values``: regression task -> (vectors,) int32, to within ``value_tolerance``.
     """
 
     raw: NDArray[np.int16]
@@ -44,11 +45,25 @@ class SelfTest:
     surprise: NDArray[np.int32]
     classes: dict[str, NDArray[np.int8]]
     tolerance: int
+    values: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    value_tolerance: dict[str, int] = field(default_factory=dict)
+
+    def wrong(self, verdict: Verdict) -> NDArray[np.bool_]:
+        """(vectors,) whether a vector came out wrong."""
+        wrong = np.abs(verdict.surprise.astype(np.int64) - self.surprise) > self.tolerance
+        for task, classes in self.classes.items():
+            wrong |= verdict.classes[task] != classes
+        for task, values in self.values.items():
+            wrong |= np.abs(verdict.values[task].astype(np.int64) - values) > self.value_tolerance[task]
+        return wrong
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """``members``: file name -> bytes, without description and self-test. ``sha256`` and ``size`` are of the whole file."""
+    """``members``: file name -> bytes, without description and self-test. ``sha256`` and ``size`` are of the whole file.
+
+    ``tasks``: task -> its classes, none for the anomaly task. ``units``: regression task -> the unit of its value.
+    """
 
     name: str
     profile: str
@@ -66,6 +81,7 @@ class Artefact:
     model_digest: str
     sha256: str = ""
     size: int = 0
+    units: dict[str, str] = field(default_factory=dict)
 
     @property
     def file_name(self) -> str:
@@ -121,6 +137,7 @@ class Artefact:
                 model_digest=meta["model_digest"],
                 sha256=sha256_bytes(data),
                 size=len(data),
+                units=dict(meta.get("units", {})),
             )
         except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise VerificationFailed(
@@ -138,11 +155,16 @@ class Artefact:
             "channels": list(self.channels),
             "steps": self.steps,
             "tasks": {t: list(c) for t, c in self.tasks.items()},
+            "units": self.units,
             "converter": {"lsb": list(self.converter.lsb), "offset": list(self.converter.offset)},
             "calibration": self.calibration.to_json(),
             "scoring": self.scoring.to_json(),
             "tensors": {n: {"scale": q.scale, "zero": q.zero} for n, q in self.tensors.items()},
-            "self_test": {"scaling": self.self_test.scaling.to_json(), "tolerance": self.self_test.tolerance},
+            "self_test": {
+                "scaling": self.self_test.scaling.to_json(),
+                "tolerance": self.self_test.tolerance,
+                "value_tolerance": self.self_test.value_tolerance,
+            },
             "model_digest": self.model_digest,
         }
         return json.dumps(value, indent=1, sort_keys=True, allow_nan=False).encode()
@@ -161,7 +183,8 @@ def _members(data: bytes) -> dict[str, bytes]:
 
 
 def _pack(test: SelfTest) -> bytes:
-    arrays = {"raw": test.raw, "surprise": test.surprise} | {f"class.{t}": c for t, c in test.classes.items()}
+    arrays: dict[str, NDArray[Any]] = {"raw": test.raw, "surprise": test.surprise}
+    arrays |= {f"class.{t}": c for t, c in test.classes.items()} | {f"value.{t}": v for t, v in test.values.items()}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(arrays):
@@ -179,4 +202,6 @@ def _unpack(data: bytes, meta: dict[str, Any]) -> SelfTest:
             surprise=arrays["surprise"].astype(np.int32),
             classes={n.removeprefix("class."): arrays[n].astype(np.int8) for n in arrays.files if n.startswith("class.")},
             tolerance=int(meta["tolerance"]),
+            values={n.removeprefix("value."): arrays[n].astype(np.int32) for n in arrays.files if n.startswith("value.")},
+            value_tolerance={task: int(v) for task, v in meta.get("value_tolerance", {}).items()},
         )

@@ -21,10 +21,22 @@ Weights = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Head:
-    """A classification head of one task on the embedding."""
+    """What a model says of one task: ``classes``, or, where there are none, a number of ``unit`` inside ``range``."""
 
     task: str
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    unit: str = ""
+    range: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def output(self) -> str:
+        """Name of the network's tensor: logits of classes, or a number from -1 to 1 over the range."""
+        return f"{'logits' if self.classes else 'number'}.{self.task}"
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Head:
+        low, high = value.get("range", (0.0, 1.0))
+        return cls(value["task"], tuple(value["classes"]), value.get("unit", ""), (low, high))
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,12 @@ class Architecture:
         correction = conv(h, correct.weight, correct.bias)              (channels, width, 1) -> (steps, channels)
         embedding = mean of h over steps                                (width,)
         logits[task] = embedding @ head.{task}.weight.T + head.{task}.bias      (classes, width)
+
+    A number sums the window up in its own way, because the mean hides what comes last::
+
+        s = relu(summary.{task}.weight * h summed over steps + bias)    (width, 1, steps)
+        z = relu(s @ hidden.{task}.weight.T + bias)                     (width, width)
+        number[task] = z @ head.{task}.weight.T + head.{task}.bias      (1, width)
 
     ``input_scale`` is the value of one input code (standard deviations).
     """
@@ -103,7 +121,7 @@ class TrainedModel(ABC):
     @property
     @abstractmethod
     def heads(self) -> tuple[Head, ...]:
-        """The tasks that it decides classes of."""
+        """The tasks that it decides classes of, or says numbers of."""
 
     @property
     @abstractmethod
@@ -262,7 +280,7 @@ class BoostedModel(TrainedModel):
 
 def heads_of(value: list[dict[str, Any]]) -> tuple[Head, ...]:
     """JSON -> heads."""
-    return tuple(Head(h["task"], tuple(h["classes"])) for h in value)
+    return tuple(Head.from_json(h) for h in value)
 
 
 _KINDS: dict[str, type[TrainedModel]] = {model.kind: model for model in (ElectraModel, BoostedModel)}

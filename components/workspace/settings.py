@@ -31,6 +31,9 @@ def _inside(text: str) -> str:
     return text
 
 
+_MOST_WIDTHS, _LARGEST = 2.0**14, 2.0**30
+"""Devices report a regression in 32 bits (`components.runtime.scoring.Gauge`)."""
+
 VersionRange = Annotated[str, AfterValidator(_specifier)]
 LocalPath = Annotated[str, AfterValidator(_inside)]
 
@@ -140,16 +143,38 @@ class Windows(Section):
 
 
 class Task(Section):
-    """What the model predicts. ``anomaly`` needs no labels; ``classes`` learns from weak or declared gold labels."""
+    """What the model predicts. ``anomaly`` needs no labels; ``classes`` learns from weak or declared gold labels,
+    ``regression``, a number, from declared gold values.
+    """
 
     name: Name
-    kind: Literal["anomaly", "classes"]
+    kind: Literal["anomaly", "classes", "regression"]
     classes: tuple[str, ...] = Field((), strict=False, description="class 0 is the normal one")
     labels: Literal["none", "weak", "gold"] = "none"
-    gold: LocalPath | None = Field(None, description="CSV with device_id, start, end (or cycle) and the class, for labels: gold")
+    gold: LocalPath | None = Field(
+        None, description="CSV with device_id, start, end and value (a class, or a number), for labels: gold"
+    )
     class_shares: tuple[Share, ...] = Field(
         (), strict=False, description="how frequent the classes are, in their order, where that is known; else learned"
     )
+    unit: str = Field("", description="of a regression's number")
+    range: tuple[float, float] | None = Field(
+        None, strict=False, description="of a regression's number; values outside are clipped to it"
+    )
+
+    @model_validator(mode="after")
+    def _number_fits_the_kind(self) -> Self:
+        if self.kind != "regression":
+            if self.unit or self.range:
+                raise ValueError(f"task '{self.name}' predicts no number: it takes no unit and no range")
+            return self
+        if self.labels != "gold" or self.classes or self.class_shares:
+            raise ValueError(f"task '{self.name}' predicts a number: it needs labels: gold, and takes no classes")
+        if self.range is None or not self.range[0] < self.range[1]:
+            raise ValueError(f"task '{self.name}' predicts a number and needs a range [low, high] that is not empty")
+        if max(map(abs, self.range)) > _MOST_WIDTHS * (self.range[1] - self.range[0]) or max(map(abs, self.range)) > _LARGEST:
+            raise ValueError(f"task '{self.name}': the range lies too far from 0 for its width; choose another unit or origin")
+        return self
 
     @model_validator(mode="after")
     def _classes_fit_the_kind(self) -> Self:
@@ -164,6 +189,11 @@ class Task(Section):
         if (self.labels == "gold") != (self.gold is not None):
             raise ValueError(f"task '{self.name}': labels: gold and the path in gold: go together")
         return self
+
+    @property
+    def votes(self) -> bool:
+        """Whether the task has a `LabelSet`: labels that are classes."""
+        return self.labels != "none" and self.kind != "regression"
 
     @property
     def vote_classes(self) -> tuple[str, ...]:

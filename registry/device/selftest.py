@@ -14,7 +14,7 @@ def self_test(artefact: Artefact) -> int:
     """The number of vectors that came out as the artefact says.
 
     Raises:
-        Refused: a surprise is off by more than the tolerance, a class differs, or the runtime fails.
+        Refused: a surprise is off by more than the tolerance, a class or a value differs, or the runtime fails.
     """
     test = artefact.self_test
     codes = test.scaling.codes(test.raw)
@@ -29,4 +29,6 @@ def self_test(artefact: Artefact) -> int:
     for task, classes in test.classes.items():
         if task not in verdict.classes or not np.array_equal(verdict.classes[task], classes):
             raise Refused(Reason.SELF_TEST_FAILED, f"classes of task '{task}' differ")
+    if not test.values.keys() <= verdict.values.keys() or test.wrong(verdict).any():
+        raise Refused(Reason.SELF_TEST_FAILED, f"values differ: {', '.join(sorted(test.values))}")
     return len(test.raw)

@@ -19,10 +19,11 @@ from components.workspace.settings import Settings
 CHANNELS = ("flow", "pressure", "current", "vibration", "heat")
 CLASSES = ("normal", "cavitation", "clogged", "leak", "bearing")
 CLIP = 6.0
+LIFE = (0.0, 125.0)
 
 
 def workspace(root: Path) -> Workspace:
-    """Two tasks, no truth: what quantisation and proof read of the configuration."""
+    """A task of each kind, no truth: what quantisation and proof read of the configuration."""
     settings = Settings.model_validate(
         {
             "name": "plant",
@@ -31,6 +32,7 @@ def workspace(root: Path) -> Workspace:
             "tasks": [
                 {"name": "anomaly", "kind": "anomaly"},
                 {"name": "fault", "kind": "classes", "classes": list(CLASSES), "labels": "weak"},
+                {"name": "life", "kind": "regression", "labels": "gold", "gold": "life.csv", "unit": "cycles", "range": LIFE},
             ],
             "profiles": ["gateway"],
             "fleets": [{"name": "all", "inventory": "fleet.csv", "variants": [{"name": "any", "firmware": ">=1"}]}],
@@ -64,7 +66,9 @@ def model(data: Windows, width: int = 16, blocks: int = 3, kernel: int = 7, seed
     """He-scaled random weights, a least-squares correction, and the statistics of normal training windows."""
     rng = np.random.default_rng(seed)
     steps, channels = data.codes.shape[1:]
-    shape = Architecture(steps, channels, width, blocks, kernel, CLIP / 127, (Head("fault", CLASSES),))
+    shape = Architecture(
+        steps, channels, width, blocks, kernel, CLIP / 127, (Head("fault", CLASSES), Head("life", unit="cycles", range=LIFE))
+    )
     weights = _weights(shape, rng)
     codes = np.asarray(data.codes[data.train])
     out = forward(shape, weights, codes)
@@ -120,8 +124,12 @@ def _weights(shape: Architecture, rng: np.random.Generator) -> dict[str, Any]:
         weights[f"block{i}.pointwise.bias"] = rng.normal(0, 0.1, w).astype(np.float32)
     weights["correct.weight"], weights["correct.bias"] = he(shape.channels, w, 1) * 0.3, np.zeros(shape.channels, np.float32)
     for head in shape.heads:
-        weights[f"head.{head.task}.weight"] = he(len(head.classes), w)
-        weights[f"head.{head.task}.bias"] = np.zeros(len(head.classes), np.float32)
+        weights[f"head.{head.task}.weight"] = he(max(len(head.classes), 1), w) * (1 if head.classes else 0.3)
+        weights[f"head.{head.task}.bias"] = np.zeros(max(len(head.classes), 1), np.float32)
+        if not head.classes:
+            weights[f"summary.{head.task}.weight"] = he(w, 1, shape.steps)
+            weights[f"hidden.{head.task}.weight"] = he(w, w)
+            weights |= {f"{n}.{head.task}.bias": rng.normal(0, 0.1, w).astype(np.float32) for n in ("summary", "hidden")}
     return weights
 
 

@@ -15,7 +15,7 @@ from components.values import Artefact
 class Network:
     """The model of one runtime: its files, its tensors' scales, and a way to run it here.
 
-    ``tensors`` names 'input', 'correction', 'embedding' and 'logits.<task>' of a network; trees have none.
+    ``tensors`` names 'input', 'correction', 'embedding', 'logits.<task>' and 'number.<task>' of a network; trees have none.
     ``sources`` writes the files where they hold score and self-test too, as C does; ``members`` are then empty.
     """
 

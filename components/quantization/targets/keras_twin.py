@@ -47,6 +47,18 @@ def _twin(shape: dict[str, Any], weights: dict[str, NDArray[np.float32]]) -> Any
         layer.set_weights([kernel, weights[f"{name}.bias"]])
         return y
 
+    def dense(x: Any, name: str, units: int, activation: str | None = None) -> Any:
+        layer = layers.Dense(units, activation=activation)
+        y = layer(x)
+        layer.set_weights([weights[f"{name}.weight"].T, weights[f"{name}.bias"]])
+        return y
+
+    def summary(x: Any, name: str) -> Any:
+        layer = layers.DepthwiseConv2D((1, shape["steps"]), padding="valid", activation="relu")
+        y = layer(x)
+        layer.set_weights([weights[f"{name}.weight"].transpose(2, 0, 1)[None], weights[f"{name}.bias"]])
+        return layers.Flatten()(y)
+
     def mean(x: Any) -> Any:
         # As a convolution, because pooling keeps the scale of its input, and a mean has a much smaller range.
         layer = layers.DepthwiseConv2D((1, shape["steps"]), padding="valid", use_bias=False)
@@ -62,9 +74,9 @@ def _twin(shape: dict[str, Any], weights: dict[str, NDArray[np.float32]]) -> Any
     embedding = layers.Flatten()(mean(h))
     outputs = {"correction": conv(h, "correct", shape["channels"]), "embedding": embedding}
     for head in shape["heads"]:
-        dense = layers.Dense(len(head["classes"]))
-        outputs[f"logits.{head['task']}"] = dense(embedding)
-        dense.set_weights([weights[f"head.{head['task']}.weight"].T, weights[f"head.{head['task']}.bias"]])
+        task, classes = head["task"], len(head["classes"])
+        source = embedding if classes else dense(summary(h, f"summary.{task}"), f"hidden.{task}", shape["width"], "relu")
+        outputs[f"{'logits' if classes else 'number'}.{task}"] = dense(source, f"head.{task}", max(classes, 1))
     return keras.Model(entry, outputs)
 
 

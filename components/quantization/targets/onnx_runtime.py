@@ -36,7 +36,7 @@ def compile_network(model: ElectraModel, codes: NDArray[np.int8]) -> Network:
 
 
 def float_graph(model: ElectraModel) -> Any:
-    """ONNX model: 'input' (n, steps, channels) float32 -> 'correction', 'embedding', 'logits.<task>'."""
+    """ONNX model: 'input' (n, steps, channels) float32 -> 'correction', 'embedding', 'logits.<task>', 'number.<task>'."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -46,7 +46,7 @@ def float_graph(model: ElectraModel) -> Any:
     exits = [
         helper.make_tensor_value_info("correction", TensorProto.FLOAT, [batch, shape.steps, shape.channels]),
         helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [batch, shape.width]),
-        *(helper.make_tensor_value_info(f"logits.{h.task}", TensorProto.FLOAT, [batch, len(h.classes)]) for h in shape.heads),
+        *(helper.make_tensor_value_info(h.output, TensorProto.FLOAT, [batch, max(len(h.classes), 1)]) for h in shape.heads),
     ]
     weights = [numpy_helper.from_array(np.ascontiguousarray(w, np.float32), name) for name, w in sorted(model.weights.items())]
     weights.append(numpy_helper.from_array(np.full((shape.width, 1, shape.steps), 1 / shape.steps, np.float32), "mean.weight"))
@@ -71,6 +71,12 @@ def _nodes(model: ElectraModel) -> list[Any]:
         before = (kernel - 1) // 2
         return node("Conv", [source, f"{layer}.weight", f"{layer}.bias"], layer, group=group, pads=[before, kernel - 1 - before])
 
+    def hidden(task: str) -> str:
+        layer = node("Conv", [h, f"summary.{task}.weight", f"summary.{task}.bias"], f"summary.{task}", group=shape.width)
+        flat = node("Reshape", [node("Relu", [layer], f"summary.{task}.relu"), "mean.shape"], f"summary.{task}.flat")
+        dense = node("Gemm", [flat, f"hidden.{task}.weight", f"hidden.{task}.bias"], f"hidden.{task}", transB=1)
+        return node("Relu", [dense], f"hidden.{task}.relu")
+
     h = node("Transpose", ["input"], "channels_first", perm=[0, 2, 1])
     h = node("Relu", [conv(h, "stem", model.weights["stem.weight"].shape[2])], "stem.relu")
     for i in range(shape.blocks):
@@ -81,7 +87,8 @@ def _nodes(model: ElectraModel) -> list[Any]:
     mean = node("Conv", [h, "mean.weight"], "mean", group=shape.width)
     embedding = node("Reshape", [mean, "mean.shape"], "embedding")
     for head in shape.heads:
-        node("Gemm", [embedding, f"head.{head.task}.weight", f"head.{head.task}.bias"], f"logits.{head.task}", transB=1)
+        source = embedding if head.classes else hidden(head.task)
+        node("Gemm", [source, f"head.{head.task}.weight", f"head.{head.task}.bias"], head.output, transB=1)
     return nodes
 
 

@@ -73,7 +73,7 @@ def workspace_lesson(workspace: Workspace, detector: Detector) -> Lesson | None:
     if windows.channels != detector.channels or windows.codes.shape[1] != detector.steps:
         return None
     fit, calibration = calibration_split(windows)
-    names = [task.name for task in workspace.settings.tasks if task.labels != "none"]
+    names = [task.name for task in workspace.settings.tasks if task.votes]
     labels = [LabelSet.load(workspace.out / "label", n) for n in names if (workspace.out / "label" / n / "labels.json").is_file()]
     labels = [label for label in labels if len(label.covered) == len(windows)]
     normal = normal_windows(labels, len(windows))

@@ -14,7 +14,7 @@ from components.values import Artefact
 from components.values.artefact import SelfTest
 from components.workspace.errors import InputError
 
-INTERFACE = "1.0"
+INTERFACE = "1.1"
 """Version of what `model.h` declares: the major number changes when a caller has to."""
 
 
@@ -22,12 +22,14 @@ INTERFACE = "1.0"
 class Body:
     """``code``: everything of one kind of model, down to `model_run`. ``arena``: bytes of its static memory.
 
-    ``tasks``: those that have classes, in the order of `model_result.classes`.
+    ``tasks``: those that have classes, in the order of `model_result.classes`; ``numbers``: regressions, in that of
+    `model_result.values`.
     """
 
     arena: int
     tasks: tuple[str, ...]
     code: str
+    numbers: tuple[str, ...] = ()
 
 
 def sources(artefact: Artefact, body: Body) -> dict[str, bytes]:
@@ -40,7 +42,7 @@ def sources(artefact: Artefact, body: Body) -> dict[str, bytes]:
     texts = {
         "model.h": _header(artefact, body),
         "model.c": _model(artefact, body),
-        "model_selftest.c": _self_test(artefact, body.tasks),
+        "model_selftest.c": _self_test(artefact, body),
         "main.c": kernel("main.c"),
     }
     return {name: text.encode() for name, text in texts.items()}
@@ -56,11 +58,13 @@ def _header(artefact: Artefact, body: Body) -> str:
         steps=artefact.steps,
         channels=len(artefact.channels),
         tasks=len(body.tasks),
+        values=len(body.numbers),
         calibration_steps=artefact.calibration.steps,
         threshold=artefact.scoring.threshold,
         vectors=len(artefact.self_test.raw),
         channel_list="\n".join(f"   {name}: lsb {lsb:.9g}, offset {offset:.9g}" for name, lsb, offset in channels),
         class_list="".join(_enumeration(i, task, artefact.tasks[task]) for i, task in enumerate(body.tasks)),
+        value_list="".join(_unit(i, task, artefact) for i, task in enumerate(body.numbers)),
         raise_after=artefact.scoring.raise_after,
         clear_after=artefact.scoring.clear_after,
     )
@@ -69,6 +73,14 @@ def _header(artefact: Artefact, body: Body) -> str:
 def _enumeration(position: int, task: str, classes: tuple[str, ...]) -> str:
     names = [f"MODEL_{identifier(task)}_{identifier(name)}" for name in classes]
     return f"/* classes[{position}] */\nenum {{ {', '.join(names)} }};\n\n"
+
+
+def _unit(position: int, task: str, artefact: Artefact) -> str:
+    bits, unit = artefact.scoring.gauges[task].bits, re.sub(r"[^\w/%. -]", "_", artefact.units.get(task, ""))
+    return (
+        f"/* values[{position}], in 2^-{bits} {unit or 'of its unit'} */\n"
+        f"enum {{ MODEL_{identifier(task)}_VALUE = {position}, MODEL_{identifier(task)}_BITS = {bits} }};\n\n"
+    )
 
 
 def _model(artefact: Artefact, body: Body) -> str:
@@ -103,7 +115,7 @@ def _alarm_tables(scoring: Calibrated) -> str:
     return defines(constants) + tables
 
 
-def _self_test(artefact: Artefact, heads: tuple[str, ...]) -> str:
+def _self_test(artefact: Artefact, body: Body) -> str:
     test: SelfTest = artefact.self_test
     tables = [
         array("CENTER", "int32_t", test.scaling.center),
@@ -111,8 +123,10 @@ def _self_test(artefact: Artefact, heads: tuple[str, ...]) -> str:
         array("RAW", "int16_t", test.raw),
         array("SURPRISE", "int32_t", test.surprise),
     ]
-    if heads:
-        tables.append(array("CLASSES", "int8_t", np.stack([test.classes[task] for task in heads], axis=1)))
+    if body.tasks:
+        tables.append(array("CLASSES", "int8_t", np.stack([test.classes[task] for task in body.tasks], axis=1)))
+    if body.numbers:
+        tables.append(array("VALUES", "int32_t", np.stack([test.values[task] for task in body.numbers], axis=1)))
     return Template(kernel("model_selftest.c")).substitute(title=_title(artefact), tables="\n".join(tables))
 
 

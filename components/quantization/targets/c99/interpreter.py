@@ -25,8 +25,7 @@ def engine(graph: Graph) -> Engine:
         x = np.where(codes == MISSING_CODE, 0, codes).astype(np.int8)
         parts = [_outputs(graph, x[i : i + _BATCH]) for i in range(0, max(len(x), 1), _BATCH)]
         whole = {name: np.concatenate([part[name] for part in parts]) for name in graph.outputs}
-        logits = {n.removeprefix("logits."): v[:, 0] for n, v in whole.items() if n.startswith("logits.")}
-        return Outputs(whole["correction"], whole["embedding"][:, 0], logits)
+        return Outputs.of_network({name: v if name == "correction" else v[:, 0] for name, v in whole.items()})
 
     return run
 

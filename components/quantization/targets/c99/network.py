@@ -20,13 +20,22 @@ def network_body(scoring: Scoring, graph: Graph) -> Body:
     """
     _check(scoring)
     arena = plan(graph)
-    heads = {n.removeprefix("logits."): i for n, i in graph.outputs.items() if n.startswith("logits.")}
+    heads, numbers = _outputs(graph, "logits."), _outputs(graph, "number.")
     places = {"INPUT": graph.input, "CORRECTION": graph.outputs["correction"], "EMBEDDING": graph.outputs["embedding"]}
     picks = [
         f"    result->classes[{i}] = largest(arena.bytes + {arena.offsets[t]}, {graph.tensors[t].channels});\n"
         for i, t in enumerate(heads.values())
     ]
-    pipeline = Template(kernel("pipeline.c")).substitute(largest=kernel("largest.c") if picks else "", classes="".join(picks))
+    reads = [
+        f"    result->values[{i}] = value_of(&GAUGE[{i}], arena.bytes[{arena.offsets[t]}]);\n"
+        for i, t in enumerate(numbers.values())
+    ]
+    pipeline = Template(kernel("pipeline.c")).substitute(
+        largest=kernel("largest.c") if picks else "",
+        gauge=kernel("gauge.c") + _gauges(scoring, tuple(numbers)) if reads else "",
+        classes="".join(picks),
+        values="".join(reads),
+    )
     parts = [
         "#if defined(__ARM_FEATURE_DSP)\n#include <arm_acle.h>\n#endif\n",
         *(kernel(name) for name in _kernels(graph)),
@@ -36,7 +45,18 @@ def network_body(scoring: Scoring, graph: Graph) -> Body:
         _score_tables(scoring),
         pipeline,
     ]
-    return Body(arena.size, tuple(heads), "\n".join(parts))
+    return Body(arena.size, tuple(heads), "\n".join(parts), tuple(numbers))
+
+
+def _outputs(graph: Graph, kind: str) -> dict[str, int]:
+    """Task -> tensor of the outputs whose name begins with ``kind``."""
+    return {name.removeprefix(kind): tensor for name, tensor in graph.outputs.items() if name.startswith(kind)}
+
+
+def _gauges(scoring: Scoring, numbers: tuple[str, ...]) -> str:
+    gauges = [scoring.gauges[task] for task in numbers]
+    rows = [braced((g.zero, g.multiplier, g.middle, g.low, g.high)) for g in gauges]
+    return f"\nstatic const gauge GAUGE[{len(rows)}] = {braced(rows)};\n"
 
 
 def _storage(arena: Arena, places: dict[str, int]) -> str:

@@ -56,20 +56,21 @@ def _on_host(compiler: str, folder: Path, artefact: Artefact, windows: Windows, 
     order, data = _stream(artefact, windows, rows)
     done = subprocess.run([program], input=data, capture_output=True, check=False, timeout=_TIME_LIMIT_S)
     said = done.stderr.decode().split()
-    tasks = [t for t, classes in artefact.tasks.items() if classes]
+    tasks, numbers = sorted(t for t, classes in artefact.tasks.items() if classes), sorted(artefact.scoring.gauges)
     verdicts = np.frombuffer(done.stdout, np.int32)
-    if done.returncode or verdicts.size != len(rows) * (2 + len(tasks)):
+    if done.returncode or verdicts.size != len(rows) * (2 + len(tasks) + len(numbers)):
         raise GateFailed(
             f"the compiled model of {artefact.profile} ended with {done.returncode}", hint="report this with the artefact"
         )
-    table = np.empty((len(rows), 2 + len(tasks)), np.int32)
+    table = np.empty((len(rows), 2 + len(tasks) + len(numbers)), np.int32)
     table[order] = verdicts.reshape(table.shape)
-    classes = {task: table[:, 2 + i].astype(np.int8) for i, task in enumerate(sorted(tasks))}
+    classes = {task: table[:, 2 + i].astype(np.int8) for i, task in enumerate(tasks)}
+    values = {task: table[:, 2 + len(tasks) + i].copy() for i, task in enumerate(numbers)}
     flash, static = _sections("size", folder)
     return Trial(
         level="host-compiled",
         machine=f"{compiler} on {platform.machine()}",
-        verdict=Verdict(table[:, 0].copy(), classes),
+        verdict=Verdict(table[:, 0].copy(), classes, values),
         self_test_mismatches=int(said[1]),
         flash=flash,
         ram=static + int(said[3]),

@@ -16,6 +16,7 @@ extern "C" {
 #define MODEL_STEPS $steps       /* samples in a window */
 #define MODEL_CHANNELS $channels    /* values in a sample */
 #define MODEL_TASKS $tasks       /* tasks that have classes */
+#define MODEL_VALUES $values      /* tasks that have a value */
 #define MODEL_CALIBRATION_STEPS $calibration_steps /* samples in each of the two phases of calibration */
 #define MODEL_THRESHOLD $threshold   /* surprise from which a window counts towards an alarm */
 #define MODEL_VECTORS $vectors
@@ -24,7 +25,7 @@ extern "C" {
 /* A sample in this order; physical = raw * lsb + offset:
 $channel_list */
 
-$class_list/* One sensor. Every field may be kept over a restart; none needs to be read. */
+$class_list$value_list/* One sensor. Every field may be kept over a restart; none needs to be read. */
 typedef struct {
     int32_t center[MODEL_CHANNELS], multiplier[MODEL_CHANNELS];
     uint64_t sum[MODEL_CHANNELS];
@@ -37,6 +38,9 @@ typedef struct {
 
 typedef struct {
     int32_t surprise; /* 1/256 bits: 256 * -log2(share of normal windows that score at least as high) */
+#if MODEL_VALUES > 0
+    int32_t values[MODEL_VALUES]; /* see the units above */
+#endif
     uint8_t alarm;    /* 1 from $raise_after windows in a row at or above the threshold until $clear_after below it */
 #if MODEL_TASKS > 0
     int8_t classes[MODEL_TASKS]; /* see the enumerations above */

@@ -18,6 +18,9 @@ int model_selftest_vector(int vector)
 #if MODEL_TASKS > 0
     for (int task = 0; task < MODEL_TASKS; task++) wrong |= result.classes[task] != CLASSES[vector][task];
 #endif
+#if MODEL_VALUES > 0
+    for (int value = 0; value < MODEL_VALUES; value++) wrong |= result.values[value] != VALUES[vector][value];
+#endif
     return wrong;
 }
 

@@ -47,7 +47,7 @@ static int64_t distance(void)
 }
 #endif
 
-$largest
+$largest$gauge
 void model_run(model_state *state, const int16_t raw[MODEL_STEPS][MODEL_CHANNELS], model_result *result)
 {
     int64_t sum;
@@ -60,4 +60,4 @@ void model_run(model_state *state, const int16_t raw[MODEL_STEPS][MODEL_CHANNELS
     result->surprise = surprise_of(log2_q8(sum >> 16));
     follow_alarm(state, result->surprise >= MODEL_THRESHOLD);
     result->alarm = state->alarm;
-$classes}
+$classes$values}
