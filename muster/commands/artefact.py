@@ -46,6 +46,7 @@ def _describe(artefact: Artefact) -> dict[str, Any]:
         "steps": artefact.steps,
         "channels": list(artefact.channels),
         "tasks": {task: list(classes) for task, classes in artefact.tasks.items()},
+        "units": artefact.units,
         "calibration_steps": artefact.calibration.steps,
         "threshold_bits": artefact.scoring.threshold / 256,
         "alarm": {"raise_after": artefact.scoring.raise_after, "clear_after": artefact.scoring.clear_after},

@@ -106,6 +106,9 @@ def evaluate(
         emit_line()
         emit_table("Classes of the model", page.CLASS_COLUMNS, page.class_rows(found))
         emit_line()
+    if numbers := page.number_rows(found):
+        emit_table("Numbers", page.NUMBER_COLUMNS, numbers)
+        emit_line()
     emit_table("Hardware profiles", page.PROFILE_COLUMNS, page.profile_rows(found))
     for note in found.notes:
         say(f"note: {note}")
@@ -120,7 +123,7 @@ def score(
     steps: Annotated[bool, typer.Option("--steps", help="also <out>.steps.parquet: a row a step, with each channel")] = False,
     json: Json = False,
 ) -> None:
-    """Score telemetry as a device would: score, alarm, classes, and the channels to blame."""
+    """Score telemetry as a device would: score, alarm, classes, numbers, and the channels to blame."""
     from components.training.judging.scoring import step_table, window_table, write_parquet
     from components.training.judging.telemetry import read_windows
 

@@ -18,11 +18,12 @@ def test_the_reference_and_the_float_graph_agree(windows, kernel):
     model = plant.model(windows, kernel=kernel, blocks=2)
     codes = windows.codes[::7]
     session = ort.InferenceSession(float_graph(model).SerializeToString())
-    correction, embedding, logits = session.run(None, {"input": reference.inputs(model.architecture, codes)})
+    correction, embedding, logits, number = session.run(None, {"input": reference.inputs(model.architecture, codes)})
     floats = reference.forward(model.architecture, model.weights, codes)
     assert np.allclose(floats.correction, correction, atol=1e-4)
     assert np.allclose(floats.embedding, embedding, atol=1e-4)
     assert np.allclose(floats.logits["fault"], logits, atol=1e-4)
+    assert np.allclose(floats.numbers["life"], number[:, 0], atol=1e-4)
 
 
 def test_a_missing_sample_is_read_as_the_middle_and_not_counted_in_the_score(windows, model):

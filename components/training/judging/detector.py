@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,26 @@ from components.runtime.scaling import Calibration, Converter
 
 
 @dataclass(frozen=True)
+class Number:
+    """What a regression says: values of ``unit`` inside ``range``."""
+
+    unit: str
+    range: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Scored:
     """What a detector says of windows.
 
     ``score``: (windows,) base-2 logarithm, higher is more anomalous. ``residual``: (windows, steps, channels) squared
     residual over its normal variance, 0 where a sample is missing. ``logits``: task -> (windows, classes).
+    ``values``: regression task -> (windows,) in its unit.
     """
 
     score: NDArray[np.float64]
     residual: NDArray[np.float32]
     logits: Mapping[str, NDArray[np.float64]]
+    values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,7 @@ class Said:
     score: NDArray[np.float64]
     shares: NDArray[np.float64]
     logits: Mapping[str, NDArray[np.float64]]
+    values: Mapping[str, NDArray[np.float64]]
 
     @property
     def probabilities(self) -> dict[str, NDArray[np.float64]]:
@@ -46,7 +57,9 @@ class Said:
 class Detector:
     """``kind``: 'trained model' or 'artefact'. ``anomaly``: the anomaly task, '' when there is none.
 
-    ``classes``: task -> its classes. ``threshold``: on `Scored.score`; None when none travels with the model.
+    ``classes``: task -> its classes. ``numbers``: regression task -> what it says.
+
+    ``threshold``: on `Scored.score`; None when none travels with the model.
     ``false_alarm_share``: share of normal windows at or above the threshold.
     """
 
@@ -63,6 +76,7 @@ class Detector:
     raise_after: int
     clear_after: int
     score: Callable[[NDArray[np.int8]], Scored]
+    numbers: Mapping[str, Number] = field(default_factory=dict)
 
 
 def listen(detector: Detector, codes: NDArray[np.int8], size: int = 2048) -> Said:
@@ -72,6 +86,7 @@ def listen(detector: Detector, codes: NDArray[np.int8], size: int = 2048) -> Sai
         np.concatenate([p.score for p in parts]),
         np.concatenate([p.shares for p in parts]),
         {task: np.concatenate([p.logits[task] for p in parts]) for task in detector.classes},
+        {task: np.concatenate([p.values[task] for p in parts]) for task in detector.numbers},
     )
 
 
@@ -96,4 +111,4 @@ def top_channels(shares: NDArray[Any], count: int) -> NDArray[np.int64]:
 
 def _said(scored: Scored) -> Said:
     weight = scored.residual.sum(axis=1, dtype=np.float64)
-    return Said(scored.score, weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12), scored.logits)
+    return Said(scored.score, weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12), scored.logits, scored.values)

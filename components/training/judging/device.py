@@ -52,7 +52,7 @@ class OnDevice:
 
     ``right``: alarms that touch an event. ``delays``: seconds from the begin of each found event to its first alarm.
     ``hits``: HitRate@100 % and @150 % of each event with root causes. ``confusion``: task -> (classes, classes), true
-    classes down.
+    classes down. ``errors``: regression task -> (windows with a truth,) value less truth, in time order.
     """
 
     device: str
@@ -67,6 +67,7 @@ class OnDevice:
     delays: tuple[float, ...]
     hits: tuple[tuple[float, float], ...]
     confusion: dict[str, NDArray[np.int64]]
+    errors: dict[str, NDArray[np.float64]]
 
 
 def device_truth(index: pd.DataFrame, segments: pd.DataFrame, channels: tuple[str, ...], interval_s: float) -> DeviceTruth:
@@ -95,6 +96,7 @@ def on_device(
     buffer_steps: int,
     blame: NDArray[np.float64] | None,
     confusion: dict[str, NDArray[np.int64]],
+    errors: dict[str, NDArray[np.float64]],
 ) -> OnDevice:
     """``scores``, ``standing``: (windows,) score and whether the alarm stands. ``blame``: (steps, channels) residuals."""
     areas = None
@@ -125,6 +127,7 @@ def on_device(
         delays,
         hits,
         confusion,
+        errors,
     )
 
 

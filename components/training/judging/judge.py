@@ -16,6 +16,8 @@ from components.training.judging.methods import MODEL, Method, boosted, compare,
 from components.training.judging.result import Evaluation, Judged, TaskClasses
 from components.training.judging.scope import settle
 from components.training.judging.summary import Measure, class_measures, difference, summarise
+from components.training.judging.summary_numbers import summarise_numbers
+from components.training.numbers import true_numbers
 from components.values import Windows
 
 if TYPE_CHECKING:
@@ -56,19 +58,24 @@ def judge(
     truths = _truths(windows, truth, detector, scope.interval_s)
     labelled = [task for task in detector.classes if len(truth.of(task))]
     wanted = {task: window_classes(windows.index, truth.of(task), detector.classes[task]) for task in labelled}
-    results = [_on_devices(m, detector, truths, windows, wanted, buffer_steps) for m in methods]
+    numbers = {
+        task: true_numbers(windows.index, truth.of(task), number.range, scope.interval_s)
+        for task, number in detector.numbers.items()
+        if len(truth.of(task))
+    }
+    results = [_on_devices(m, detector, truths, windows, wanted, numbers, buffer_steps) for m in methods]
     return Evaluation(
         detector=detector,
         interval_s=scope.interval_s,
         buffer_steps=buffer_steps,
         seed=seed,
-        methods=tuple(_summed(m, devices, results[0], seed) for m, devices in zip(methods, results, strict=True)),
+        methods=tuple(_summed(m, devices, results[0], detector, seed) for m, devices in zip(methods, results, strict=True)),
         tasks=tuple(_classes(task, results[0], detector.classes[task]) for task in wanted),
-        profiles=_by_profile(results[0], methods[0], seed),
+        profiles=_by_profile(results[0], methods[0], detector, seed),
         windows=windows,
         said=said,
         truths=tuple(truths),
-        notes=(*scope.notes, *_absent(detector, truths, wanted)),
+        notes=(*scope.notes, *_absent(detector, truths, wanted, numbers)),
     )
 
 
@@ -88,6 +95,7 @@ def _on_devices(
     truths: list[DeviceTruth],
     windows: Windows,
     wanted: dict[str, NDArray[np.int8]],
+    numbers: dict[str, NDArray[np.float64]],
     buffer_steps: int,
 ) -> list[OnDevice]:
     found = []
@@ -104,7 +112,9 @@ def _on_devices(
             for task, true in wanted.items()
             if task in method.classes
         }
-        found.append(on_device(truth, scores, alarm, buffer_steps, blame, tables))
+        errors = {task: method.values[task][rows] - true[rows] for task, true in numbers.items() if task in method.values}
+        known = {task: error[~np.isnan(error)] for task, error in errors.items()}
+        found.append(on_device(truth, scores, alarm, buffer_steps, blame, tables, known))
     return found
 
 
@@ -112,8 +122,8 @@ def _table(wanted: NDArray[np.int8], got: NDArray[np.int8], k: int) -> NDArray[n
     return np.bincount(wanted.astype(np.int64) * k + got, minlength=k * k).reshape(k, k).astype(np.int64)
 
 
-def _summed(method: Method, devices: list[OnDevice], ours: list[OnDevice], seed: int) -> Judged:
-    metrics = summarise(devices, method.scores is not None, method.threshold is not None, seed)
+def _summed(method: Method, devices: list[OnDevice], ours: list[OnDevice], detector: Detector, seed: int) -> Judged:
+    metrics = _measures(method, devices, detector, seed)
     lead = None if method.name == MODEL or method.scores is None else difference(ours, devices, seed)
     return Judged(method.name, method.threshold, metrics, lead, tuple(devices))
 
@@ -123,13 +133,23 @@ def _classes(task: str, devices: list[OnDevice], names: tuple[str, ...]) -> Task
     return TaskClasses(task, tuple(class_measures(table, names)), table)
 
 
-def _by_profile(devices: list[OnDevice], method: Method, seed: int) -> dict[str, dict[str, Measure]]:
+def _measures(method: Method, devices: list[OnDevice], detector: Detector, seed: int) -> dict[str, Measure]:
+    found = summarise(devices, method.scores is not None, method.threshold is not None, seed)
+    return found | summarise_numbers(devices, {task: number.unit for task, number in detector.numbers.items()}, seed)
+
+
+def _by_profile(devices: list[OnDevice], method: Method, detector: Detector, seed: int) -> dict[str, dict[str, Measure]]:
     names = sorted({d.profile for d in devices})
     of = {name: [d for d in devices if d.profile == name] for name in names}
-    return {n or "unknown": summarise(of[n], method.scores is not None, method.threshold is not None, seed) for n in names}
+    return {n or "unknown": _measures(method, of[n], detector, seed) for n in names}
 
 
-def _absent(detector: Detector, truths: list[DeviceTruth], wanted: dict[str, NDArray[np.int8]]) -> list[str]:
+def _absent(
+    detector: Detector,
+    truths: list[DeviceTruth],
+    wanted: dict[str, NDArray[np.int8]],
+    numbers: dict[str, NDArray[np.float64]],
+) -> list[str]:
     """Why a metric that one may look for is not there."""
     notes = []
     if detector.anomaly and not any(t.events for t in truths):
@@ -137,4 +157,5 @@ def _absent(detector: Detector, truths: list[DeviceTruth], wanted: dict[str, NDA
     elif detector.anomaly and all(t.steps[t.covered].all() for t in truths if t.events):
         notes.append("every device with an anomaly is anomalous throughout: VUS-PR and AUC-PR cannot be said")
     notes += [f"no label of task {task}: its macro-F1 cannot be said" for task in detector.classes if task not in wanted]
-    return notes
+    missing = [task for task in detector.numbers if task not in numbers or np.isnan(numbers[task]).all()]
+    return [*notes, *(f"no value of task {task} at the end of a window: its error cannot be said" for task in missing)]

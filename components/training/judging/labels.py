@@ -2,7 +2,8 @@
 
 A row file has device, time, and a column `label` (0 and 1, or class names) or columns named after tasks; only the time
 between a device's first and last labelled row is judged. A segment file has device_id, start, end (end exclusive) and
-perhaps task, value, and root_cause (channels separated by `;`); time outside segments is normal.
+perhaps task, value, and root_cause (channels separated by `;`); time outside segments is normal. Numbers of a regression
+count for the windows that end in their row or segment.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def _segments(file: Path, frame: pd.DataFrame, detector: Detector, telemetry: Te
     for name in ("task", "value", "root_cause"):
         frame[name] = frame[name].fillna("").astype("str").str.strip() if name in frame.columns else ""
     _check_channels(file, frame["root_cause"], detector)
-    known = [detector.anomaly, *detector.classes]
+    known = [detector.anomaly, *detector.classes, *detector.numbers]
     foreign = frame[(frame["task"] != "") & ~frame["task"].isin(known)]
     notes = []
     if len(foreign):
@@ -101,7 +102,9 @@ def _tasked(file: Path, frame: pd.DataFrame, detector: Detector) -> pd.DataFrame
     frame = frame.assign(task=task)
     if detector.anomaly and not (frame["task"] == detector.anomaly).any():
         normal = {names[0] for names in detector.classes.values()}
-        derived = frame[~frame["value"].isin(normal)].assign(task=detector.anomaly, value="anomaly")
+        derived = frame[~frame["value"].isin(normal) & ~frame["task"].isin(list(detector.numbers))].assign(
+            task=detector.anomaly, value="anomaly"
+        )
         frame = pd.concat([frame, derived], ignore_index=True)
     return frame[["device_id", "start", "end", "task", "value", "root_cause"]].reset_index(drop=True)
 
@@ -110,17 +113,19 @@ def _rows(file: Path, frame: pd.DataFrame, detector: Detector, telemetry: Teleme
     import pandas as pd
 
     columns = [n for n in (LABEL, detector.anomaly, *detector.classes) if n and n in frame.columns]
-    if not columns:
+    numbers = [n for n in detector.numbers if n in frame.columns]
+    if not columns and not numbers:
         raise InputError(f"{file}: no column {LABEL} among {', '.join(frame.columns)}", hint="call the labels so")
     frame["start"] = _times(file, frame[telemetry.time.column], telemetry)
     frame = frame.sort_values(["device_id", "start"], kind="stable").reset_index(drop=True)
     step = pd.Timedelta(seconds=telemetry.interval_s)
     parts = [_runs(frame, _values(file, frame[name], name, detector), step) for name in columns]
+    parts += [_steps(frame, name, step) for name in numbers]
     span = frame.groupby("device_id")["start"].agg(["min", "max"]).reset_index()
     judged = pd.DataFrame({"device_id": span["device_id"], "start": span["min"], "end": span["max"] + step})
     found = pd.concat(parts, ignore_index=True)
     if found.empty:
-        return Truth(found.assign(task="")[["device_id", "start", "end", "task", "value", "root_cause"]], judged, ())
+        return Truth(found[["device_id", "start", "end", "task", "value", "root_cause"]], judged, ())
     return Truth(_tasked(file, found, detector), judged, ())
 
 
@@ -146,6 +151,13 @@ def _runs(frame: pd.DataFrame, values: pd.Series[Any], step: pd.Timedelta) -> pd
     runs = frame.assign(value=values, run=begins.cumsum())[values != ""].groupby("run")
     found = runs.agg(device_id=("device_id", "first"), start=("start", "min"), last=("start", "max"), value=("value", "first"))
     return found.assign(end=found["last"] + step, task="", root_cause="").drop(columns="last").reset_index(drop=True)
+
+
+def _steps(frame: pd.DataFrame, task: str, step: pd.Timedelta) -> pd.DataFrame:
+    """A segment a row that has a number of ``task``."""
+    some = frame[frame[task].notna() & (frame[task].astype("str").str.strip() != "")]
+    value = some[task].astype("str").str.strip()
+    return some[["device_id", "start"]].assign(end=some["start"] + step, value=value, task=task, root_cause="")
 
 
 def _times(file: Path, said: pd.Series[Any], telemetry: Telemetry) -> pd.Series[Any]:

@@ -6,8 +6,8 @@ has them, the first windows of each device in the data, which are then not judge
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from components.features.columns import STATISTICS_FILE
 from components.features.statistics import window_statistics
-from components.training.baselines import DETECTORS, conv_autoencoder, gradient_boosting
+from components.training.baselines import DETECTORS, boosted_numbers, conv_autoencoder, gradient_boosting
 from components.training.judging.detector import Detector, Said
 from components.training.train import CALIBRATION_SHARE, calibration_split, normal_windows
-from components.values import LabelSet, Windows
+from components.values import LabelSet, Targets, Windows
 from components.workspace.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,14 +35,15 @@ AUTOENCODER = "conv_autoencoder"
 class Lesson:
     """What there is to learn from. ``fit``, ``calibration``: positions in ``codes``, apart from each other.
 
-    ``labels``, ``statistics``, ``train``: for gradient boosting, empty where a workspace has none. ``seen``: device_id,
-    start and end of the windows that the model may have been trained on, None where that is not known.
+    ``labels``, ``targets``, ``statistics``, ``train``: for gradient boosting, empty where a workspace has none. ``seen``:
+    device_id, start and end of the windows that the model may have been trained on, None where that is not known.
     """
 
     codes: NDArray[np.int8]
     fit: NDArray[np.int64]
     calibration: NDArray[np.int64]
     labels: tuple[LabelSet, ...]
+    targets: tuple[Targets, ...]
     statistics: pd.DataFrame | None
     train: NDArray[np.int64]
     seen: pd.DataFrame | None
@@ -51,7 +52,7 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Method:
-    """One method's word on the judged windows: (windows,) scores and classes, None and {} where it has none.
+    """One method's word on the judged windows: (windows,) scores, classes and values, None and {} where it has none.
 
     ``threshold``: at or above it a window is hot; None without calibration windows.
     """
@@ -60,6 +61,7 @@ class Method:
     scores: NDArray[np.float64] | None
     threshold: float | None
     classes: dict[str, NDArray[np.int8]]
+    values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def workspace_lesson(workspace: Workspace, detector: Detector) -> Lesson | None:
@@ -76,6 +78,7 @@ def workspace_lesson(workspace: Workspace, detector: Detector) -> Lesson | None:
     names = [task.name for task in workspace.settings.tasks if task.votes]
     labels = [LabelSet.load(workspace.out / "label", n) for n in names if (workspace.out / "label" / n / "labels.json").is_file()]
     labels = [label for label in labels if len(label.covered) == len(windows)]
+    targets = _targets(workspace, len(windows))
     normal = normal_windows(labels, len(windows))
     quiet = calibration[normal[calibration]]
     return Lesson(
@@ -83,11 +86,20 @@ def workspace_lesson(workspace: Workspace, detector: Detector) -> Lesson | None:
         fit[normal[fit]],
         quiet if len(quiet) else calibration,
         tuple(labels),
-        pd.read_parquet(folder / STATISTICS_FILE) if labels else None,
+        targets,
+        pd.read_parquet(folder / STATISTICS_FILE) if labels or targets else None,
         np.flatnonzero(windows.train),
         windows.index[windows.train][["device_id", "start", "end"]],
         f"{len(fit):,} training windows of the workspace",
     )
+
+
+def _targets(workspace: Workspace, windows: int) -> tuple[Targets, ...]:
+    """What `out/label` holds of the workspace's regressions, as far as it is of these windows."""
+    folder = workspace.out / "label"
+    names = [task.name for task in workspace.settings.tasks if task.kind == "regression"]
+    found = [Targets.load(folder, name) for name in names if (folder / name / "targets.json").is_file()]
+    return tuple(target for target in found if len(target.values) == windows)
 
 
 def first_windows(windows: Windows, share: float) -> tuple[Lesson, NDArray[np.bool_]]:
@@ -109,7 +121,7 @@ def first_windows(windows: Windows, share: float) -> tuple[Lesson, NDArray[np.bo
     source = f"{len(fit):,} windows, the first {share:.0%} of each device's; these windows are not judged"
     touching = windows.index["start"] < windows.index["device_id"].map(windows.index[early].groupby("device_id")["end"].max())
     judged = ~early & ~np.asarray(touching)
-    return Lesson(windows.codes, fit, calibration, (), None, np.zeros(0, np.int64), None, source), judged
+    return Lesson(windows.codes, fit, calibration, (), (), None, np.zeros(0, np.int64), None, source), judged
 
 
 def compare(
@@ -118,12 +130,12 @@ def compare(
     """The model first, then every baseline, on the judged ``windows``; ``said``: what the detector says of them."""
     classes = {task: logits.argmax(axis=1).astype(np.int8) for task, logits in said.logits.items()}
     if not detector.anomaly:
-        yield Method(MODEL, None, None, classes)
+        yield Method(MODEL, None, None, classes, said.values)
         return
     threshold = detector.threshold
     if threshold is None:
         threshold = _threshold(detector.score(lesson.codes[lesson.calibration]).score, detector)
-    yield Method(MODEL, said.score, threshold, classes)
+    yield Method(MODEL, said.score, threshold, classes, said.values)
     for name, fit in (DETECTORS | ({AUTOENCODER: conv_autoencoder} if autoencoder else {})).items():
         score = fit(lesson.codes, lesson.fit, seed)
         calibrated = _threshold(score(lesson.codes[lesson.calibration]), detector)
@@ -132,7 +144,7 @@ def compare(
 
 def boosted(workspace: Workspace, detector: Detector, windows: Windows, lesson: Lesson, seed: int) -> Method | None:
     """Gradient boosting on the workspace's labels; None where it has none to learn from."""
-    if not lesson.labels or lesson.statistics is None:
+    if lesson.statistics is None:
         return None
     statistics = window_statistics(workspace, windows)
     classes: dict[str, NDArray[np.int8]] = {}
@@ -147,7 +159,12 @@ def boosted(workspace: Workspace, detector: Detector, windows: Windows, lesson: 
         if label.source == "weak" and detector.anomaly:
             scores = 1.0 - probabilities[:, 0]
             threshold = _threshold(1.0 - fitted(lesson.statistics.iloc[lesson.calibration])[:, 0], detector)
-    return Method(BOOSTING, scores, threshold, classes) if classes or scores is not None else None
+    values = {
+        target.task: boosted_numbers(lesson.statistics, target, seed, workspace.settings.model.threads)(statistics)
+        for target in lesson.targets
+        if target.task in detector.numbers
+    }
+    return Method(BOOSTING, scores, threshold, classes, values) if classes or values or scores is not None else None
 
 
 def part_of(windows: Windows, rows: NDArray[np.int64]) -> Windows:

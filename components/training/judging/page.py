@@ -9,6 +9,7 @@ from components.training.judging.drawing import drawings
 from components.training.judging.methods import MODEL
 from components.training.judging.result import Evaluation, Judged, device_json
 from components.training.judging.summary import Measure
+from components.training.judging.summary_numbers import NUMBER_METRICS
 from components.validation.page import page, paragraph, table
 
 METHOD_COLUMNS = (
@@ -27,6 +28,7 @@ _METRICS = ("vus_pr", "auc_pr", "event_precision", "event_recall", "event_f1", "
 _HITS = ("hit_rate_100", "hit_rate_150")
 CLASS_COLUMNS = ("task", "class", "precision", "recall", "F1", "windows")
 PROFILE_COLUMNS = ("hardware profile", "devices", "VUS-PR", "event precision", "event recall", "alarms a device-day")
+NUMBER_COLUMNS = ("task", "unit", "method", "RMSE", "MAE", "RMSE at the end", "PHM08 score at the end")
 _DEVICE_COLUMNS = ("device", "hardware profile", "windows", "days", "VUS-PR", "AUC-PR", "events", "found", "alarms", "right")
 _MAX_DEVICES = 500
 _FOLD = 5
@@ -50,6 +52,16 @@ def macro_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
         for method in evaluation.methods
         for name, measure in method.metrics.items()
         if name.endswith("/macro_f1")
+    ]
+
+
+def number_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    """One row a regression and method under `NUMBER_COLUMNS`, with intervals; the end is each device's last judged window."""
+    return [
+        (task, number.unit, method.name, *(shown(method.metrics.get(f"{task}/{name}")) for name in NUMBER_METRICS))
+        for task, number in evaluation.detector.numbers.items()
+        for method in evaluation.methods
+        if f"{task}/rmse" in method.metrics
     ]
 
 
@@ -89,6 +101,8 @@ def evaluation_page(evaluation: Evaluation) -> str:
         sections.append(table("Classes: macro-F1", ("task", "method", "macro-F1"), rows))
         sections.append(table("Classes of the model", CLASS_COLUMNS, class_rows(evaluation)))
         sections += [_confusion(evaluation, place) for place in range(len(evaluation.tasks))]
+    if numbers := number_rows(evaluation):
+        sections.append(table("Numbers", NUMBER_COLUMNS, numbers))
     sections.append(table("Hardware profiles", PROFILE_COLUMNS, profile_rows(evaluation)))
     for title, svg in drawings(evaluation):
         sections += [f"<h2>{title}</h2>", svg]

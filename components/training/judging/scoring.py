@@ -25,7 +25,8 @@ TOP = 3
 def window_table(detector: Detector, windows: Windows) -> pd.DataFrame:
     """One row a window, by device and time: device_id, start, end, score, threshold, alarm, and what follows.
 
-    ``<task>`` and ``<task>_<class>``: the class and the probability of each; ``channel_1``..``channel_3`` and
+    ``<task>`` and ``<task>_<class>``: the class and the probability of each; ``<task>`` of a regression: the value in its unit;
+    ``channel_1``..``channel_3`` and
     ``share_1``..: the channels with the largest shares of the residual. The threshold is null where none travels with
     the model, and then nothing alarms.
     """
@@ -40,6 +41,8 @@ def window_table(detector: Detector, windows: Windows) -> pd.DataFrame:
         table[task] = np.asarray(classes, object)[probabilities.argmax(axis=1)]
         for c, name in enumerate(classes):
             table[f"{task}_{name}"] = probabilities[:, c]
+    for task, values in said.values.items():
+        table[task] = values
     top = top_channels(said.shares, TOP)
     for place in range(top.shape[1]):
         table[f"channel_{place + 1}"] = np.asarray(detector.channels, object)[top[:, place]]

@@ -47,29 +47,29 @@ def summarise(devices: Sequence[OnDevice], anomaly: bool, alarms: bool, seed: in
 
     ``anomaly``: the method scores anomalies; ``alarms``: it raises them at a threshold.
     """
-    draws = _draws(len(devices), seed)
+    draws = draws_of(len(devices), seed)
     found: dict[str, Measure | None] = {}
     if anomaly:
         has = _column(devices, lambda d: d.areas is not None)
         areas = np.asarray([d.areas or (0.0, 0.0) for d in devices])
         for place, name in enumerate(("vus_pr", "auc_pr")):
-            found[name] = _measure(_ratio(draws, areas[:, place], has), has)
+            found[name] = measure(ratio(draws, areas[:, place], has), has)
     if anomaly and alarms:
         found |= _events(devices, draws)
     hits, count = np.asarray([np.sum((*d.hits, (0.0, 0.0)), axis=0) for d in devices]), _column(devices, lambda d: len(d.hits))
     for place, name in enumerate(("hit_rate_100", "hit_rate_150")):
-        found[name] = _measure(_ratio(draws, hits[:, place], count), count)
+        found[name] = measure(ratio(draws, hits[:, place], count), count)
     for task in devices[0].confusion if devices else ():
         tables = np.stack([d.confusion[task] for d in devices])
-        found[f"{task}/macro_f1"] = _measure(_macro_f1(draws, tables), tables.sum(axis=(1, 2)))
-    return {name: measure for name, measure in found.items() if measure is not None}
+        found[f"{task}/macro_f1"] = measure(_macro_f1(draws, tables), tables.sum(axis=(1, 2)))
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def difference(ours: Sequence[OnDevice], theirs: Sequence[OnDevice], seed: int) -> Measure | None:
     """Our VUS-PR less theirs, on the same devices in every draw; None where no device has an anomaly."""
     has = _column(ours, lambda d: d.areas is not None)
     area = np.asarray([a.areas[0] - b.areas[0] if a.areas and b.areas else 0.0 for a, b in zip(ours, theirs, strict=True)])
-    return _measure(_ratio(_draws(len(ours), seed), area, has), has)
+    return measure(ratio(draws_of(len(ours), seed), area, has), has)
 
 
 def class_measures(table: NDArray[np.int64], classes: tuple[str, ...]) -> list[ClassMeasure]:
@@ -89,21 +89,21 @@ def class_measures(table: NDArray[np.int64], classes: tuple[str, ...]) -> list[C
 
 def _events(devices: Sequence[OnDevice], draws: Floats) -> dict[str, Measure | None]:
     events, found, alarms, right, days = np.asarray([[d.events, d.found, d.alarms, d.right, d.days] for d in devices]).T
-    recall, precision = _ratio(draws, found, events), _ratio(draws, right, alarms)
+    recall, precision = ratio(draws, found, events), ratio(draws, right, alarms)
     with np.errstate(invalid="ignore"):
         f1 = np.where(precision + recall > 0, 2 * precision * recall / (precision + recall), np.where(recall == 0, 0.0, np.nan))
     delays = np.concatenate([np.asarray(d.delays, float) for d in devices]) if devices else np.zeros(0)
     owner = np.repeat(np.arange(len(devices)), [len(d.delays) for d in devices])
     return {
-        "event_precision": _measure(precision, alarms),
-        "event_recall": _measure(recall, events),
-        "event_f1": _measure(f1, events),
-        "alarms_per_device_day": _measure(_ratio(draws, alarms, days), days),
-        "detection_delay_s": _measure(_median(draws, delays, owner), found),
+        "event_precision": measure(precision, alarms),
+        "event_recall": measure(recall, events),
+        "event_f1": measure(f1, events),
+        "alarms_per_device_day": measure(ratio(draws, alarms, days), days),
+        "detection_delay_s": measure(_median(draws, delays, owner), found),
     }
 
 
-def _draws(count: int, seed: int) -> Floats:
+def draws_of(count: int, seed: int) -> Floats:
     """(1 + draws, devices) how often each draw holds each device; every device once in the first."""
     if not count:
         return np.zeros((1, 0))
@@ -112,7 +112,7 @@ def _draws(count: int, seed: int) -> Floats:
     return np.concatenate([np.ones((1, count)), drawn])
 
 
-def _ratio(draws: Floats, above: Floats, below: Floats) -> Floats:
+def ratio(draws: Floats, above: Floats, below: Floats) -> Floats:
     """(draws,) ratio of sums over devices, NaN where the lower sum is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(draws @ below > 0, (draws @ above) / (draws @ below), np.nan))
@@ -140,7 +140,7 @@ def _macro_f1(draws: Floats, tables: NDArray[np.int64]) -> Floats:
     return np.asarray(np.where(occurs > 0, f1.sum(axis=1) / np.maximum(occurs, 1), np.nan))
 
 
-def _measure(values: Floats, says: Floats) -> Measure | None:
+def measure(values: Floats, says: Floats) -> Measure | None:
     """The first of ``values`` with the spread of the others; ``says``: (devices,) above 0 where a device contributes."""
     if np.isnan(values[0]):
         return None
