@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from components.values import Architecture, ElectraModel, Head, LabelSet, TrainedModel, Windows
+from components.values import Architecture, ElectraModel, Head, LabelSet, Targets, TrainedModel, Windows
 from components.workspace import Workspace
 from components.workspace.errors import InputError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class OnDevice:
     delays: tuple[float, ...]
     hits: tuple[tuple[float, float], ...]
     confusion: dict[str, NDArray[np.int64]]
-    errors: dict[str, NDArray[np.float64]]
+    errors: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def device_truth(index: pd.DataFrame, segments: pd.DataFrame, channels: tuple[str, ...], interval_s: float) -> DeviceTruth:
