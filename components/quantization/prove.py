@@ -88,7 +88,7 @@ def _model_checks(
     ]
     values = {task: gauge.in_unit(verdict.values[task]) for task, gauge in artefact.scoring.gauges.items()}
     checks += [
-        _at_most(f"{task}/value_shift", rmse(got - wanted.values[task]) / np.ptp(gauge.range), numeric.max_value_shift)
+        _at_most(f"{task}/value_shift", rmse(got - wanted.values[task]) / gauge.width, numeric.max_value_shift)
         for (task, got), gauge in zip(values.items(), artefact.scoring.gauges.values(), strict=True)
     ]
     scores = wanted.score if model.has_anomaly else None

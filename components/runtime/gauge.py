@@ -40,6 +40,11 @@ class Gauge:
         """In the task's unit."""
         return self.low / (1 << self.bits), self.high / (1 << self.bits)
 
+    @property
+    def width(self) -> float:
+        """Of the range, in the task's unit."""
+        return (self.high - self.low) / (1 << self.bits)
+
     def values(self, codes: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
         """(windows,) codes -> (windows,) int32 in units of 2^-``bits``."""
         away = ((codes.astype(np.int64) - self.zero) * self.multiplier + (1 << 15)) >> 16
