@@ -12,19 +12,28 @@ from components.values.model import Normal
 
 
 def residual(
-    codes: NDArray[np.int8], correction: NDArray[np.float32], variance: NDArray[np.float32], scale: float
+    codes: NDArray[np.int8],
+    correction: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    scale: float,
+    core: tuple[int, int],
 ) -> NDArray[np.float64]:
-    """(windows,) mean over samples that are not missing of the squared residual over its normal variance."""
-    present = codes != MISSING_CODE
-    difference = np.where(present, codes.astype(np.float32) * np.float32(scale) - correction, 0.0)
-    weighted = (difference * difference / variance).sum(axis=(1, 2), dtype=np.float64)
-    return np.asarray(weighted / np.maximum(present.sum(axis=(1, 2)), 1))
+    """(windows,) mean over channels of the residual's root mean square in the core, in normal standard deviations.
+
+    Channels without a sample there take no part.
+    """
+    middle = slice(*core)
+    present = codes[:, middle] != MISSING_CODE
+    difference = np.where(present, codes[:, middle].astype(np.float32) * np.float32(scale) - correction[:, middle], 0.0)
+    samples = present.sum(axis=1)
+    squared = (difference * difference).sum(axis=1, dtype=np.float64) / (np.maximum(samples, 1) * variance)
+    return np.asarray(np.sqrt(squared).sum(axis=1) / np.maximum((samples > 0).sum(axis=1), 1))
 
 
 def distance(embedding: NDArray[np.float32], mean: NDArray[np.float32], whitening: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(windows,) squared Mahalanobis distance of the embedding over its width."""
+    """(windows,) Mahalanobis distance of the embedding over the root of its width."""
     white = (embedding - mean).astype(np.float64) @ whitening.astype(np.float64).T
-    return np.asarray((white * white).mean(axis=1))
+    return np.asarray(np.sqrt((white * white).mean(axis=1)))
 
 
 def in_unit(numbers: NDArray[np.floating[Any]], span: tuple[float, float]) -> NDArray[np.float64]:
@@ -34,9 +43,14 @@ def in_unit(numbers: NDArray[np.floating[Any]], span: tuple[float, float]) -> ND
 
 
 def log2_score(
-    codes: NDArray[np.int8], correction: NDArray[np.float32], embedding: NDArray[np.float32], normal: Normal, scale: float
+    codes: NDArray[np.int8],
+    correction: NDArray[np.float32],
+    embedding: NDArray[np.float32],
+    normal: Normal,
+    scale: float,
+    core: tuple[int, int],
 ) -> NDArray[np.float64]:
     """(windows,) base-2 logarithm of the weighted sum of both; higher is more anomalous."""
-    r = residual(codes, correction, normal.residual_variance, scale)
+    r = residual(codes, correction, normal.residual_variance, scale, core)
     d = distance(embedding, normal.embedding_mean, normal.whitening)
     return np.asarray(np.log2(np.maximum(normal.mix[0] * r + normal.mix[1] * d, 1e-9)))

@@ -41,6 +41,7 @@ def calibrate(model: TrainedModel, network: Network, codes: NDArray[np.int8]) ->
 
 def _uncalibrated(model: TrainedModel, network: Network) -> Calibrated:
     alarm: dict[str, Any] = {
+        "core": model.core,
         "knots": ((0, 0), (256, 256)),
         "threshold": round(-256 * log2(max(model.false_alarm_share, 2.0**-255))),
         "raise_after": RAISE_AFTER,

@@ -3,10 +3,13 @@
 The network corrects its input: ``correction`` has the shape of the window, ``embedding`` sums the window up.
 Two quantities measure how unusual a window is, both near 1 on normal telemetry:
 
-* the residual, the mean over samples that were not missing of ``(code - correction)^2`` weighted by the inverse
-  variance that the channel's residual has on normal windows;
-* the Mahalanobis distance of the embedding from normal windows, ``|W (e - mu)|^2 / width`` with ``W`` a square root
+* the residual, the mean over channels of ``sqrt(mean (code - correction)^2 / variance)``: a channel's mean is over its
+  samples in the window's core that were not missing, its variance that of its residual on normal windows;
+* the Mahalanobis distance of the embedding from normal windows, ``|W (e - mu)| / sqrt(width)`` with ``W`` a square root
   of the inverse covariance (Mahalanobis 1936; as anomaly score Lee et al., NeurIPS 2018).
+
+The core is what has its context on both sides: there the network corrects best, and a score that speaks for fewer steps
+says more exactly when. Means of roots rather than of squares let no single channel speak for all.
 
 The raw score is the base-2 logarithm of their weighted sum; `components.runtime.surprise` calibrates it.
 """
@@ -20,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.runtime.scaling import MISSING_CODE
-from components.runtime.surprise import Calibrated, Outputs, log2_q8
+from components.runtime.surprise import Calibrated, Outputs, isqrt, log2_q8
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,17 @@ class Scoring(Calibrated):
         return log2_q8((residual * self.mix[0] + distance * self.mix[1]) >> 16)
 
     def _residual(self, codes: NDArray[np.int8], correction: NDArray[np.int8]) -> NDArray[np.int64]:
+        codes, correction = codes[:, slice(*self.core)], correction[:, slice(*self.core)]
         present = codes != MISSING_CODE
+        samples = present.sum(axis=1)
         difference = codes.astype(np.int64) * self.residual_input
         difference -= (correction.astype(np.int64) - self.correction_zero) * self.residual_output
         difference = np.where(present, difference >> 6, 0)  # 2^-10
-        per_channel = (difference * difference).sum(axis=1)  # 2^-20
-        weighted = (per_channel * np.asarray(self.channel_weight, np.int64)).sum(axis=1) >> 8
-        return np.asarray((weighted // np.maximum(present.sum(axis=(1, 2)), 1)) >> 10)  # 2^-10
+        mean = (difference * difference).sum(axis=1) // np.maximum(samples, 1)  # 2^-20
+        roots = isqrt((mean * np.asarray(self.channel_weight, np.int64)) >> 8)  # 2^-10
+        return np.asarray(roots.sum(axis=1) // np.maximum((samples > 0).sum(axis=1), 1))
 
     def _distance(self, embedding: NDArray[np.int8]) -> NDArray[np.int64]:
         centred = ((embedding.astype(np.int64) - self.embedding_zero) << 4) - np.asarray(self.embedding_mean, np.int64)
         white = (centred @ np.asarray(self.whitening, np.int64).T) >> (self.whitening_shift + 4 - 10)  # 2^-10
-        return np.asarray(((white * white).sum(axis=1) // embedding.shape[1]) >> 10)  # 2^-10
+        return isqrt((white * white).sum(axis=1) // embedding.shape[1])  # 2^-10

@@ -66,11 +66,13 @@ class Verdict:
 class Calibrated(ABC):
     """The calibrated end of an artefact's score; subclasses say what the raw score is.
 
+    ``core``: first step and step past the last of a window that its score speaks for.
     ``knots``: pairs (raw score, surprise), rising. ``threshold``: surprise from which a window counts towards an alarm.
     ``gauges``: regression task -> how its value is read.
     """
 
     kind: ClassVar[str]
+    core: tuple[int, int]
     knots: tuple[tuple[int, int], ...]
     threshold: int
     raise_after: int
@@ -122,6 +124,14 @@ def log2_q8(value: NDArray[np.int64]) -> NDArray[np.int64]:
     top -= (np.int64(1) << top) > value  # a value past 2^53 may have rounded up
     fraction = np.where(top >= 8, value >> np.maximum(top - 8, 0), value << np.maximum(8 - top, 0)) & 255
     return np.asarray((top << 8) + np.asarray(LOG2_TABLE, np.int64)[fraction])
+
+
+def isqrt(value: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The largest integer whose square is at most ``value``, for 0 <= value < 2^62."""
+    root = np.sqrt(value.astype(np.float64)).astype(np.int64)
+    root -= root * root > value  # past 2^53 the float may have rounded either way
+    root += (root + 1) * (root + 1) <= value
+    return np.asarray(root)
 
 
 def _of_kind(kind: str, arrays: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ step is in no segment are not judged (`components.training.numbers`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from components.features.segments import read_segments
 from components.training.numbers import number_metrics, true_numbers
+from components.training.placing import placed, runs, seconds, step_truth
 from components.training.vus import vus_pr
 from components.workspace.errors import InputError
 
@@ -96,69 +96,6 @@ def macro_f1(wanted: NDArray[np.int8], got: NDArray[np.int8], k: int) -> float:
     return float(np.mean(scores)) if scores else 0.0
 
 
-def step_truth(index: pd.DataFrame, segments: pd.DataFrame, interval_s: float) -> NDArray[np.int8]:
-    """(steps,) whether each sampling step between a device's first and last window is inside a segment."""
-    place = placed(index, interval_s)
-    times = place.begin + np.arange(place.steps) * interval_s
-    inside = np.zeros(place.steps, np.int8)
-    for first, last in zip(seconds(segments["start"]), seconds(segments["end"]), strict=True):
-        inside[np.searchsorted(times, first) : np.searchsorted(times, last)] = 1
-    return inside
-
-
-def step_scores(index: pd.DataFrame, scores: NDArray[Any], interval_s: float) -> NDArray[np.float64]:
-    """(steps,) mean score of the windows that cover each step; steps no window covers take the lowest score."""
-    return placed(index, interval_s).mean(scores)
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Windows of one device on its sampling steps, counted from the start of the first window at ``begin`` (s since 1970).
-
-    ``first``, ``last``: (windows,) first step and step past the last of each; ``steps``: from the first window to the last.
-    """
-
-    begin: float
-    first: NDArray[np.int64]
-    last: NDArray[np.int64]
-    steps: int
-
-    def mean(self, scores: NDArray[Any]) -> NDArray[np.float64]:
-        """(steps,) as `step_scores`."""
-        total, count = self._running(np.asarray(scores, float)), self._running(np.ones(len(self.first)))
-        return np.asarray(np.where(count > 0.5, total / np.maximum(count, 1), np.min(scores)))
-
-    def covered(self, windows: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """(steps,) whether one of the windows that are true in ``windows`` covers the step."""
-        return np.asarray(self._running(windows.astype(float)) > 0.5)
-
-    def _running(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(steps,) sum of the weights of the windows over each step."""
-        change = np.zeros(self.steps + 1)
-        np.add.at(change, self.first, weights)
-        np.add.at(change, self.last, -weights)
-        return np.asarray(np.cumsum(change)[:-1])
-
-
-def placed(index: pd.DataFrame, interval_s: float) -> Placed:
-    """``index``: windows of one device, as in `Windows.index`."""
-    start, end = seconds(index["start"]), seconds(index["end"])
-    begin = float(start.min())
-    first, last = (np.rint((times - begin) / interval_s).astype(np.int64) for times in (start, end))
-    return Placed(begin, first, last, int(last.max()))
-
-
-def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First position and position past the last of every unbroken run of true values."""
-    edges = np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))
-    return list(zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True))
-
-
-def seconds(times: pd.Series[Any]) -> NDArray[np.float64]:
-    """UTC times -> seconds since 1970."""
-    return times.dt.as_unit("ns").astype("int64").to_numpy() / 1e9
-
-
 def _anomaly(
     workspace: Workspace, index: pd.DataFrame, segments: pd.DataFrame, scores: NDArray[Any], threshold: float | None
 ) -> dict[str, float]:
@@ -172,9 +109,9 @@ def _anomaly(
     days = 0.0
     for device, positions in index.reset_index(drop=True).groupby("device_id", sort=True).indices.items():
         part, mine = index.iloc[positions], np.asarray(scores)[positions]
-        place = placed(part, interval)
+        place = placed(part, interval, workspace.settings.windows.core)
         covered = place.covered(np.ones(len(part), bool))
-        wanted = step_truth(part, segments[segments["device_id"] == device], interval)
+        wanted = step_truth(place, segments[segments["device_id"] == device], interval)
         got = place.mean(mine)
         if wanted[covered].any() and not wanted[covered].all():
             areas.append(vus_pr(wanted[covered], got[covered], workspace.settings.evaluation.buffer_steps))

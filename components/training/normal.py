@@ -27,15 +27,23 @@ _BATCH = 1024
 
 
 def describe_normal(
-    encoder: Encoder, codes: NDArray[np.int8], fit: NDArray[np.int64], calibration: NDArray[np.int64], seed: int
+    encoder: Encoder,
+    codes: NDArray[np.int8],
+    fit: NDArray[np.int64],
+    calibration: NDArray[np.int64],
+    core: tuple[int, int],
+    seed: int,
 ) -> Normal:
-    """Statistics from the windows ``fit``; the mix, and later each artefact's threshold, from ``calibration``."""
+    """Statistics from the windows ``fit``; the mix, and later each artefact's threshold, from ``calibration``.
+
+    ``core``: first step and step past the last whose residual counts.
+    """
     fit = _thinned(fit)
     correction, embedding = encode(encoder, codes[fit])
-    variance = _residual_variance(codes[fit], correction, encoder.architecture.input_scale)
+    variance = _residual_variance(codes[fit], correction, encoder.architecture.input_scale, core)
     mean = embedding.mean(axis=0)
     normal = Normal(variance, mean, _whitening(embedding), (1.0, 0.0), calibration)
-    mix = _best_mix(encoder, codes[_thinned(calibration)], normal, seed)
+    mix = _best_mix(encoder, codes[_thinned(calibration)], normal, core, seed)
     return Normal(variance, mean, normal.whitening, mix, calibration)
 
 
@@ -69,7 +77,10 @@ def _encode(encoder: Encoder, codes: NDArray[np.int8]) -> list[Encoded]:
     return [encoder(as_input(codes[i : i + _BATCH], scale)[0]) for i in range(0, len(codes), _BATCH)]
 
 
-def _residual_variance(codes: NDArray[np.int8], correction: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+def _residual_variance(
+    codes: NDArray[np.int8], correction: NDArray[np.float32], scale: float, core: tuple[int, int]
+) -> NDArray[np.float32]:
+    codes, correction = codes[:, slice(*core)], correction[:, slice(*core)]
     present = codes != MISSING_CODE
     squared = np.where(present, codes.astype(np.float32) * np.float32(scale) - correction, 0.0) ** 2
     variance = squared.sum(axis=(0, 1)) / np.maximum(present.sum(axis=(0, 1)), 1)
@@ -82,13 +93,13 @@ def _whitening(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
     return (vectors / np.sqrt(values)).T.astype(np.float32)
 
 
-def _best_mix(encoder: Encoder, codes: NDArray[np.int8], normal: Normal, seed: int) -> tuple[float, float]:
+def _best_mix(encoder: Encoder, codes: NDArray[np.int8], normal: Normal, core: tuple[int, int], seed: int) -> tuple[float, float]:
     """Weights that make both quantities 1 on the median normal window, times the winning shares."""
     from sklearn.metrics import average_precision_score
 
-    residuals, distances = _quantities(encoder, codes, codes, normal)
+    residuals, distances = _quantities(encoder, codes, codes, normal, core)
     broken = _corrupted(encoder, codes, seed)
-    broken_residuals, broken_distances = _quantities(encoder, broken, codes, normal)
+    broken_residuals, broken_distances = _quantities(encoder, broken, codes, normal, core)
     typical = max(float(np.median(residuals)), 1e-6), max(float(np.median(distances)), 1e-6)
     truth = np.repeat([0, 1], len(codes))
     r = np.concatenate([residuals, broken_residuals]) / typical[0]
@@ -98,12 +109,12 @@ def _best_mix(encoder: Encoder, codes: NDArray[np.int8], normal: Normal, seed: i
 
 
 def _quantities(
-    encoder: Encoder, codes: NDArray[np.int8], like: NDArray[np.int8], normal: Normal
+    encoder: Encoder, codes: NDArray[np.int8], like: NDArray[np.int8], normal: Normal, core: tuple[int, int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     codes = np.where(like == MISSING_CODE, MISSING_CODE, codes).astype(np.int8)
     correction, embedding = encode(encoder, codes)
     return (
-        residual(codes, correction, normal.residual_variance, encoder.architecture.input_scale),
+        residual(codes, correction, normal.residual_variance, encoder.architecture.input_scale, core),
         distance(embedding, normal.embedding_mean, normal.whitening),
     )
 

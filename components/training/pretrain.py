@@ -58,7 +58,9 @@ def electra_losses(
 ) -> tuple[Losses, Encoded]:
     """Generator cross-entropy, ``detect_weight`` x detection at every cell, Huber correction, and the encoder's outputs.
 
-    ELECTRA weighs detection with 50 against a vocabulary of 30,000; with a few bins 5 to 10 balance the terms.
+    ELECTRA weighs detection with 50 against a vocabulary of 30,000; with a few bins 5 to 10 balance the terms. Only
+    replaced cells are corrected: on the others, the many, a small loss teaches to copy, and what copies an anomaly
+    leaves no residual (as masked language models learn from masked tokens alone: Devlin et al., BERT, NAACL 2019).
     """
     x, present = as_input(codes, encoder.architecture.input_scale)
     with precision(x.device):
@@ -68,10 +70,11 @@ def electra_losses(
     count = seen.sum().clamp(min=1)
     detection = F.binary_cross_entropy_with_logits(encoded.detection.float(), corrupted.replaced.float(), reduction="none")
     correction = F.smooth_l1_loss(encoded.correction.float(), x, reduction="none")
+    replaced = (corrupted.replaced & present).float()
     losses = {
         "generator": GENERATOR_WEIGHT * corrupted.generator_loss.float(),
         "detection": detect_weight * (detection * seen).sum() / count,
-        "correction": CORRECT_WEIGHT * (correction * seen).sum() / count,
+        "correction": CORRECT_WEIGHT * (correction * replaced).sum() / replaced.sum().clamp(min=1),
     }
     return losses, encoded
 

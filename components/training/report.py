@@ -42,7 +42,9 @@ def held_out_metrics(
         return {}
     progress("evaluate", 0, 4)
     correction, embedding = encode(encoder, windows.codes[test])
-    scores = log2_score(windows.codes[test], correction, embedding, normal, encoder.architecture.input_scale)
+    scores = log2_score(
+        windows.codes[test], correction, embedding, normal, encoder.architecture.input_scale, workspace.settings.windows.core
+    )
     classes, values = predict(encoder, windows.codes[test]), numbers(encoder, windows.codes[test])
     found = {"electra": evaluate(workspace, windows, test, scores, classes, values, threshold=threshold)}
     progress("evaluate", 1, 4)
@@ -66,7 +68,7 @@ def calibrated_threshold(workspace: Workspace, windows: Windows, encoder: Encode
 
     codes = windows.codes[normal.calibration_rows]
     correction, embedding = encode(encoder, codes)
-    scores = log2_score(codes, correction, embedding, normal, encoder.architecture.input_scale)
+    scores = log2_score(codes, correction, embedding, normal, encoder.architecture.input_scale, workspace.settings.windows.core)
     return float(np.quantile(scores, 1 - false_alarm_share(workspace)))
 
 

@@ -75,7 +75,7 @@ def train(
         finetune(encoder, generator, windows.codes, *rows, labels, targets, settings.model, settings.seed, engine)
     encoder.cpu()  # what follows is one pass over the windows
     settle_decisions(encoder, windows.codes, fit, calibration, labels)
-    normal = describe_normal(encoder, windows.codes, clean, quiet if len(quiet) else clean, settings.seed)
+    normal = describe_normal(encoder, windows.codes, clean, quiet if len(quiet) else clean, settings.windows.core, settings.seed)
     threshold = calibrated_threshold(workspace, windows, encoder, normal)
     return ElectraModel(
         name=settings.name,
@@ -85,6 +85,7 @@ def train(
         channels=windows.channels,
         converter=windows.converter,
         calibration=windows.calibration,
+        core=settings.windows.core,
         has_anomaly=any(task.kind == "anomaly" for task in settings.tasks),
         false_alarm_share=false_alarm_share(workspace),
         metrics=held_out_metrics(workspace, windows, labels, statistics, encoder, normal, threshold, clean, progress, targets),

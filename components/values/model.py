@@ -76,7 +76,7 @@ class Architecture:
 class Normal:
     """How normal windows look to the model; `quantization` turns it into the integers of `runtime.scoring.Scoring`.
 
-    ``residual_variance``: (channels,) of correction residuals in standard deviations squared.
+    ``residual_variance``: (channels,) of correction residuals in the core, in standard deviations squared.
     ``embedding_mean``: (width,), ``whitening``: (width, width), W with W @ cov @ W.T = 1.
     ``mix``: weights of residual and distance. ``calibration_rows``: positions in `Windows` of the normal windows
     that training did not see; every artefact calibrates its threshold on them.
@@ -93,6 +93,7 @@ class Normal:
 class TrainedModel(ABC):
     """What a trained model of every kind carries to make verdicts of raw samples.
 
+    ``core``: first step and step past the last that a window's score speaks for (`workspace.settings.Windows.core`).
     ``metrics``: flat name -> number, from held-out devices (names: `<task>/<method>/<metric>`).
     ``labels``: task -> what is known of the labels it learned from: version, model, coverage, entropy.
     ``false_alarm_share``: accepted share of normal windows at or above the threshold.
@@ -106,6 +107,7 @@ class TrainedModel(ABC):
     channels: tuple[str, ...]
     converter: Converter
     calibration: Calibration
+    core: tuple[int, int]
     has_anomaly: bool
     false_alarm_share: float
     metrics: dict[str, float]
@@ -149,6 +151,7 @@ class TrainedModel(ABC):
             "channels": list(self.channels),
             "converter": asdict(self.converter),
             "calibration": self.calibration.to_json(),
+            "core": list(self.core),
             "has_anomaly": self.has_anomaly,
             "false_alarm_share": self.false_alarm_share,
             "threshold": self.threshold,
@@ -169,6 +172,7 @@ class TrainedModel(ABC):
             "channels": tuple(meta["channels"]),
             "converter": Converter(tuple(meta["converter"]["lsb"]), tuple(meta["converter"]["offset"])),
             "calibration": Calibration.from_json(meta["calibration"]),
+            "core": (meta["core"][0], meta["core"][1]),
             "has_anomaly": meta["has_anomaly"],
             "false_alarm_share": meta["false_alarm_share"],
             "metrics": json.loads((folder / "metrics.json").read_text()),

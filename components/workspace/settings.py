@@ -141,6 +141,16 @@ class Windows(Section):
     clip: float = Field(6.0, gt=0, description="robust standard deviations that the int8 input range spans to each side")
     max_missing: Share = Field(0.5, description="windows with a larger share of missing samples are left out")
 
+    @property
+    def core(self) -> tuple[int, int]:
+        """First step and step past the last that a window's score speaks for: its middle, seen with what lies on both sides.
+
+        At least two strides, so that every sample is judged by two windows, and at least a third of the window.
+        """
+        width = min(self.steps, max(2 * self.stride, -(-self.steps // 3)))
+        first = (self.steps - width) // 2
+        return first, first + width
+
 
 class Task(Section):
     """What the model predicts. ``anomaly`` needs no labels; ``classes`` learns from weak or declared gold labels,

@@ -52,6 +52,7 @@ def model(steps: int = 16, channels: int = 3, tasks: int = 1, seed: int = 1) -> 
         channels=tuple(f"c{i}" for i in range(channels)),
         converter=Converter((0.5,) * channels, (0.0,) * channels),
         calibration=Calibration(20, 1_000_000, (3,) * channels, Scaling((7,) * channels, (900,) * channels)),
+        core=(steps // 4, 3 * steps // 4),
         has_anomaly=True,
         false_alarm_share=0.01,
         metrics={},

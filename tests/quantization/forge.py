@@ -91,6 +91,7 @@ def artefact(made: Graph, calibration_steps: int = 20, mix: tuple[float, float] 
         channels=channels,
         converter=converter,
         calibration=calibration,
+        core=(shape.steps // 4, shape.steps - 1),
         has_anomaly=True,
         false_alarm_share=0.01,
         metrics={},

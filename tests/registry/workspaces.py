@@ -162,6 +162,7 @@ def _artefact(
 def _scoring() -> Scoring:
     identity = tuple(tuple(256 if i == j else 0 for j in range(CHANNELS)) for i in range(CHANNELS))
     return Scoring(
+        core=(0, STEPS),
         residual_input=3096,
         residual_output=3096,
         correction_zero=0,

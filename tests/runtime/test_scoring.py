@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from components.runtime.scaling import MISSING_CODE
 from components.runtime.scoring import Scoring
-from components.runtime.surprise import Outputs, log2_q8
+from components.runtime.surprise import Outputs, isqrt, log2_q8
 
 STEPS, CHANNELS, WIDTH = 6, 2, 3
 SCORING = Scoring(
+    core=(1, 5),
     residual_input=3000,
     residual_output=2500,
     correction_zero=-7,
@@ -45,6 +46,12 @@ def test_log2_rises(values):
     assert (np.diff(log2_q8(np.sort(np.asarray(values, np.int64)))) >= 0).all()
 
 
+@given(st.integers(0, 2**62 - 1))
+def test_the_integer_root_is_the_largest_whose_square_fits(value):
+    root = int(isqrt(np.asarray([value]))[0])
+    assert root**2 <= value < (root + 1) ** 2
+
+
 @given(st.lists(st.integers(0, 16000), min_size=2, max_size=30))
 def test_surprise_rises_and_stays_in_sixteen_bits(scores):
     surprise = SCORING.surprise(np.sort(np.asarray(scores, np.int64)))
@@ -65,12 +72,13 @@ def test_the_score_is_the_formula_to_within_its_rounding(seed, missing):
     outputs = Outputs(
         rng.integers(-128, 128, codes.shape).astype(np.int8), rng.integers(-128, 128, (20, WIDTH)).astype(np.int8), {}
     )
-    there = codes != MISSING_CODE
-    difference = codes * (3000 / 65536) - (outputs.correction.astype(float) + 7) * (2500 / 65536)
-    weighted = np.where(there, difference**2 * np.asarray([1.0, 2.0]), 0).sum(axis=(1, 2)) / np.maximum(there.sum(axis=(1, 2)), 1)
+    there = (codes != MISSING_CODE)[:, 1:5]
+    difference = (codes * (3000 / 65536) - (outputs.correction.astype(float) + 7) * (2500 / 65536))[:, 1:5]
+    squares = np.where(there, difference**2 * np.asarray([1.0, 2.0]), 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    residual = np.sqrt(squares).sum(axis=1) / np.maximum(there.any(axis=1).sum(axis=1), 1)
     centred = outputs.embedding.astype(float) + 128 - np.asarray(SCORING.embedding_mean) / 16
     white = centred @ np.asarray(SCORING.whitening).T / 2**13
-    exact = 1024 * (weighted * 40000 + (white**2).mean(axis=1) * 25536) / 65536
+    exact = 1024 * (residual * 40000 + np.sqrt((white**2).mean(axis=1)) * 25536) / 65536
     got = 2 ** (SCORING.raw_score(codes, outputs) / 256)
     # Both terms are rounded down at 2^-10 from factors kept to 2^-10, and the logarithm to 1/256.
     assert (np.abs(got - np.maximum(exact, 1)) <= 4 + 0.01 * exact + 0.15 * np.sqrt(np.maximum(exact, 0))).all()

@@ -36,6 +36,7 @@ def detector(threshold: float | None = 2.0, anomaly: str = "anomaly") -> Detecto
         kind="trained model",
         channels=CHANNELS,
         steps=STEPS,
+        core=(0, STEPS),
         converter=Converter((0.01,) * count, (0.0,) * count),
         calibration=calibration,
         anomaly=anomaly,

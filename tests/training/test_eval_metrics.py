@@ -59,7 +59,9 @@ def test_a_rising_transform_of_the_scores_changes_no_area(seed: int, buffer: int
 
 @given(st.lists(st.integers(0, 3), max_size=80), st.integers(1, 4), st.integers(1, 4))
 def test_alarms_stand_exactly_when_the_devices_state_machine_says_so(levels: list[int], raises: int, clears: int) -> None:
-    scoring = TreeScoring(task="fault", tasks=(), knots=((0, 0), (1, 1)), threshold=2, raise_after=raises, clear_after=clears)
+    scoring = TreeScoring(
+        task="fault", tasks=(), core=(0, 4), knots=((0, 0), (1, 1)), threshold=2, raise_after=raises, clear_after=clears
+    )
     surprise = np.asarray(levels, np.int32)
     assert standing(surprise >= 2, raises, clears).tolist() == scoring.alarms(surprise).tolist()
 

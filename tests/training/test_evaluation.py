@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.training.evaluation import macro_f1, step_scores, step_truth, window_classes
+from components.training.evaluation import macro_f1, window_classes
+from components.training.placing import placed, step_truth
 from components.training.vus import vus_pr
 from components.workspace.errors import InputError
 
@@ -66,12 +67,33 @@ def test_a_class_the_task_does_not_know_is_an_input_error() -> None:
 
 def test_a_step_scores_the_mean_of_the_windows_over_it_and_gaps_score_lowest() -> None:
     index = _index([0, 5, 20], 10)
-    scores = step_scores(index, np.asarray([1.0, 3.0, 5.0]), 60.0)
+    scores = placed(index, 60.0, (0, 10)).mean(np.asarray([1.0, 3.0, 5.0]))
     assert scores.tolist() == [1.0] * 5 + [2.0] * 5 + [3.0] * 5 + [1.0] * 5 + [5.0] * 10
 
 
+def test_a_window_speaks_for_its_core_and_where_no_other_does_for_all_that_it_has() -> None:
+    place = placed(_index([0, 4, 8, 30], 12), 60.0, (4, 8))
+    scores = place.mean(np.asarray([1.0, 2.0, 3.0, 4.0]))
+    assert scores.tolist() == [1.0] * 8 + [2.0] * 4 + [3.0] * 8 + [1.0] * 10 + [4.0] * 12
+    assert np.flatnonzero(place.covered(np.asarray([False, True, False, False]))).tolist() == [8, 9, 10, 11]
+
+
+@given(
+    steps=st.integers(1, 12),
+    strides=st.lists(st.integers(1, 15), min_size=1, max_size=8),
+    core=st.tuples(st.integers(0, 11), st.integers(1, 12)),
+)
+def test_all_windows_together_speak_for_exactly_what_they_cover(steps: int, strides: list[int], core: tuple[int, int]) -> None:
+    first = min(core[0], steps - 1)
+    starts = np.cumsum([0, *strides])
+    place = placed(_index(starts.tolist(), steps), 60.0, (first, max(first + 1, min(core[1], steps))))
+    covered = np.zeros(place.steps, bool)
+    covered[(starts[:, None] + np.arange(steps)).ravel()] = True
+    assert np.array_equal(place.covered(np.ones(len(starts), bool)), covered)
+
+
 def test_truth_is_read_on_the_sampling_grid_with_exclusive_ends() -> None:
-    truth = step_truth(_index([0, 10], 10), _segments((3, 5, "x"), (18, 99, "x")), 60.0)
+    truth = step_truth(placed(_index([0, 10], 10), 60.0, (0, 10)), _segments((3, 5, "x"), (18, 99, "x")), 60.0)
     assert np.flatnonzero(truth).tolist() == [3, 4, 18, 19]
 
 

@@ -57,7 +57,8 @@ class Said:
 class Detector:
     """``kind``: 'trained model' or 'artefact'. ``anomaly``: the anomaly task, '' when there is none.
 
-    ``classes``: task -> its classes. ``numbers``: regression task -> what it says.
+    ``core``: first step and step past the last of a window that its score speaks for. ``classes``: task -> its classes.
+    ``numbers``: regression task -> what it says.
 
     ``threshold``: on `Scored.score`; None when none travels with the model.
     ``false_alarm_share``: share of normal windows at or above the threshold.
@@ -67,6 +68,7 @@ class Detector:
     kind: str
     channels: tuple[str, ...]
     steps: int
+    core: tuple[int, int]
     converter: Converter
     calibration: Calibration
     anomaly: str

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.training.evaluation import DAY_S, Placed, placed, runs, seconds, step_truth
+from components.training.evaluation import DAY_S
+from components.training.placing import Placed, placed, runs, seconds, step_truth
 from components.training.vus import average_precision, vus_pr
 
 if TYPE_CHECKING:
@@ -70,11 +71,13 @@ class OnDevice:
     errors: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
-def device_truth(index: pd.DataFrame, segments: pd.DataFrame, channels: tuple[str, ...], interval_s: float) -> DeviceTruth:
-    """``index``: the windows of one device in time order. ``segments``: its anomalies."""
-    place = placed(index, interval_s)
+def device_truth(
+    index: pd.DataFrame, segments: pd.DataFrame, channels: tuple[str, ...], interval_s: float, core: tuple[int, int]
+) -> DeviceTruth:
+    """``index``: the windows of one device in time order. ``segments``: its anomalies. ``core``: as in `Detector`."""
+    place = placed(index, interval_s, core)
     covered = place.covered(np.ones(len(index), bool))
-    inside = step_truth(index, segments, interval_s)
+    inside = step_truth(place, segments, interval_s)
     first, last = ((seconds(segments[name]) - place.begin) / interval_s for name in ("start", "end"))
     causes = [{channels.index(c.strip()) for c in text.split(";") if c.strip()} for text in segments["root_cause"]]
     events = []
@@ -142,23 +145,24 @@ def hit_rates(blame: NDArray[np.float64], causes: tuple[int, ...]) -> tuple[floa
 
 
 def step_blame(place: Placed, residual: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(steps, channels) mean residual, over the windows that cover each step; 0 where none does.
+    """(steps, channels) mean residual, over the windows that speak for each step; 0 where none does.
 
     ``residual``: (windows, steps of a window, channels).
     """
-    places = (place.first[:, None] + np.arange(residual.shape[1])).ravel()
+    steps = place.first[:, None] + np.arange(residual.shape[1])
+    speaks = (steps >= place.speaks[:, :1]) & (steps < place.speaks[:, 1:])
+    places, flat = steps[speaks], residual[speaks]
     count = np.bincount(places, minlength=place.steps)
-    flat = residual.reshape(-1, residual.shape[2])
     total = np.stack([np.bincount(places, flat[:, c], minlength=place.steps) for c in range(flat.shape[1])], axis=1)
     return np.asarray(total / np.maximum(count, 1)[:, None])
 
 
 def _delays(truth: DeviceTruth, standing: NDArray[np.bool_]) -> tuple[float, ...]:
-    """Of each event with an alarm: from its begin to the end of the first window that alarms and overlaps it, in seconds.
+    """Of each event with an alarm: from its begin to the end of the first window that alarms and speaks for it, in seconds.
 
     A device knows of an alarm when its window is over.
     """
-    first, last = truth.placed.first[standing], truth.placed.last[standing]
-    ends = [last[(first < event.last) & (last > event.first)] for event in truth.events]
+    speaks, last = truth.placed.speaks[standing], truth.placed.last[standing]
+    ends = [last[(speaks[:, 0] < event.last) & (speaks[:, 1] > event.first)] for event in truth.events]
     pairs = zip(ends, truth.events, strict=True)
     return tuple(float(said.min() - event.first) * truth.interval_s for said, event in pairs if said.size)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.labeling.people.excerpt import Excerpt, as_svg
-from components.training.evaluation import runs
 from components.training.judging.detector import standing, top_channels
 from components.training.judging.device import DeviceTruth, step_blame
+from components.training.placing import runs
 
 if TYPE_CHECKING:
     from components.training.judging.result import Evaluation

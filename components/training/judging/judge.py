@@ -84,7 +84,7 @@ def _truths(windows: Windows, truth: Truth, detector: Detector, interval_s: floa
     anomalies = truth.of(detector.anomaly)
     segments = dict(tuple(anomalies.groupby("device_id")))
     return [
-        device_truth(index, segments.get(str(device), anomalies.iloc[:0]), detector.channels, interval_s)
+        device_truth(index, segments.get(str(device), anomalies.iloc[:0]), detector.channels, interval_s, detector.core)
         for device, index in windows.index.groupby("device_id", sort=True)
     ]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.training.evaluation import placed
 from components.training.judging.detector import Detector, Said, listen, standing, top_channels
 from components.training.judging.device import step_blame
+from components.training.placing import placed
 from components.values import Windows
 from components.workspace.files import write_bytes
 
@@ -61,7 +61,7 @@ def step_table(detector: Detector, windows: Windows, interval_s: float) -> pd.Da
     for device, index in windows.index.groupby("device_id", sort=True):
         rows = index.index.to_numpy()
         said = detector.score(windows.codes[rows])
-        place = placed(index, interval_s)
+        place = placed(index, interval_s, detector.core)
         covered = place.covered(np.ones(len(rows), bool))
         micros = round(place.begin * 1e6) + np.arange(len(covered)) * round(interval_s * 1e6)
         columns: dict[str, Any] = {"time": pd.to_datetime(micros, unit="us", utc=True)}

@@ -118,6 +118,8 @@ def _score_tables(scoring: Scoring) -> str:
     constants = {
         "RESIDUAL_INPUT": scoring.residual_input,
         "RESIDUAL_OUTPUT": scoring.residual_output,
+        "CORE_FIRST": scoring.core[0],
+        "CORE_LAST": scoring.core[1],
         "CORRECTION_ZERO": f"({scoring.correction_zero})",
         "MIX_RESIDUAL": scoring.mix[0],
         "MIX_DISTANCE": scoring.mix[1],

@@ -11,27 +11,43 @@ static void read_codes(const model_state *state, const int16_t raw[MODEL_STEPS][
         }
 }
 
-/* Mean square of input minus correction over the samples that are there, weighted by channel; 2^-10. */
+/* The largest integer whose square is at most the value, bit by bit. */
+static int64_t isqrt(uint64_t value)
+{
+    uint64_t root = 0, bit = UINT64_C(1) << 62;
+    while (bit > value) bit >>= 2;
+    for (; bit; bit >>= 2) {
+        const int fits = value >= root + bit;
+        if (fits) value -= root + bit;
+        root = (root >> 1) + (fits ? bit : 0);
+    }
+    return (int64_t)root;
+}
+
+/* Mean over channels of the root mean square of input minus correction in the core, weighted by channel; 2^-10. */
 static int64_t residual(const int16_t raw[MODEL_STEPS][MODEL_CHANNELS])
 {
-    int64_t weighted = 0;
-    int32_t present = 0;
+    int64_t roots = 0;
+    int32_t heard = 0;
     for (int c = 0; c < MODEL_CHANNELS; c++) {
-        const int8_t *x = INPUT + c, *y = CORRECTION + c;
         int64_t sum = 0;
-        for (int t = 0; t < MODEL_STEPS; t++, x += MODEL_CHANNELS, y += MODEL_CHANNELS) {
-            const int32_t difference = (*x * RESIDUAL_INPUT - (*y - CORRECTION_ZERO) * RESIDUAL_OUTPUT) >> 6;
+        int32_t samples = 0;
+        for (int t = CORE_FIRST; t < CORE_LAST; t++) {
+            const int8_t x = INPUT[t * MODEL_CHANNELS + c], y = CORRECTION[t * MODEL_CHANNELS + c];
+            const int32_t difference = (x * RESIDUAL_INPUT - (y - CORRECTION_ZERO) * RESIDUAL_OUTPUT) >> 6;
             if (raw[t][c] == MODEL_MISSING) continue;
             sum += (int64_t)difference * difference;
-            present++;
+            samples++;
         }
-        weighted += sum * CHANNEL_WEIGHT[c];
+        if (!samples) continue;
+        roots += isqrt((uint64_t)(sum / samples * CHANNEL_WEIGHT[c]) >> 8);
+        heard++;
     }
-    return ((weighted >> 8) / (present ? present : 1)) >> 10;
+    return roots / (heard ? heard : 1);
 }
 
 #if MIX_DISTANCE > 0
-/* Mahalanobis distance of the embedding from normal windows over its width; 2^-10. */
+/* Mahalanobis distance of the embedding from normal windows over the root of its width; 2^-10. */
 static int64_t distance(void)
 {
     int32_t centred[WIDTH];
@@ -43,7 +59,7 @@ static int64_t distance(void)
         white >>= WHITENING_SHIFT + 4 - 10;
         sum += white * white;
     }
-    return (sum / WIDTH) >> 10;
+    return isqrt((uint64_t)(sum / WIDTH));
 }
 #endif
 
