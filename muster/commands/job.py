@@ -9,11 +9,16 @@ import typer
 
 from muster.console import Json, Quiet, emit_json, emit_line, emit_table
 
+MODEL = "electra"
+HEADLINES = ("vus_pr", "macro_f1")
+"""Metrics that come first in the table of a task."""
+
 Root = Annotated[Path, typer.Argument(help="workspace folder", show_default="this folder")]
 
 
 def add_to(app: typer.Typer) -> None:
     app.command("run")(run)
+    app.command("train")(train)
     app.command("step")(step)
     app.command("doctor")(doctor)
     app.command("schema")(schema)
@@ -45,6 +50,28 @@ def run(
         emit_json("run", asdict(summary) | {"record": asdict(record)})
     else:
         _print(summary, root)
+
+
+def train(root: Root = Path(), json: Json = False, quiet: Quiet = False) -> None:
+    """Telemetry to a trained model: the steps up to training that are not up to date, and what the model reaches."""
+    from components.workspace import open_workspace
+    from flows import training
+    from muster.progress import shown
+
+    workspace = open_workspace(root)
+    with shown(quiet):
+        trained = training.train(workspace)
+    if json:
+        from dataclasses import asdict
+
+        emit_json("training", asdict(trained))
+        return
+    for task, columns, rows in _by_method(trained.metrics):
+        emit_table(f"{task}: what is held out", columns, rows)
+        emit_line()
+    if not trained.metrics:
+        emit_line("nothing to judge by: evaluation.truth is not declared, or nothing is held out")
+    emit_line(f"model       {trained.folder}")
 
 
 def step(
@@ -157,6 +184,19 @@ def _print_metrics(metrics: dict[str, float]) -> None:
         rest = ", ".join(f"{method} {value:.3f}" for method, value in sorted(methods.items(), key=lambda item: -item[1]))
         shown = f"{ours:.3f}" if ours is not None else "-"
         emit_line(f"held out    {task} {metric}: {shown}" + (f"   beside it: {rest}" if rest else ""))
+
+
+def _by_method(metrics: dict[str, float]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Of each task its name, the columns and the rows of a table: a row a method, the model first, a column a metric."""
+    parts = [(*key.split("/"), value) for key, value in metrics.items()]
+    tables = []
+    for task in sorted({task for task, *_ in parts}):
+        found = {(method, metric): value for name, method, metric, value in parts if name == task}
+        names = sorted({metric for _, metric in found}, key=lambda metric: (metric not in HEADLINES, metric))
+        methods = sorted({method for method, _ in found}, key=lambda m: (m != MODEL, -found.get((m, names[0]), -1.0), m))
+        rows = [[m, *(f"{found[m, name]:.3f}" if (m, name) in found else "" for name in names)] for m in methods]
+        tables.append((task, ["method", *names], rows))
+    return tables
 
 
 def _print_next(summary: Any, root: Path) -> None:
