@@ -95,6 +95,23 @@ def train(work: Work) -> None:
     train(work.workspace, windows, labels, statistics, progress.report, checkpoints, targets=targets).save(work.folder)
 
 
+def report(work: Work) -> None:
+    """The trained model on what is held out -> the report of the training run."""
+    import pandas as pd
+
+    from components.quantization.detectors import open_detector
+    from components.training.reporting.write import write_report
+    from components.values import LabelSet, Windows
+    from components.values.curves import load_curves
+
+    tasks = work.workspace.settings.tasks
+    windows = Windows.load(work.inputs["features"])
+    labels = [LabelSet.load(work.inputs["label"], task.name) for task in tasks if task.labels != "none"]
+    statistics = pd.read_parquet(work.inputs["features"] / "statistics.parquet")
+    detector = open_detector(work.inputs["train"], *[task.name for task in tasks if task.kind == "anomaly"])
+    write_report(work.folder, work.workspace, windows, labels, statistics, detector, load_curves(work.inputs["train"]))
+
+
 def quantize(work: Work) -> None:
     """The trained model -> the artefact of one hardware profile."""
     from components.quantization.quantize import quantize

@@ -59,6 +59,10 @@ def _trained(_: Workspace, folder: Path) -> str:
     return ", ".join(f"{key.replace('/electra/', ' ')} {value:.3f}" for key, value in ours.items()) or "no truth to judge by"
 
 
+def _reported(_: Workspace, folder: Path) -> str:
+    return str(folder / "report.html")
+
+
 def _compiled(_: Workspace, folder: Path) -> str:
     return ", ".join(f"{file.stat().st_size:,} bytes" for file in sorted(folder.rglob("*.artefact")))
 
@@ -74,6 +78,7 @@ _NOTES: dict[str, Callable[[Workspace, Path], str]] = {
     "features": _cut,
     "label": _labelled,
     "train": _trained,
+    "report": _reported,
     "quantize": _compiled,
     "prove": _proven,
 }

@@ -93,6 +93,14 @@ STEPS: tuple[Step, ...] = (
         bodies.declared_truth,
     ),
     Step(
+        "report",
+        "quantization",
+        ("features", "label", "train"),
+        ("seed", "telemetry", "windows", "tasks", "evaluation", "model"),
+        bodies.report,
+        bodies.declared_truth,
+    ),
+    Step(
         "quantize",
         "quantization",
         ("features", "train"),

@@ -62,6 +62,11 @@ def train(root: str, windows: str, labels: str) -> str:
 
 
 @task(**_RETRIED)
+def report(root: str, model: str) -> str:
+    return _step(root, "report")
+
+
+@task(**_RETRIED)
 def quantize(root: str, profile: str, model: str) -> str:
     return _step(root, "quantize", profile)
 
@@ -72,7 +77,7 @@ def prove(root: str, profile: str, artefact: str) -> str:
 
 
 @task(**_RETRIED)
-def register(root: str, proofs: list[str]) -> Any:
+def register(root: str, page: str, proofs: list[str]) -> Any:
     workspace = open_workspace(Path(root))
     release.require_proofs(workspace)
     with progress.timed("register") as done:
@@ -104,10 +109,11 @@ def train_and_release(workspace: str) -> Run:
         windows = make_windows(root, telemetry)
         labels = label(root, windows)
         model = train(root, windows, labels)
+        page = report(root, model)
         artefacts = quantize.map(unmapped(root), profiles, unmapped(model))
         proofs = prove.map(unmapped(root), profiles, artefacts)
         artefacts.result()  # a profile that could not be compiled says so itself, not as a proof that never began
-        version = register(root, proofs.result())
+        version = register(root, page, proofs.result())
         draft(root, version)
         skipped = dict.fromkeys(r.step for r in kept if r.step not in missing)
         return watch.finish(opened, tuple(skipped), (*missing, *RELEASE))

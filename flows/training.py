@@ -11,20 +11,23 @@ from flows.notes import describe
 from flows.runs import one_at_a_time
 from flows.steps import STEPS, StepResult, run_step
 
-LAST = "train"
+LAST = "report"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """``metrics``: `<task>/<method>/<metric>` on what is held out, empty without a truth. ``folder``: where the model is."""
+    """``metrics``: `<task>/<method>/<metric>` on what is held out, empty without a truth. ``folder``: where the model is,
+    ``report``: the page about it.
+    """
 
     steps: tuple[StepResult, ...]
     metrics: dict[str, float]
     folder: str
+    report: str
 
 
 def train(workspace: Workspace) -> Trained:
-    """Make the steps up to training where they are not up to date; each is put out in `out/<step>`.
+    """Make the steps up to training and its report where they are not up to date; each is put out in `out/<step>`.
 
     Raises:
         Conflict: another run holds the workspace.
@@ -33,8 +36,9 @@ def train(workspace: Workspace) -> Trained:
     names = [step.name for step in STEPS]
     with one_at_a_time(workspace):
         results = [result for name in names[: names.index(LAST) + 1] for result in _told(workspace, name)]
-    folder = workspace.out / LAST
-    return Trained(tuple(results), json.loads((folder / "metrics.json").read_text()), str(folder))
+    folder = workspace.out / "train"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return Trained(tuple(results), metrics, str(folder), str(workspace.out / LAST / "report.html"))
 
 
 def _told(workspace: Workspace, name: str) -> list[StepResult]:

@@ -72,10 +72,11 @@ def train(root: Root = Path(), json: Json = False, quiet: Quiet = False) -> None
     if not trained.metrics:
         emit_line("nothing to judge by: evaluation.truth is not declared, or nothing is held out")
     emit_line(f"model       {trained.folder}")
+    emit_line(f"report      {trained.report}")
 
 
 def step(
-    name: Annotated[str, typer.Argument(help="ingest, validate, features, label, train, quantize or prove")],
+    name: Annotated[str, typer.Argument(help="ingest, validate, features, label, train, report, quantize or prove")],
     root: Root = Path(),
     profile: Annotated[str | None, typer.Option("--profile", help="one hardware profile of quantize or prove")] = None,
     json: Json = False,
@@ -188,10 +189,10 @@ def _print_metrics(metrics: dict[str, float]) -> None:
 
 def _by_method(metrics: dict[str, float]) -> list[tuple[str, list[str], list[list[str]]]]:
     """Of each task its name, the columns and the rows of a table: a row a method, the model first, a column a metric."""
-    parts = [(*key.split("/"), value) for key, value in metrics.items()]
+    parts = {key: key.split("/") for key in metrics}
     tables = []
-    for task in sorted({task for task, *_ in parts}):
-        found = {(method, metric): value for name, method, metric, value in parts if name == task}
+    for task in sorted({part[0] for part in parts.values()}):
+        found = {(part[1], part[2]): metrics[key] for key, part in parts.items() if part[0] == task}
         names = sorted({metric for _, metric in found}, key=lambda metric: (metric not in HEADLINES, metric))
         methods = sorted({method for method, _ in found}, key=lambda m: (m != MODEL, -found.get((m, names[0]), -1.0), m))
         rows = [[m, *(f"{found[m, name]:.3f}" if (m, name) in found else "" for name in names)] for m in methods]

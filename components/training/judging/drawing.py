@@ -45,6 +45,20 @@ def drawings(evaluation: Evaluation) -> list[tuple[str, str]]:
     return [(_title(span), _draw(evaluation, span)) for span in chosen]
 
 
+def highest(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """The window with the highest score of each of the few devices that have the highest, where no truth is known."""
+    if not evaluation.detector.anomaly:
+        return []
+    spans = []
+    for truth in evaluation.truths:
+        scores = evaluation.said.score[truth.index.index.to_numpy()]
+        top = int(scores.argmax())
+        first, last = int(truth.placed.first[top]), int(truth.placed.last[top])
+        spans.append(_Span("highest score", truth, first, last, float(scores[top])))
+    spans.sort(key=lambda s: (-s.score, s.truth.device))
+    return [(_title(span), _draw(evaluation, span)) for span in spans[: 2 * EACH]]
+
+
 def _spans(evaluation: Evaluation, truth: DeviceTruth) -> list[_Span]:
     """Events, found or missed, and alarms that touch none."""
     rows = truth.index.index.to_numpy()
@@ -60,7 +74,7 @@ def _title(span: _Span) -> str:
     import pandas as pd
 
     start = span.truth.index["start"].min() + pd.Timedelta(seconds=span.first * span.truth.interval_s)
-    what = "False alarm" if span.kind == "false alarm" else f"Anomaly, {span.kind}"
+    what = f"Anomaly, {span.kind}" if span.kind in ("found", "missed") else span.kind.capitalize()
     return escape(f"{what}: {span.truth.device}, {start:%Y-%m-%d %H:%M}, score up to {span.score:.1f}")
 
 

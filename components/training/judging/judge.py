@@ -14,7 +14,7 @@ from components.training.judging.device import DeviceTruth, OnDevice, device_tru
 from components.training.judging.labels import Truth
 from components.training.judging.methods import MODEL, Method, boosted, compare, part_of
 from components.training.judging.result import Evaluation, Judged, TaskClasses
-from components.training.judging.scope import settle
+from components.training.judging.scope import Scope, settle
 from components.training.judging.summary import Measure, class_measures, difference, summarise
 from components.training.judging.summary_numbers import summarise_numbers
 from components.training.numbers import true_numbers
@@ -48,6 +48,11 @@ def judge(
         InputError: files break the contract, labels share no device or no time with the data, or nothing is left to judge.
     """
     scope = settle(detector, data, labels, workspace, train_share, held_out)
+    return judge_scope(scope, detector, workspace, autoencoder=autoencoder)
+
+
+def judge_scope(scope: Scope, detector: Detector, workspace: Workspace | None, *, autoencoder: bool = False) -> Evaluation:
+    """Evaluate ``detector`` on the windows of ``scope`` that are to be judged, beside every baseline."""
     seed = workspace.settings.seed if workspace else SEED
     buffer_steps = workspace.settings.evaluation.buffer_steps if workspace else BUFFER_STEPS
     windows, truth = part_of(scope.windows, scope.rows), scope.truth

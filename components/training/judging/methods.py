@@ -74,11 +74,18 @@ def workspace_lesson(workspace: Workspace, detector: Detector) -> Lesson | None:
     windows = Windows.load(folder)
     if windows.channels != detector.channels or windows.codes.shape[1] != detector.steps:
         return None
-    fit, calibration = calibration_split(windows)
     names = [task.name for task in workspace.settings.tasks if task.votes]
     labels = [LabelSet.load(workspace.out / "label", n) for n in names if (workspace.out / "label" / n / "labels.json").is_file()]
     labels = [label for label in labels if len(label.covered) == len(windows)]
     targets = _targets(workspace, len(windows))
+    return lesson_of(windows, labels, targets, pd.read_parquet(folder / STATISTICS_FILE) if labels or targets else None)
+
+
+def lesson_of(
+    windows: Windows, labels: list[LabelSet], targets: tuple[TargetSet, ...], statistics: pd.DataFrame | None
+) -> Lesson:
+    """What a model of a workspace with these windows, labels and targets was trained on."""
+    fit, calibration = calibration_split(windows)
     normal = normal_windows(labels, len(windows))
     quiet = calibration[normal[calibration]]
     return Lesson(
@@ -87,7 +94,7 @@ def workspace_lesson(workspace: Workspace, detector: Detector) -> Lesson | None:
         quiet if len(quiet) else calibration,
         tuple(labels),
         targets,
-        pd.read_parquet(folder / STATISTICS_FILE) if labels or targets else None,
+        statistics,
         np.flatnonzero(windows.train),
         windows.index[windows.train][["device_id", "start", "end"]],
         f"{len(fit):,} training windows of the workspace",

@@ -86,11 +86,14 @@ def profile_rows(evaluation: Evaluation) -> list[tuple[object, ...]]:
 
 def evaluation_page(evaluation: Evaluation) -> str:
     """The whole document: methods side by side, classes, profiles, devices, and events drawn."""
-    facts = evaluation.to_json()["data"]
+    return page(f"Evaluation of {evaluation.detector.name}", *evaluation_sections(evaluation))
+
+
+def evaluation_sections(evaluation: Evaluation) -> list[str]:
+    """The parts of the document, under headings."""
     sections = [
         paragraph(
-            f"{evaluation.detector.kind}: {facts['devices']:,} devices, {facts['windows']:,} windows, "
-            f"{facts['device_days']:,.1f} device-days from {facts['from']} to {facts['to']}, {facts['events']:,} anomalies. "
+            f"{scope_line(evaluation)}, {sum(len(t.events) for t in evaluation.truths):,} anomalies. "
             f"Intervals hold 95 % of draws of devices with replacement. VUS buffer {evaluation.buffer_steps} steps."
         ),
         *(paragraph(note) for note in evaluation.notes),
@@ -104,10 +107,22 @@ def evaluation_page(evaluation: Evaluation) -> str:
     if numbers := number_rows(evaluation):
         sections.append(table("Numbers", NUMBER_COLUMNS, numbers))
     sections.append(table("Hardware profiles", PROFILE_COLUMNS, profile_rows(evaluation)))
-    for title, svg in drawings(evaluation):
-        sections += [f"<h2>{title}</h2>", svg]
-    sections += _devices(evaluation)
-    return page(f"Evaluation of {evaluation.detector.name}", *sections)
+    sections += drawn(drawings(evaluation))
+    return [*sections, *_devices(evaluation)]
+
+
+def scope_line(evaluation: Evaluation) -> str:
+    """What was judged, in one line."""
+    facts = evaluation.to_json()["data"]
+    return (
+        f"{evaluation.detector.kind}: {facts['devices']:,} devices, {facts['windows']:,} windows, "
+        f"{facts['device_days']:,.1f} device-days from {facts['from']} to {facts['to']}"
+    )
+
+
+def drawn(titled: list[tuple[str, str]]) -> list[str]:
+    """Drawings under their titles."""
+    return [part for title, svg in titled for part in (f"<h2>{title}</h2>", svg)]
 
 
 def shown(measure: Measure | None, unit: str = "") -> str:

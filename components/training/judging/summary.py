@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,11 @@ def difference(ours: Sequence[OnDevice], theirs: Sequence[OnDevice], seed: int) 
     has = _column(ours, lambda d: d.areas is not None)
     area = np.asarray([a.areas[0] - b.areas[0] if a.areas and b.areas else 0.0 for a, b in zip(ours, theirs, strict=True)])
     return measure(ratio(draws_of(len(ours), seed), area, has), has)
+
+
+def share(above: NDArray[Any], below: NDArray[Any], seed: int) -> Measure | None:
+    """Sum of ``above`` over sum of ``below``, both (devices,); None where the lower sum is 0."""
+    return _measure(_ratio(_draws(len(above), seed), above, below), below)
 
 
 def class_measures(table: NDArray[np.int64], classes: tuple[str, ...]) -> list[ClassMeasure]:
