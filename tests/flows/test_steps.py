@@ -49,8 +49,8 @@ def test_the_layers_of_the_step_table_are_those_of_the_import_contract(checkout:
 @pytest.mark.parametrize(
     ("section", "value", "moved"),
     [
-        ("seed", 8, {"features", "label", "train", "quantize"}),
-        ("model", {"width": 12}, {"train"}),
+        ("seed", 8, {"features", "label", "train", "report", "quantize"}),
+        ("model", {"width": 12}, {"train", "report"}),
         ("validation", {"max_quarantined": 0.5}, {"validate"}),
         ("release", None, set()),
     ],

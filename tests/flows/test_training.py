@@ -1,0 +1,83 @@
+"""`muster train`: telemetry to a trained model; what is up to date is not made again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.workspace.store import digest_of
+from tests.flows.running import change, muster
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("main-job")]
+
+DIES = """
+import os, signal, sys
+from components.training import checkpoint, loop
+checkpoint.EVERY_S = 0.0
+advance, done, wanted = loop._Way.advance, 0, int(sys.argv.pop(1))
+def counted(way, losses):
+    global done
+    found, done = advance(way, losses), done + 1
+    if done == wanted:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return found
+loop._Way.advance = counted
+from muster.app import main
+main()
+"""
+
+
+def test_the_steps_up_to_training_are_made_once_and_the_metrics_printed(fresh: Path) -> None:
+    done = muster("train", fresh)
+    assert "electra" in done.stdout
+    assert "gradient_boosting" in done.stdout
+    assert "fine-tune done" in done.stderr
+    again = json.loads(muster("train", fresh, "--json").stdout)
+    assert again["kind"] == "training"
+    assert [step["step"] for step in again["data"]["steps"]] == ["ingest", "validate", "features", "label", "train", "report"]
+    assert all(step["reused"] for step in again["data"]["steps"])
+    assert 0 < again["data"]["metrics"]["anomaly/electra/vus_pr"] <= 1
+    assert Path(again["data"]["report"]).read_text().startswith("<!doctype html>")
+    assert not (fresh / "out" / "quantize").exists()
+
+
+def test_a_training_killed_twice_goes_on_and_puts_out_the_same_bytes(fresh: Path, _ran: Path) -> None:
+    """kill -9 in pre-training and in fine-tuning; the same command again ends like a run that was never killed."""
+    for step in ("ingest", "validate", "features", "label"):
+        muster("step", step, fresh)
+    for steps in (40, 70):
+        killed = subprocess.run(
+            [sys.executable, "-c", DIES, str(steps), "step", "train", fresh], capture_output=True, check=False
+        )
+        assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    resumed = muster("step", "train", fresh)
+    assert "pre-train goes on after step 60" in resumed.stderr
+    assert "fine-tune goes on after step" in resumed.stderr
+    assert digest_of(fresh / "out" / "train") == digest_of(_ran / "out" / "train")
+    assert list((fresh / ".muster" / "checkpoints").iterdir()) == []
+
+
+def test_training_on_cuda_where_there_is_none_says_what_to_set(fresh: Path) -> None:
+    change(fresh / "muster.yaml", lambda value: value["model"].update(device="cuda"))
+    done = muster("train", fresh, check=2, env={"CUDA_VISIBLE_DEVICES": ""})
+    assert "PyTorch sees no CUDA device" in done.stderr
+    assert "model.device: auto" in done.stderr
+
+
+def test_two_trainings_of_one_workspace_do_not_mix(fresh: Path) -> None:
+    from components.workspace import open_workspace
+    from flows.runs import one_at_a_time
+
+    with one_at_a_time(open_workspace(fresh)):
+        assert "another run works on" in muster("train", fresh, check=5).stderr
+
+
+def test_a_folder_without_a_workspace_is_not_found(tmp_path: Path) -> None:
+    assert "muster init" in muster("train", tmp_path, check=3).stderr
+    assert os.listdir(tmp_path) == []
