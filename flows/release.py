@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.values import Artefact, Dataset, Proof
+from components.values.curves import load_curves
 from components.workspace import Workspace
 from components.workspace.errors import GateFailed, NotFound
 from components.workspace.files import sha256_file, sha256_json, write_json
 from components.workspace.store import digest_of
 
 if TYPE_CHECKING:
-    from registry.models import ModelVersion
+    from registry.models import ModelVersion, Report
     from registry.rollout import Release
 
 AUTHOR = "train-and-release"
@@ -76,7 +77,19 @@ def register(workspace: Workspace) -> ModelVersion:
         proofs=read_proofs(workspace),
         metrics=metrics,
         lineage=lineage,
+        report=_report(out),
     )
+
+
+def _report(out: Path) -> Report:
+    from registry.models import Report
+
+    figures = json.loads((out / "report" / "report.json").read_text())["figures"]
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for point in load_curves(out / "train"):
+        for name, value in point.losses.items():
+            curves.setdefault(f"{point.phase}/{point.part}/{name}", []).append((point.step, value))
+    return Report(out / "report", figures, curves)
 
 
 def draft(workspace: Workspace, version: ModelVersion) -> list[Release]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
-from components.workspace import Workspace
+from components.workspace import Workspace, open_workspace
+from components.workspace.errors import NotFound
+from components.workspace.files import new_folder
 from flows import progress
 from flows.notes import describe
 from flows.runs import one_at_a_time
 from flows.steps import STEPS, StepResult, run_step
 
-LAST = "report"
+LAST, PAGE = "report", "report.html"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,31 @@ def train(workspace: Workspace) -> Trained:
         results = [result for name in names[: names.index(LAST) + 1] for result in _told(workspace, name)]
     folder = workspace.out / "train"
     metrics = json.loads((folder / "metrics.json").read_text())
-    return Trained(tuple(results), metrics, str(folder), str(workspace.out / LAST / "report.html"))
+    return Trained(tuple(results), metrics, str(folder), str(workspace.out / LAST / PAGE))
+
+
+def report_file(model: str, workspace: Path) -> Path:
+    """The page about the last training of the workspace in the folder ``model``, or about the version with that number or
+    alias of the workspace in the folder ``workspace``, fetched into `.muster/reports/model`.
+
+    Raises:
+        NotFound: no workspace, no version, or no report of it.
+    """
+    if (folder := Path(model)).is_dir():
+        file = open_workspace(folder).out / LAST / PAGE
+        if not file.is_file():
+            raise NotFound(f"no report in {file.parent}", hint=f"muster train {model} makes it")
+        return file.resolve()
+    from registry import models
+
+    opened = open_workspace(workspace)
+    version = models.find_version(opened, model)
+    kept = opened.state / "reports" / "model" / version.run_id / PAGE
+    with new_folder(kept.parent) as beside:
+        models.fetch(opened, version, f"{models.REPORT}/{PAGE}", beside)
+        (beside / models.REPORT / PAGE).rename(beside / PAGE)
+        (beside / models.REPORT).rmdir()
+    return kept.resolve()
 
 
 def _told(workspace: Workspace, name: str) -> list[StepResult]:

@@ -5,6 +5,10 @@ Artefacts lie in the version's run as plain files; nothing is pickled::
     model/                      the trained model
     artefacts/<profile>.artefact
     proofs/<profile>.proof.json
+    report/report.html          how it was trained and what it reaches, with report.json
+
+Metrics are the trained model's, `<task>/<method>/<metric>`, those of its proofs, `<profile>/<check>`, the figures of the
+report under `report/`, and the learning curves, step by step, under `curve/`.
 
 MLflow is imported inside the functions: it takes seconds.
 """
@@ -27,6 +31,7 @@ from components.workspace.errors import BackendUnreachable, InputError, NotFound
 from components.workspace.files import sha256_file, sha256_json
 
 CANDIDATE = "candidate"
+REPORT, CURVE = "report", "curve"
 DIGEST_TAG = "muster.release_digest"
 _BATCH = 1000
 """As many metrics as MLflow takes at once."""
@@ -51,6 +56,15 @@ class Described:
     artefacts: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Report:
+    """``folder``: its files. ``figures``: flat names -> numbers. ``curves``: name -> (step, value), rising in step."""
+
+    folder: Path
+    figures: Mapping[str, float]
+    curves: Mapping[str, Sequence[tuple[int, float]]]
+
+
 def register(
     workspace: Workspace,
     *,
@@ -59,11 +73,13 @@ def register(
     proofs: Sequence[Proof],
     metrics: Mapping[str, float],
     lineage: Mapping[str, str],
+    report: Report | None = None,
 ) -> ModelVersion:
     """Make a version of the workspace's model with everything of this training run, under the alias `candidate`.
 
     ``lineage`` becomes tags; it has at least 'workspace_digest', the digest of the configuration. The same artefacts from
-    the same configuration are registered once: a second call returns the version that is there, with these proofs.
+    the same configuration are registered once: a second call returns the version that is there, with these proofs and
+    this report.
 
     Raises:
         InputError: ``lineage`` has no 'workspace_digest'.
@@ -80,6 +96,8 @@ def register(
             version = _create_version(client, name, run_id, digest, lineage)
         else:
             _log_proofs(client, version.run_id, proofs)
+        if report is not None:
+            _log_report(client, version.run_id, report)
         client.set_registered_model_alias(name, CANDIDATE, str(version.version))
     return version
 
@@ -159,8 +177,10 @@ def read_proofs(workspace: Workspace, version: ModelVersion) -> list[Proof]:
 
 
 def trained_metrics(described: Described, proofs: Sequence[Proof]) -> dict[str, float]:
-    """The metrics of the trained model, `<task>/<method>/<metric>`, without those of its artefacts."""
-    return {name: value for name, value in described.metrics.items() if name not in _proof_metrics(proofs)}
+    """The metrics of the trained model, `<task>/<method>/<metric>`, without those of its artefacts and of its report."""
+    proven = _proof_metrics(proofs)
+    others = (f"{REPORT}/", f"{CURVE}/")
+    return {name: value for name, value in described.metrics.items() if name not in proven and not name.startswith(others)}
 
 
 def _log_run(
@@ -192,11 +212,23 @@ def _log_proofs(client: Any, run_id: str, proofs: Sequence[Proof]) -> None:
         client.log_artifacts(run_id, folder, "proofs")
 
 
+def _log_report(client: Any, run_id: str, report: Report) -> None:
+    """The report's files, figures and curves, in place of earlier ones: a truth may have come since."""
+    _log_metrics(client, run_id, report.figures)
+    _log_history(client, run_id, {f"{CURVE}/{name}": points for name, points in report.curves.items()})
+    client.log_artifacts(run_id, str(report.folder), REPORT)
+
+
 def _log_metrics(client: Any, run_id: str, values: Mapping[str, float]) -> None:
+    _log_history(client, run_id, {name: [(0, value)] for name, value in values.items()})
+
+
+def _log_history(client: Any, run_id: str, values: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+    """``values``: name -> (step, value)."""
     from mlflow.entities import Metric
 
     now = round(time.time() * 1000)
-    metrics = [Metric(name, value, now, 0) for name, value in values.items()]
+    metrics = [Metric(name, value, now, step) for name, points in values.items() for step, value in points]
     for start in range(0, len(metrics), _BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + _BATCH], synchronous=True)
 

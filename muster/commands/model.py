@@ -70,6 +70,22 @@ def show(
 
 
 @app.command()
+def report(
+    model: Annotated[str, typer.Argument(help="folder with muster.yaml, or version number or alias")] = ".",
+    workspace: Annotated[Path, typer.Option("--workspace", help="folder with muster.yaml, for a version")] = Path(),
+    json: Json = False,
+) -> None:
+    """Where the report of a training run is: of the workspace's last one, or of a registered version."""
+    from flows.training import report_file
+
+    file = report_file(model, workspace)
+    if json:
+        emit_json("report", {"file": str(file)})
+        return
+    emit_line(str(file))
+
+
+@app.command()
 def evaluate(
     model: Model,
     data: Telemetry,
