@@ -10,12 +10,15 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.workspace import Workspace
 from components.workspace.files import sha256_file
 from components.workspace.modules import local_sources
 from flows import progress
+
+if TYPE_CHECKING:
+    from components.values import LabelSet, Targets
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,9 @@ def train(work: Work) -> None:
 
     from components.training.checkpoint import Checkpoints
     from components.training.train import train
-    from components.values import LabelSet, Targets, Windows
+    from components.values import Windows
 
-    windows, tasks = Windows.load(work.inputs["features"]), work.workspace.settings.tasks
-    labels = [LabelSet.load(work.inputs["label"], task.name) for task in tasks if task.votes]
-    targets = [Targets.load(work.inputs["label"], task.name) for task in tasks if task.kind == "regression"]
+    windows, (labels, targets) = Windows.load(work.inputs["features"]), _labels(work)
     statistics = pd.read_parquet(work.inputs["features"] / "statistics.parquet")
     checkpoints = Checkpoints(work.resume, progress.say)
     train(work.workspace, windows, labels, statistics, progress.report, checkpoints, targets=targets).save(work.folder)
@@ -101,15 +102,14 @@ def report(work: Work) -> None:
 
     from components.quantization.detectors import open_detector
     from components.training.reporting.write import write_report
-    from components.values import LabelSet, Windows
+    from components.values import Windows
     from components.values.curves import load_curves
 
-    tasks = work.workspace.settings.tasks
-    windows = Windows.load(work.inputs["features"])
-    labels = [LabelSet.load(work.inputs["label"], task.name) for task in tasks if task.labels != "none"]
+    windows, (labels, targets) = Windows.load(work.inputs["features"]), _labels(work)
     statistics = pd.read_parquet(work.inputs["features"] / "statistics.parquet")
-    detector = open_detector(work.inputs["train"], *[task.name for task in tasks if task.kind == "anomaly"])
-    write_report(work.folder, work.workspace, windows, labels, statistics, detector, load_curves(work.inputs["train"]))
+    anomaly = [task.name for task in work.workspace.settings.tasks if task.kind == "anomaly"]
+    detector, curves = open_detector(work.inputs["train"], *anomaly), load_curves(work.inputs["train"])
+    write_report(work.folder, work.workspace, windows, labels, statistics, detector, curves, targets)
 
 
 def quantize(work: Work) -> None:
@@ -170,6 +170,15 @@ def profile_facts_truth_and_tools(workspace: Workspace, profile: str) -> Any:
     """A compiler or emulator that was installed since raises the level of a proof."""
     tools = [tool for tool in COMPILERS_AND_EMULATORS if shutil.which(tool)]
     return [profile_facts(workspace, profile), declared_truth(workspace, profile), tools, platform.machine()]
+
+
+def _labels(work: Work) -> tuple[list[LabelSet], list[Targets]]:
+    """Of the tasks that learn classes, and of those that learn numbers."""
+    from components.values import LabelSet, Targets
+
+    folder, tasks = work.inputs["label"], work.workspace.settings.tasks
+    labels = [LabelSet.load(folder, task.name) for task in tasks if task.votes]
+    return labels, [Targets.load(folder, task.name) for task in tasks if task.kind == "regression"]
 
 
 def _digests(workspace: Workspace, *relative: str | None) -> list[str | None]:

@@ -81,9 +81,7 @@ def workspace_lesson(workspace: Workspace, detector: Detector) -> Lesson | None:
     return lesson_of(windows, labels, targets, pd.read_parquet(folder / STATISTICS_FILE) if labels or targets else None)
 
 
-def lesson_of(
-    windows: Windows, labels: list[LabelSet], targets: tuple[TargetSet, ...], statistics: pd.DataFrame | None
-) -> Lesson:
+def lesson_of(windows: Windows, labels: list[LabelSet], targets: tuple[Targets, ...], statistics: pd.DataFrame | None) -> Lesson:
     """What a model of a workspace with these windows, labels and targets was trained on."""
     fit, calibration = calibration_split(windows)
     normal = normal_windows(labels, len(windows))

@@ -75,7 +75,7 @@ def difference(ours: Sequence[OnDevice], theirs: Sequence[OnDevice], seed: int) 
 
 def share(above: NDArray[Any], below: NDArray[Any], seed: int) -> Measure | None:
     """Sum of ``above`` over sum of ``below``, both (devices,); None where the lower sum is 0."""
-    return _measure(_ratio(_draws(len(above), seed), above, below), below)
+    return measure(ratio(draws_of(len(above), seed), above, below), below)
 
 
 def class_measures(table: NDArray[np.int64], classes: tuple[str, ...]) -> list[ClassMeasure]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from components.training.judging.methods import Lesson, lesson_of
 from components.training.judging.result import Evaluation
 from components.training.judging.scope import Scope
 from components.training.reporting.reliability import Rate, Reliability, achieved, class_reliability, thresholds
-from components.values import LabelSet, Windows
+from components.values import LabelSet, Targets, Windows
 from components.values.curves import Point
 from components.workspace.files import write_json, write_text
 
@@ -57,6 +58,7 @@ def write_report(
     statistics: pd.DataFrame,
     detector: Detector,
     curves: tuple[Point, ...],
+    targets: Sequence[Targets] = (),
 ) -> Report:
     """Write `report.json` and `report.html`; parts that need a truth are in them where the workspace declares one.
 
@@ -65,7 +67,7 @@ def write_report(
     """
     from components.training.reporting.page import report_page
 
-    report = training_report(workspace, windows, labels, statistics, detector, curves)
+    report = training_report(workspace, windows, labels, statistics, detector, curves, targets)
     write_json(folder / REPORT, _as_json(report))
     write_text(folder / PAGE, report_page(report))
     return report
@@ -78,9 +80,11 @@ def training_report(
     statistics: pd.DataFrame,
     detector: Detector,
     curves: tuple[Point, ...],
+    targets: Sequence[Targets] = (),
 ) -> Report:
     settings = workspace.settings
-    lesson, rows = lesson_of(windows, labels, statistics if labels else None), np.flatnonzero(windows.test)
+    lesson = lesson_of(windows, labels, tuple(targets), statistics if labels or targets else None)
+    rows = np.flatnonzero(windows.test)
     stated = settings.model.false_alarms_per_day
     file = settings.evaluation.truth
     if not len(rows):
