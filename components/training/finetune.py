@@ -14,6 +14,7 @@ thresholds of scores are calibrated on and the other losses leave out.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,6 +29,9 @@ from components.training.pretrain import as_input, draw_rows, electra_losses, va
 from components.values import LabelSet, Targets
 from components.workspace.settings import Model
 
+if TYPE_CHECKING:
+    from components.training.train import Rows
+
 _SMALLEST_BATCH = 32
 _STEPS_OF_NOISE = 8
 _SHARPNESS = 2.0
@@ -40,32 +44,26 @@ def finetune(
     encoder: Encoder,
     generator: Generator,
     codes: NDArray[np.int8],
-    fit: NDArray[np.int64],
-    clean: NDArray[np.int64],
-    calibration: NDArray[np.int64],
-    unseen: NDArray[np.int64],
+    rows: Rows,
     labels: list[LabelSet],
     targets: Sequence[Targets],
     settings: Model,
     seed: int,
     engine: Engine,
 ) -> None:
-    """Train heads and encoder in place. ``fit``: training rows, ``clean``: those of them that look normal.
-
-    ``calibration``, and ``unseen`` of it that look normal: for the validation losses.
-    """
-    draws = [(label, *_draw_weights(label, fit)) for label in labels if label.task in encoder.heads]
+    """Train heads and encoder in place on what ``rows`` has to fit on; its calibration windows are for the validation losses."""
+    draws = [(label, *_draw_weights(label, rows.fit)) for label in labels if label.task in encoder.heads]
     lessons = [(target, np.flatnonzero(target.covered)) for target in targets]
     size = max(settings.batch // max(len(draws) + len(lessons), 1), _SMALLEST_BATCH)
-    watched = codes[validation_rows(unseen)]
-    judged = [(label, validation_rows(calibration[label.covered[calibration]])) for label, _, _ in draws]
+    watched = codes[validation_rows(rows.quiet)]
+    judged = [(label, validation_rows(rows.calibration[label.covered[rows.calibration]])) for label, _, _ in draws]
 
     def losses(random: torch.Generator) -> Losses:
-        batch = draw_rows(clean, settings.batch, random)
+        batch = draw_rows(rows.clean, settings.batch, random)
         found, _ = electra_losses(encoder, generator, codes[batch], settings.detect_weight, random)
-        for label, rows, weights in draws:
+        for label, taught, weights in draws:
             drawn = torch.multinomial(weights.to(engine.device), size, replacement=True, generator=random)
-            chosen = rows[drawn.cpu().numpy()]
+            chosen = taught[drawn.cpu().numpy()]
             found[label.task] = _noise_aware_loss(encoder, label, codes[chosen], chosen, random)
         for target, taught in lessons:
             chosen = draw_rows(taught, size, random)
@@ -76,8 +74,8 @@ def finetune(
         found: Losses = {}
         if len(watched):
             found, _ = electra_losses(encoder, generator, watched, settings.detect_weight, random)
-        some = [(label, rows) for label, rows in judged if len(rows)]
-        return found | {label.task: _noise_aware_loss(encoder, label, codes[rows], rows, random) for label, rows in some}
+        some = [(label, held) for label, held in judged if len(held)]
+        return found | {label.task: _noise_aware_loss(encoder, label, codes[held], held, random) for label, held in some}
 
     modules = torch.nn.ModuleDict({"encoder": encoder, "generator": generator})
     phase = Phase("fine-tune", settings.finetune_steps, settings.learning_rate, seed + 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,6 +17,9 @@ from components.training.device import placed_on, precision
 from components.training.loop import Engine, Losses, Phase, run_phase
 from components.workspace.settings import Model
 
+if TYPE_CHECKING:
+    from components.training.train import Rows
+
 CORRECT_WEIGHT = 10.0
 GENERATOR_WEIGHT = 0.1
 _SETTLING_BATCHES, _SETTLING_BATCH = 16, 512
@@ -24,22 +29,21 @@ _VALIDATION_WINDOWS = 256
 def pretrain(
     encoder: Encoder,
     codes: NDArray[np.int8],
-    rows: NDArray[np.int64],
-    unseen: NDArray[np.int64],
+    rows: Rows,
     settings: Model,
     seed: int,
     engine: Engine,
 ) -> Generator:
-    """Train ``encoder`` in place on the windows ``rows`` of ``codes``; return the generator for joint fine-tuning.
+    """Train ``encoder`` in place on the clean windows of ``codes``; return the generator for joint fine-tuning.
 
-    ``unseen``: normal windows for the validation loss. No steps: both stay as they were drawn.
+    The quiet ones are for the validation loss. No steps: both stay as they were drawn.
     """
     a = encoder.architecture
     generator = Generator(a.channels, max(8, a.width // 4), 127 * a.input_scale).to(engine.device)
-    watched = codes[validation_rows(unseen)]
+    watched = codes[validation_rows(rows.quiet)]
 
     def losses(random: torch.Generator) -> Losses:
-        batch = draw_rows(rows, settings.batch, random)
+        batch = draw_rows(rows.clean, settings.batch, random)
         return electra_losses(encoder, generator, codes[batch], settings.detect_weight, random)[0]
 
     def validation(random: torch.Generator) -> Losses:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,9 @@ from components.workspace.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from components.models.telemetry_electra import Encoder
     from components.training.checkpoint import Checkpoints
+    from components.training.loop import Engine
     from components.workspace.settings import Task
 
 Progress = Callable[[str, int, int], None]
@@ -24,6 +27,16 @@ Progress = Callable[[str, int, int], None]
 CALIBRATION_SHARE = 0.2
 """Last share of each training device's windows that only calibrates thresholds; training never sees it."""
 MIN_WINDOWS = 64
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Positions of training windows: to ``fit`` on and for ``calibration``; ``clean`` and ``quiet``: those that look normal."""
+
+    fit: NDArray[np.int64]
+    calibration: NDArray[np.int64]
+    clean: NDArray[np.int64]
+    quiet: NDArray[np.int64]
 
 
 def train(
@@ -46,35 +59,18 @@ def train(
         InputError: fewer than `MIN_WINDOWS` training windows, a labelled task with no labelled training window, no CUDA
             device where the settings ask for one, or losses that grow beyond all bounds.
     """
-    import torch
-
-    from components.models.telemetry_electra import Encoder
     from components.training.checkpoint import Checkpoints
-    from components.training.decisions import settle_decisions
-    from components.training.device import repeatable, training_device
-    from components.training.finetune import finetune
+    from components.training.device import training_device
     from components.training.loop import Engine
     from components.training.normal import describe_normal
-    from components.training.pretrain import pretrain, settle_norms
     from components.training.report import calibrated_threshold, held_out_metrics, label_facts, target_facts
 
     settings = workspace.settings
-    fit, calibration = calibration_split(windows)
-    _check(windows, fit, labels)
+    rows = rows_of(windows, labels)
+    _check(windows, rows.fit, labels)
     engine = Engine(training_device(settings.model.device), progress, checkpoints or Checkpoints())
-    torch.manual_seed(settings.seed)
-    torch.set_num_threads(settings.model.threads)
-    repeatable(engine.device)
-    encoder = Encoder(_architecture(workspace, windows)).to(engine.device)
-    normal_rows = normal_windows(labels, len(windows))
-    clean, quiet = fit[normal_rows[fit]], calibration[normal_rows[calibration]]
-    generator = pretrain(encoder, windows.codes, clean, quiet, settings.model, settings.seed, engine)
-    settle_norms(encoder, windows.codes, clean, settings.seed, engine.device)
-    if encoder.architecture.heads:
-        rows = (fit, clean, calibration, quiet)
-        finetune(encoder, generator, windows.codes, *rows, labels, targets, settings.model, settings.seed, engine)
-    encoder.cpu()  # what follows is one pass over the windows
-    settle_decisions(encoder, windows.codes, fit, calibration, labels)
+    encoder = train_network(workspace, windows, labels, targets, rows, engine)
+    clean, quiet = rows.clean, rows.quiet
     normal = describe_normal(encoder, windows.codes, clean, quiet if len(quiet) else clean, settings.windows.core, settings.seed)
     threshold = calibrated_threshold(workspace, windows, encoder, normal)
     return ElectraModel(
@@ -94,6 +90,43 @@ def train(
         threshold=threshold,
         curves=tuple(engine.curve),
     )
+
+
+def train_network(
+    workspace: Workspace,
+    windows: Windows,
+    labels: list[LabelSet],
+    targets: Sequence[Targets],
+    rows: Rows,
+    engine: Engine,
+) -> Encoder:
+    """Pre-train and fine-tune the network of the workspace, and settle what its heads decide; ends on the processor."""
+    import torch
+
+    from components.models.telemetry_electra import Encoder
+    from components.training.decisions import settle_decisions
+    from components.training.device import repeatable
+    from components.training.finetune import finetune
+    from components.training.pretrain import pretrain, settle_norms
+
+    model, seed, codes = workspace.settings.model, workspace.settings.seed, windows.codes
+    torch.manual_seed(seed)
+    torch.set_num_threads(model.threads)
+    repeatable(engine.device)
+    encoder = Encoder(_architecture(workspace, windows)).to(engine.device)
+    generator = pretrain(encoder, codes, rows, model, seed, engine)
+    settle_norms(encoder, codes, rows.clean, seed, engine.device)
+    if encoder.architecture.heads:
+        finetune(encoder, generator, codes, rows, labels, targets, model, seed, engine)
+    encoder.cpu()  # what follows is one pass over the windows
+    settle_decisions(encoder, codes, rows.fit, rows.calibration, labels)
+    return encoder
+
+
+def rows_of(windows: Windows, labels: list[LabelSet]) -> Rows:
+    """What of the training windows serves what; the labels say which look normal."""
+    (fit, calibration), normal = calibration_split(windows), normal_windows(labels, len(windows))
+    return Rows(fit, calibration, fit[normal[fit]], calibration[normal[calibration]])
 
 
 def calibration_split(windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
