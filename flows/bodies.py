@@ -87,13 +87,16 @@ def train(work: Work) -> None:
     import pandas as pd
 
     from components.training.checkpoint import Checkpoints
+    from components.training.events import write_events
     from components.training.train import train
     from components.values import Windows
 
     windows, (labels, targets) = Windows.load(work.inputs["features"]), _labels(work)
     statistics = pd.read_parquet(work.inputs["features"] / "statistics.parquet")
     checkpoints = Checkpoints(work.resume, progress.say)
-    train(work.workspace, windows, labels, statistics, progress.report, checkpoints, targets=targets).save(work.folder)
+    model = train(work.workspace, windows, labels, statistics, progress.report, checkpoints, targets=targets)
+    model.save(work.folder)
+    write_events(work.folder / "tensorboard", model.curves)
 
 
 def report(work: Work) -> None:

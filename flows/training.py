@@ -36,12 +36,17 @@ def train(workspace: Workspace) -> Trained:
         Conflict: another run holds the workspace.
         MusterError: whatever the step that failed says; what was finished before it is kept.
     """
-    names = [step.name for step in STEPS]
     with one_at_a_time(workspace):
-        results = [result for name in names[: names.index(LAST) + 1] for result in _told(workspace, name)]
+        results = make_up_to(workspace, LAST)
     folder = workspace.out / "train"
     metrics = json.loads((folder / "metrics.json").read_text())
     return Trained(tuple(results), metrics, str(folder), str(workspace.out / LAST / PAGE))
+
+
+def make_up_to(workspace: Workspace, last: str) -> list[StepResult]:
+    """Make the steps from the first to ``last``, none of them one a profile."""
+    names = [step.name for step in STEPS]
+    return [result for name in names[: names.index(last) + 1] for result in _told(workspace, name)]
 
 
 def report_file(model: str, workspace: Path) -> Path:

@@ -1,0 +1,154 @@
+"""One trial: the same few labels for the network with pre-training, without it, and for gradient boosting."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.training.baselines import gradient_boosting
+from components.training.checkpoint import Checkpoints
+from components.training.device import training_device
+from components.training.evaluation import macro_f1, read_truth, window_classes
+from components.training.loop import Engine
+from components.training.normal import predict
+from components.training.study.few import few
+from components.training.train import Progress, Rows, calibration_split, train_network
+from components.values import LabelSet, Windows
+from components.workspace import Workspace
+from components.workspace.errors import InputError
+from components.workspace.files import write_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PRETRAINED, SCRATCH, BOOSTING = "pretrained", "scratch", "gradient_boosting"
+METHODS = (PRETRAINED, SCRATCH, BOOSTING)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """``labels``: labelled windows; ``seed``: of their draw, the weights and the batches."""
+
+    task: str
+    labels: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``macro_f1``: method -> on the held-out windows."""
+
+    trial: Trial
+    macro_f1: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Outcome:
+        return cls(Trial(**value["trial"]), value["macro_f1"])
+
+
+def run_trial(
+    workspace: Workspace,
+    windows: Windows,
+    label: LabelSet,
+    statistics: pd.DataFrame,
+    trial: Trial,
+    unfinished: Path,
+    progress: Progress,
+) -> Outcome:
+    """``unfinished``: a folder for checkpoints, so that a killed trial goes on and trials share their pre-training.
+
+    Which windows look normal is what labels say; with so few, all training windows are taken for it.
+
+    Raises:
+        InputError: too few labelled windows, or no truth of the held-out ones.
+    """
+    fit, calibration = calibration_split(windows)
+    test, wanted = held_out_classes(workspace, windows, label)
+    known = few(label, fit, trial.labels, trial.seed)
+    rows = Rows(fit, calibration, fit, calibration)
+    classes = {BOOSTING: _boosted(statistics, known, fit, test, trial.seed, workspace.settings.model.threads)}
+    for method in (PRETRAINED, SCRATCH):
+        folder = unfinished / f"{trial.task}-{trial.labels}-{trial.seed}" / method
+        shared = unfinished / f"pre-train-{trial.seed}.checkpoint" if method == PRETRAINED else None
+        with_steps = _with(workspace, trial.seed, None if method == PRETRAINED else 0)
+        checkpoints = _begun(folder, shared)
+        engine = Engine(training_device(workspace.settings.model.device), progress, checkpoints)
+        encoder = train_network(with_steps, windows, [known], (), rows, engine)
+        _share(folder, shared)
+        classes[method] = predict(encoder, windows.codes[test])[trial.task]
+    shutil.rmtree(unfinished / f"{trial.task}-{trial.labels}-{trial.seed}", ignore_errors=True)
+    return Outcome(trial, {m: macro_f1(wanted, classes[m], len(label.classes)) for m in METHODS})
+
+
+def check(workspace: Workspace, windows: Windows, label: LabelSet, counts: Sequence[int]) -> None:
+    """Whether trials with these numbers of labels can be run and judged, before any is.
+
+    Raises:
+        InputError: too few labelled windows, or no truth of the held-out ones.
+    """
+    held_out_classes(workspace, windows, label)
+    for count in counts:
+        few(label, calibration_split(windows)[0], count, workspace.settings.seed)
+
+
+def held_out_classes(workspace: Workspace, windows: Windows, label: LabelSet) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+    """Rows of the held-out windows and the true class of each: declared gold labels where the task learns from them, else the
+    workspace's truth.
+
+    Raises:
+        InputError: neither says anything of them.
+    """
+    test = np.flatnonzero(windows.test)
+    if label.source == "gold":
+        test = test[label.gold[test] >= 0]
+        wanted = label.gold[test]
+    else:
+        truth = read_truth(workspace)
+        segments = None if truth is None else truth[truth["task"] == label.task]
+        if segments is None or segments.empty:
+            raise InputError(
+                f"no truth of task '{label.task}': nothing to judge a study of weak labels by",
+                hint="declare evaluation.truth in muster.yaml, or study a task with gold labels",
+            )
+        wanted = window_classes(windows.index.iloc[test], segments, label.classes)
+    if not len(test):
+        raise InputError(
+            f"task '{label.task}': no held-out window has a class", hint="see evaluation.split and evaluation.holdout"
+        )
+    return test, wanted
+
+
+def _boosted(
+    statistics: pd.DataFrame, label: LabelSet, fit: NDArray[np.int64], test: NDArray[np.int64], seed: int, threads: int
+) -> NDArray[np.int8]:
+    probabilities = gradient_boosting(statistics, label, fit, seed, threads)(statistics.iloc[test])
+    return probabilities.argmax(axis=1).astype(np.int8)
+
+
+def _with(workspace: Workspace, seed: int, pretrain_steps: int | None) -> Workspace:
+    settings = workspace.settings
+    steps = settings.model.pretrain_steps if pretrain_steps is None else pretrain_steps
+    model = settings.model.model_copy(update={"pretrain_steps": steps})
+    return replace(workspace, settings=settings.model_copy(update={"seed": seed, "model": model}))
+
+
+def _begun(folder: Path, shared: Path | None) -> Checkpoints:
+    """Checkpoints that begin with the pre-training of another trial of the seed, where there is one."""
+    mine = folder / "pre-train.checkpoint"
+    if shared is not None and shared.is_file() and not mine.is_file():
+        write_bytes(mine, shared.read_bytes())
+    return Checkpoints(folder)
+
+
+def _share(folder: Path, shared: Path | None) -> None:
+    if shared is not None and not shared.is_file():
+        write_bytes(shared, (folder / "pre-train.checkpoint").read_bytes())
