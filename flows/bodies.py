@@ -77,9 +77,10 @@ def label(work: Work) -> None:
     labels = label(work.workspace, windows, FileColumns(work.inputs["features"]), progress.say)
     for one in labels:
         one.save(work.folder)
-    for declared in targets(work.workspace, windows):
-        declared.save(work.folder)
-    write_report(work.folder, work.workspace, windows, labels)
+    declared = targets(work.workspace, windows)
+    for numbers in declared:
+        numbers.save(work.folder)
+    write_report(work.folder, work.workspace, windows, labels, declared)
 
 
 def train(work: Work) -> None:

@@ -7,19 +7,23 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from components.runtime.scaling import MISSING_RAW, Calibration, Scaling, gain_for
+from components.runtime.conditions import MISSING_RAW, Conditions
+from components.runtime.scaling import Calibration, Scaling, gain_for
 
 # A channel that stood still during calibration is given at least a quarter of the fleet's median deviation, and where
 # it stands still on most devices a sixteenth of the deviation of all samples together.
 _OF_MEDIAN, _OF_POOLED = 4, 16
 
 
-def make_calibration(steps: int, clip: float, histories: list[NDArray[np.int16]]) -> Calibration:
+def make_calibration(
+    steps: int, clip: float, histories: list[NDArray[np.int16]], conditions: Conditions | None = None
+) -> Calibration:
     """``histories``: one (samples, channels) int16 array a training device, oldest first.
 
     The fallback centre and deviation of a channel are the medians of what the devices learn; with ``steps`` 0, or
-    where no device has samples enough, those of all samples together.
+    where no device has samples enough, those of all samples together. With ``conditions`` histories are read under them.
     """
+    histories = histories if conditions is None else [conditions.applied(raw) for raw in histories]
     channels = histories[0].shape[1]
     bare = Calibration(steps, gain_for(clip), (1,) * channels, Scaling((0,) * channels, (0,) * channels))
     learned = [bare.learn(raw) for raw in histories if steps and len(raw) >= 2 * steps]
@@ -35,7 +39,8 @@ def make_calibration(steps: int, clip: float, histories: list[NDArray[np.int16]]
                 deviation[c] = np.median(bare.gain / multipliers[knows, c])
     least = tuple(max(int(d) // _OF_MEDIAN, int(p) // _OF_POOLED, 1) for d, p in zip(deviation, pooled, strict=True))
     multiplier = tuple(bare.gain // max(round(d), low) for d, low in zip(deviation, least, strict=True))
-    return replace(bare, min_deviation=least, fallback=Scaling(tuple(round(c) for c in center), multiplier))
+    fallback = Scaling(tuple(round(c) for c in center), multiplier)
+    return replace(bare, min_deviation=least, fallback=fallback, conditions=conditions)
 
 
 def _pooled(histories: list[NDArray[np.int16]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -5,7 +5,7 @@ Slots are counted from 1970, so the grids of all devices share their phase and a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,7 @@ class Grid:
 
     ``offsets``: (devices + 1,) where a device's slots begin. ``context``: (slots,) row of ``contexts`` that held at
     that slot, the last one known where nothing was sent. ``heard``: (slots,) bool, a row arrived for the slot.
+    ``lead``: slots at the begin of every device that lie before its first row.
     """
 
     devices: list[str]
@@ -39,6 +40,7 @@ class Grid:
     contexts: pd.DataFrame
     heard: NDArray[np.bool_]
     interval_us: int
+    lead: int = 0
 
 
 def make_grid(frame: pd.DataFrame, telemetry: Telemetry) -> Grid:
@@ -69,6 +71,21 @@ def make_grid(frame: pd.DataFrame, telemetry: Telemetry) -> Grid:
     context = np.zeros(offsets[-1], np.int32)
     context[where] = codes
     return Grid([str(n) for n in names], values, slot[begins], offsets, context[last_heard], contexts, heard, interval)
+
+
+def with_lead(grid: Grid, lead: int) -> Grid:
+    """The same with ``lead`` empty slots before each device's first row, in the context of that row."""
+    if not lead:
+        return grid
+    lengths = np.diff(grid.offsets)
+    offsets = grid.offsets + lead * np.arange(len(grid.offsets))
+    where = np.arange(len(grid.values)) + lead * np.repeat(np.arange(1, len(lengths) + 1), lengths)
+    values = np.full((offsets[-1], grid.values.shape[1]), np.nan, np.float32)
+    heard, context = np.zeros(offsets[-1], bool), np.repeat(grid.context[grid.offsets[:-1]], lengths + lead)
+    values[where], heard[where], context[where] = grid.values, grid.heard, grid.context
+    return replace(
+        grid, values=values, heard=heard, context=context, offsets=offsets, first_slot=grid.first_slot - lead, lead=lead
+    )
 
 
 def _contexts(frame: pd.DataFrame) -> tuple[NDArray[np.int32], pd.DataFrame]:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.features.calibration import make_calibration
-from components.features.grid import Grid, make_grid
+from components.features.conditions import learn_conditions
+from components.features.grid import Grid, make_grid, with_lead
 from components.features.split import held_out
 from components.runtime.scaling import Calibration, Converter
 from components.values import Dataset, Windows
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 def make_windows(workspace: Workspace, dataset: Dataset) -> Windows:
     """Cut every device's telemetry into windows of `windows.steps` slots, one every `windows.stride`.
 
+    Windows reach up to `windows.lead` slots before a device's first row, as a device does whose buffer is not full yet.
+
     A window that misses more than `windows.max_missing` of its samples, or in which the device changed its firmware
     or profile, is left out. Training devices (or the training part of each device) alone make the fleet's fallback
     scaling.
@@ -33,8 +36,8 @@ def make_windows(workspace: Workspace, dataset: Dataset) -> Windows:
         InputError: no window is left, or a part of the split is empty.
     """
     settings = workspace.settings
-    grid = make_grid(dataset.frame(), settings.telemetry)
-    device, start = _starts(grid, settings.windows.steps, settings.windows.stride)
+    grid = with_lead(make_grid(dataset.frame(), settings.telemetry), settings.windows.lead)
+    device, start = _starts(grid, settings.windows)
     kept = _whole(grid, start, settings.windows.steps, settings.windows.max_missing)
     device, start = device[kept], start[kept]
     if not len(start):
@@ -48,12 +51,10 @@ def make_windows(workspace: Workspace, dataset: Dataset) -> Windows:
     converter = Converter(tuple(lsb), tuple(offset))
     raw = converter.raw(grid.values)
     histories = _histories(grid, raw, device[~test], start[~test], settings.windows.steps, settings.windows.calibration_steps)
-    calibration = make_calibration(settings.windows.calibration_steps, settings.windows.clip, histories)
-    scalings = {name: calibration.learn(raw[a:b]) for name, a, b in _spans(grid)}
-    codes = np.concatenate([scalings[name].codes(raw[a:b]) for name, a, b in _spans(grid)])
-    slots = start[:, None] + np.arange(settings.windows.steps)
+    conditions = learn_conditions(settings.telemetry, settings.windows.regimes, np.concatenate(histories), settings.seed)
+    calibration = make_calibration(settings.windows.calibration_steps, settings.windows.clip, histories, conditions)
     index["split"] = np.where(test, "test", "train")
-    return Windows(settings.telemetry.names, grid.values[slots], codes[slots], index, converter, calibration, scalings)
+    return _cut(grid, raw, start, settings.windows.steps, index, settings.telemetry.names, converter, calibration)
 
 
 def cut_unseen(
@@ -64,16 +65,30 @@ def cut_unseen(
     ``frame`` has the columns of `Dataset.frame`, sorted by device and time. ``converter`` and ``calibration`` travel with
     the model. All windows are held out; none may be left.
     """
-    grid = make_grid(frame, telemetry)
-    device, start = _starts(grid, settings.steps, settings.stride)
+    grid = with_lead(make_grid(frame, telemetry), settings.lead)
+    device, start = _starts(grid, settings)
     kept = _whole(grid, start, settings.steps, settings.max_missing)
     device, start = device[kept], start[kept]
-    raw = converter.raw(grid.values)
-    scalings = {name: calibration.learn(raw[a:b]) for name, a, b in _spans(grid)}
-    codes = np.concatenate([scalings[name].codes(raw[a:b]) for name, a, b in _spans(grid)])
-    slots = start[:, None] + np.arange(settings.steps)
     index = _index(grid, device, start, settings.steps).assign(split="test")
-    return Windows(telemetry.names, grid.values[slots], codes[slots], index, converter, calibration, scalings)
+    return _cut(grid, converter.raw(grid.values), start, settings.steps, index, telemetry.names, converter, calibration)
+
+
+def _cut(
+    grid: Grid,
+    raw: NDArray[np.int16],
+    start: NDArray[np.int64],
+    steps: int,
+    index: pd.DataFrame,
+    names: tuple[str, ...],
+    converter: Converter,
+    calibration: Calibration,
+) -> Windows:
+    """Values and codes of the windows that begin at the slots ``start``."""
+    read = calibration.read(raw)
+    scalings = {name: calibration.learn(read[a + grid.lead : b]) for name, a, b in _spans(grid)}
+    codes = np.concatenate([scalings[name].codes(read[a:b]) for name, a, b in _spans(grid)])
+    slots = start[:, None] + np.arange(steps)
+    return Windows(names, grid.values[slots], codes[slots], index, converter, calibration, scalings)
 
 
 def _spans(grid: Grid) -> list[tuple[str, int, int]]:
@@ -81,12 +96,14 @@ def _spans(grid: Grid) -> list[tuple[str, int, int]]:
     return list(zip(grid.devices, grid.offsets[:-1].tolist(), grid.offsets[1:].tolist(), strict=True))
 
 
-def _starts(grid: Grid, steps: int, stride: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _starts(grid: Grid, cut: Settings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(windows,) device number and first slot of every window that fits."""
-    counts = np.maximum((np.diff(grid.offsets) - steps) // stride + 1, 0)
+    spare, stride = np.diff(grid.offsets) - cut.steps, cut.stride
+    counts = np.maximum(spare // stride + 1, 0)
+    first = grid.offsets[:-1] + (spare % stride if cut.align == "end" else 0)
     device = np.repeat(np.arange(len(counts)), counts)
     number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return device, grid.offsets[device] + number * stride
+    return device, first[device] + number * stride
 
 
 def _whole(grid: Grid, start: NDArray[np.int64], steps: int, max_missing: float) -> NDArray[np.bool_]:
@@ -124,7 +141,8 @@ def _histories(
 ) -> list[NDArray[np.int16]]:
     """What a training device samples: its first samples, or with one scaling for the fleet all its training windows."""
     if calibration_steps:
-        return [raw[grid.offsets[d] : grid.offsets[d + 1]][: 2 * calibration_steps] for d in np.unique(device)]
+        first = grid.offsets[:-1] + grid.lead
+        return [raw[first[d] : grid.offsets[d + 1]][: 2 * calibration_steps] for d in np.unique(device)]
     used = np.zeros(len(raw) + 1, np.int64)
     np.add.at(used, start, 1)
     np.add.at(used, start + steps, -1)

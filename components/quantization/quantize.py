@@ -49,7 +49,13 @@ def quantize(
         scoring=scoring,
         tensors=network.tensors,
         members=network.members,
-        self_test=make_self_test(network, scoring, *vectors, exact=not network.tensors or profile.runtime.name == "c99"),
+        self_test=make_self_test(
+            network,
+            scoring,
+            *vectors,
+            exact=not network.tensors or profile.runtime.name == "c99",
+            conditions=model.calibration.conditions,
+        ),
         model_digest=model_digest,
         units={h.task: h.unit for h in model.heads if not h.classes},
     )

@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.quantization.targets import Network
+from components.runtime.conditions import MISSING_RAW, Conditions
 from components.runtime.engines import Engine
-from components.runtime.scaling import MISSING_CODE, MISSING_RAW, Scaling
+from components.runtime.scaling import MISSING_CODE, Scaling
 from components.runtime.surprise import Calibrated, Outputs, Verdict
+from components.values import Artefact
 from components.values.artefact import SelfTest
 
 _RAW_PER_CODE = 64
@@ -16,26 +18,39 @@ _MARGIN = 6  # codes between the winning logit and the next
 _CODES_OFF = 4  # that a regression's output may be off on other kernels: three layers lie behind the encoder
 
 
-def make_self_test(network: Network, scoring: Calibrated, codes: NDArray[np.int8], vectors: int, *, exact: bool) -> SelfTest:
+def make_self_test(
+    network: Network,
+    scoring: Calibrated,
+    codes: NDArray[np.int8],
+    vectors: int,
+    *,
+    exact: bool,
+    conditions: Conditions | None = None,
+) -> SelfTest:
     """Choose ``vectors`` of the windows ``codes``, spread over the range of surprise, with edge cases among them.
 
     The samples are written for one fixed scaling under which the device finds just these codes. With ``exact`` the
     device must reproduce every bit. Otherwise the kernels of another processor may round each output the other way:
-    the tolerance is what one code of every output changes, and windows with close logits are left out.
+    the tolerance is what one code of every output changes, and windows with close logits are left out. Under
+    ``conditions`` the vectors go through the regimes by turns, in which some codes are missed by a little.
     """
     chosen = np.concatenate([_edges(codes.shape[1:]), _spread(network, scoring, codes, vectors - 2, exact=exact)])
     scaling = Scaling(tuple(100 * c - 50 for c in range(codes.shape[2])), (65536 // _RAW_PER_CODE,) * codes.shape[2])
+    raw = _raw(chosen, scaling)
+    if conditions is not None:
+        raw = np.stack([conditions.undone(one, i % len(conditions.point)) for i, one in enumerate(raw)])
+        chosen = scaling.codes(conditions.applied(raw))
     outputs = network.engine(chosen)
     wanted = scoring.verdict(chosen, outputs)
     tolerance = 0 if exact else _tolerance(scoring, chosen, outputs)
     off = {task: 0 if exact else (_CODES_OFF * abs(g.multiplier) >> 16) + 1 for task, g in scoring.gauges.items()}
-    return SelfTest(_raw(chosen, scaling), scaling, wanted.surprise, wanted.classes, tolerance, wanted.values, off)
+    return SelfTest(raw, scaling, wanted.surprise, wanted.classes, tolerance, wanted.values, off)
 
 
-def mismatches(test: SelfTest, scoring: Calibrated, engine: Engine) -> int:
+def mismatches(artefact: Artefact, engine: Engine) -> int:
     """How many vectors come out wrong on ``engine``."""
-    codes = test.scaling.codes(test.raw)
-    return int(test.wrong(scoring.verdict(codes, engine(codes))).sum())
+    codes = artefact.self_test_codes
+    return int(artefact.self_test.wrong(artefact.scoring.verdict(codes, engine(codes))).sum())
 
 
 def _edges(shape: tuple[int, ...]) -> NDArray[np.int8]:

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MISSING_RAW = -32768
+from components.runtime.conditions import MISSING_RAW, Conditions
+
 MISSING_CODE = -128
 _MAX_MULTIPLIER = 2**30
 _RAW_BIAS = 32768
@@ -63,16 +64,21 @@ class Calibration:
 
     ``gain`` is the multiplier of a channel whose mean absolute deviation is one raw unit; ``min_deviation`` keeps
     a channel that stood still from blowing up; ``fallback`` serves until calibration is done, and for channels
-    that gave no sample in either phase.
+    that gave no sample in either phase. Where there are ``conditions``, samples are first read under them.
     """
 
     steps: int
     gain: int
     min_deviation: tuple[int, ...]
     fallback: Scaling
+    conditions: Conditions | None = None
+
+    def read(self, raw: NDArray[np.int16]) -> NDArray[np.int16]:
+        """(..., channels) int16 of the converter -> what scalings are of: the same, or as it stands under the conditions."""
+        return raw if self.conditions is None else self.conditions.applied(raw)
 
     def learn(self, raw: NDArray[np.int16]) -> Scaling:
-        """(samples, channels) int16, oldest first -> the scaling after ``2 * steps`` samples.
+        """(samples, channels) int16 as `read` gives them, oldest first -> the scaling after ``2 * steps`` samples.
 
         With fewer samples, or ``steps`` 0 (one scaling for the whole fleet), it is the fallback.
         """
@@ -98,12 +104,14 @@ class Calibration:
             "gain": self.gain,
             "min_deviation": list(self.min_deviation),
             "fallback": self.fallback.to_json(),
+            "conditions": None if self.conditions is None else self.conditions.to_json(),
         }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Calibration:
         fallback = Scaling(tuple(value["fallback"]["center"]), tuple(value["fallback"]["multiplier"]))
-        return cls(int(value["steps"]), int(value["gain"]), tuple(value["min_deviation"]), fallback)
+        conditions = Conditions.from_json(value["conditions"]) if value.get("conditions") else None
+        return cls(int(value["steps"]), int(value["gain"]), tuple(value["min_deviation"]), fallback, conditions)
 
 
 def gain_for(clip: float) -> int:

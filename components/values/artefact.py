@@ -87,6 +87,11 @@ class Artefact:
     def file_name(self) -> str:
         return f"{self.profile}.artefact"
 
+    @property
+    def self_test_codes(self) -> NDArray[np.int8]:
+        """(vectors, steps, channels) what the model reads in its self-test."""
+        return self.self_test.scaling.codes(self.calibration.read(self.self_test.raw))
+
     def sealed(self) -> Artefact:
         """The same artefact with ``sha256`` and ``size`` of its bytes."""
         data = self.to_bytes()

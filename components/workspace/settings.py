@@ -88,6 +88,9 @@ class Channel(Section):
     dtype: Literal["float32", "float64", "int16", "int32", "int64"] = "float32"
     range: tuple[float, float] = Field(strict=False)
     nullable: bool = True
+    role: Literal["signal", "condition"] = Field(
+        "signal", description="'condition': tells under which operating condition the others were measured (windows.regimes)"
+    )
     lsb: float | None = Field(
         None, gt=0, description="physical step of the device's converter; default: the range over 65000 codes"
     )
@@ -138,8 +141,16 @@ class Windows(Section):
     calibration_steps: int = Field(
         240, ge=0, description="samples per phase of the on-device calibration (two phases); 0: one scaling for the whole fleet"
     )
+    regimes: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="operating conditions; each has its own middle and spread of every channel that tells none",
+    )
     clip: float = Field(6.0, gt=0, description="robust standard deviations that the int8 input range spans to each side")
     max_missing: Share = Field(0.5, description="windows with a larger share of missing samples are left out")
+    lead: int = Field(0, ge=0, lt=512, description="samples before a device's first one that windows may reach into, as missing")
+    align: Literal["start", "end"] = Field("start", description="'end': the last window of a device ends with its last sample")
 
     @property
     def core(self) -> tuple[int, int]:
@@ -343,6 +354,10 @@ class Settings(Section):
         ):
             if twice := sorted({n for n in names if names.count(n) > 1}):
                 raise ValueError(f"{what} named twice: {', '.join(twice)}")
+        if (self.windows.regimes > 1) != any(c.role == "condition" for c in self.telemetry.channels):
+            raise ValueError("windows.regimes above 1 and channels with role: condition go together")
+        if self.windows.lead >= self.windows.steps:
+            raise ValueError("windows.lead must be below windows.steps: a window holds at least one sample")
         if sum(t.kind == "anomaly" for t in self.tasks) > 1:
             raise ValueError("one anomaly task is enough: the model has one anomaly score")
         return self

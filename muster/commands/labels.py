@@ -29,6 +29,7 @@ def report(
 ) -> None:
     """What each labelling function does, how right it seems, what changed, and which windows need a person."""
     from components.labeling.report import change_since_last, export_page, read_report
+    from components.labeling.report.numbers import NUMBER_COLUMNS, number_rows
 
     opened = open_workspace(workspace)
     folder = opened.out / "label"
@@ -46,7 +47,9 @@ def report(
         return
     for one in value["tasks"]:
         _show(one)
-    if not value["tasks"]:
+    if value["numbers"]:
+        emit_table("Declared numbers", NUMBER_COLUMNS, number_rows(value))
+    if not value["tasks"] and not value["numbers"]:
         emit_line("no task of this workspace wants labels")
     say(f"plots, and the windows most worth labelling drawn: {page}")
 

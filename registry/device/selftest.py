@@ -17,7 +17,7 @@ def self_test(artefact: Artefact) -> int:
         Refused: a surprise is off by more than the tolerance, a class or a value differs, or the runtime fails.
     """
     test = artefact.self_test
-    codes = test.scaling.codes(test.raw)
+    codes = artefact.self_test_codes
     try:
         outputs = open_engine(artefact.runtime, artefact.members, artefact.tensors)(codes)
         verdict = artefact.scoring.verdict(codes, outputs)

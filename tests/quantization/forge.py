@@ -14,16 +14,20 @@ from components.quantization.targets import Network
 from components.quantization.targets.c99 import emit, interpreter
 from components.quantization.targets.c99.graph import Graph, Layer, Sum, Tensor, quantize_multiplier
 from components.quantization.targets.c99.network import network_body
+from components.runtime.conditions import Conditions
 from components.runtime.scaling import Calibration, Converter, Scaling
 from components.runtime.scoring import Quantized
 from components.values import Architecture, Artefact, ElectraModel, Head
 from components.values.model import Normal
 
 CLASSES = ("normal", "worn", "broken")
+LIFE = (0.0, 125.0)
 
 
-def graph(steps: int = 16, channels: int = 3, width: int = 8, kernel: int = 5, heads: int = 1, seed: int = 1) -> Graph:
-    """Stem, one residual block, correction, embedding and heads with random weights that use the int8 range."""
+def graph(
+    steps: int = 16, channels: int = 3, width: int = 8, kernel: int = 5, heads: int = 1, seed: int = 1, numbers: int = 0
+) -> Graph:
+    """Stem, one residual block, correction, embedding, heads and numbers with random weights that use the int8 range."""
     rng = np.random.default_rng(seed)
     tensors = {0: Tensor(steps, channels, 6 / 127, 0)}
     operations: list[Layer | Sum] = []
@@ -55,10 +59,19 @@ def graph(steps: int = 16, channels: int = 3, width: int = 8, kernel: int = 5, h
     operations.append(Sum((h, p), s, zeros, factors, quantize_multiplier(twice / ((1 << 20) * 0.08)), -128, -128, 127))
     outputs = {"correction": layer(s, channels, 1), "embedding": layer(s, width, steps, depthwise=True, valid=True)}
     outputs |= {f"logits.task{i}": layer(outputs["embedding"], len(CLASSES), 1) for i in range(heads)}
+    for i in range(numbers):
+        summary = layer(s, width, steps, depthwise=True, relu=True, valid=True)
+        outputs[f"number.life{i}"] = layer(layer(summary, width, 1, relu=True), 1, 1)
     return Graph(tensors, tuple(operations), 0, outputs)
 
 
-def artefact(made: Graph, calibration_steps: int = 20, mix: tuple[float, float] = (0.6, 0.4), seed: int = 2) -> Artefact:
+def artefact(
+    made: Graph,
+    calibration_steps: int = 20,
+    mix: tuple[float, float] = (0.6, 0.4),
+    seed: int = 2,
+    conditions: Conditions | None = None,
+) -> Artefact:
     """A C artefact of ``made`` whose score is calibrated on random windows."""
     rng = np.random.default_rng(seed)
     shape = made.tensors[0]
@@ -66,9 +79,8 @@ def artefact(made: Graph, calibration_steps: int = 20, mix: tuple[float, float] 
     tensors = {"input": Quantized(shape.scale, shape.zero)}
     tensors |= {n: Quantized(made.tensors[t].scale, made.tensors[t].zero) for n, t in made.outputs.items()}
     network = Network({}, tensors, interpreter.engine(made))
-    calibration = Calibration(
-        calibration_steps, 1_000_000, (3,) * shape.channels, Scaling((7,) * shape.channels, (900,) * shape.channels)
-    )
+    fallback = Scaling((7,) * shape.channels, (900,) * shape.channels)
+    calibration = Calibration(calibration_steps, 1_000_000, (3,) * shape.channels, fallback, conditions)
     width = tensors["embedding"]
     seen = (network.engine(codes).embedding.astype(np.float64) - width.zero) * width.scale
     values, vectors = np.linalg.eigh(np.cov(seen.T) + 1e-3 * np.eye(seen.shape[1]))
@@ -80,6 +92,7 @@ def artefact(made: Graph, calibration_steps: int = 20, mix: tuple[float, float] 
         np.arange(10),
     )
     heads = tuple(Head(n.removeprefix("logits."), CLASSES) for n in made.outputs if n.startswith("logits."))
+    heads += tuple(Head(n.removeprefix("number."), unit="cycles", range=LIFE) for n in made.outputs if n.startswith("number."))
     architecture = Architecture(shape.steps, shape.channels, seen.shape[1], 1, 5, shape.scale, heads)
     channels = tuple(f"c{i}" for i in range(shape.channels))
     converter = Converter((0.5,) * shape.channels, (0.0,) * shape.channels)
@@ -97,8 +110,8 @@ def artefact(made: Graph, calibration_steps: int = 20, mix: tuple[float, float] 
         metrics={},
     )
     scoring = calibrate(model, network, codes)
-    test = make_self_test(network, scoring, codes, 6, exact=True)
-    tasks = {h.task: h.classes for h in heads} | {"anomaly": ()}
+    test = make_self_test(network, scoring, codes, 6, exact=True, conditions=conditions)
+    tasks = {h.task: h.classes for h in heads if h.classes} | {"anomaly": ()}
     about = ("forged", "node", "c99", emit.INTERFACE, channels, shape.steps, tasks, converter, calibration, scoring, tensors)
     bare = Artefact(*about, {}, test, "0" * 64)
     return Artefact(*about, emit.sources(bare, network_body(bare.scoring, made)), test, "0" * 64).sealed()
@@ -110,6 +123,7 @@ class Device:
     def __init__(self, library: Path, made: Artefact) -> None:
         self._c = ctypes.CDLL(str(library))
         self._shape = made.steps, len(made.channels)
+        self._numbers = len(made.scoring.gauges)
         self._tasks = sum(bool(classes) for classes in made.tasks.values())
         self._state = ctypes.create_string_buffer(1 << 14)
         self.reset()
@@ -133,10 +147,20 @@ class Device:
 
     def run(self, raw: np.ndarray) -> tuple[int, int, list[int]]:
         """One window -> (surprise, alarm, class of each task)."""
+        words, rest = self._judge(raw)
+        return int(words[0]), int(rest[0]) & 255, rest[1 : 1 + self._tasks].tolist()
+
+    def values(self, raw: np.ndarray) -> list[int]:
+        """One window -> the value of each regression."""
+        words, _ = self._judge(raw)
+        return words[1:].tolist()
+
+    def _judge(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The int32 fields of a result, and its bytes behind them."""
         result = ctypes.create_string_buffer(64)
         self._c.model_run(self._state, np.ascontiguousarray(raw, np.int16).ctypes.data_as(ctypes.c_void_p), result)
-        surprise = int(np.frombuffer(result, np.int32, 1)[0])
-        return surprise, result.raw[4], np.frombuffer(result, np.int8)[5 : 5 + self._tasks].tolist()
+        whole = 1 + self._numbers
+        return np.frombuffer(result, np.int32, whole), np.frombuffer(result, np.int8)[4 * whole :]
 
     def self_test(self) -> int:
         return int(self._c.model_selftest())

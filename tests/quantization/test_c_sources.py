@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from components.quantization.targets.c99 import arena, interpreter
 from components.quantization.targets.c99.graph import Layer, Sum
 from components.quantization.targets.c99.network import network_body
-from components.runtime.scaling import MISSING_RAW, Scaling
+from components.runtime.conditions import MISSING_RAW
+from components.runtime.scaling import Scaling
 
 from . import forge
 

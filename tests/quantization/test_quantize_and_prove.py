@@ -85,8 +85,8 @@ def test_a_broken_network_fails_its_self_test(build):
         outputs = engine(codes)
         return replace(outputs, correction=np.roll(outputs.correction, 3, axis=1))
 
-    assert mismatches(artefact.self_test, artefact.scoring, engine) == 0
-    assert mismatches(artefact.self_test, artefact.scoring, broken) > 0
+    assert mismatches(artefact, engine) == 0
+    assert mismatches(artefact, broken) > 0
 
 
 def test_self_test_vectors_reach_from_calm_to_alarm_with_missing_samples_and_both_ends(build):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from components.quantization.targets.trees import compile_trees
-from components.runtime.scaling import MISSING_CODE, MISSING_RAW, Scaling
+from components.runtime.conditions import MISSING_RAW
+from components.runtime.scaling import MISSING_CODE, Scaling
 from components.runtime.window_features import window_features
 
 from . import boosted, forge, plant

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from components.runtime.scaling import MISSING_CODE, MISSING_RAW, Calibration, Converter, Scaling, gain_for
+from components.runtime.conditions import MISSING_RAW
+from components.runtime.scaling import MISSING_CODE, Calibration, Converter, Scaling, gain_for
 
 FALLBACK = Scaling((5, -5), (100, 200))
 raws = hn.arrays(np.int16, st.tuples(st.integers(1, 40), st.just(2)))

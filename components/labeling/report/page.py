@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from components.labeling.report.charts import calibration, histogram, intervals
+from components.labeling.report.numbers import NUMBER_COLUMNS, number_rows
 from components.validation.page import page, paragraph, table
 
 FUNCTION_COLUMNS = ("function", "votes for", "fires", "overlaps", "contradicted", "alone", "upheld")
@@ -19,6 +20,8 @@ Task = dict[str, Any]
 def report_page(report: dict[str, Any], drawings: Mapping[str, Sequence[str]]) -> str:
     """``drawings``: task -> SVG of the first windows under ``hardest``. A task with ``change`` shows that too."""
     sections = [part for task in report["tasks"] for part in _task(task, drawings[task["task"]])]
+    if report["numbers"]:
+        sections.append(table("Declared numbers", NUMBER_COLUMNS, number_rows(report)))
     return page(f"Labels of {report['workspace']}", *(sections or [paragraph("No task of this workspace wants labels.")]))
 
 

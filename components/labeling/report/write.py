@@ -12,6 +12,7 @@ from components.labeling.people.excerpt import as_svg, excerpt
 from components.labeling.report.against import against_gold, surprises
 from components.labeling.report.firing import firing_file, firing_table, variants
 from components.labeling.report.measures import measure
+from components.labeling.report.numbers import measure_numbers
 from components.labeling.report.page import report_page
 from components.values import Windows
 from components.values.labels import ABSTAIN
@@ -19,25 +20,30 @@ from components.workspace.errors import InputError, MusterError, NotFound
 from components.workspace.files import write_json, write_text
 
 if TYPE_CHECKING:
-    from components.values import LabelSet
+    from collections.abc import Sequence
+
+    from components.values import LabelSet, Targets
     from components.workspace import Workspace
 
 REPORT, PAGE = "report.json", "report.html"
-FORMAT = 3
+FORMAT = 4
 """Of `report.json`; rises when a reader of older reports would not find what it needs."""
 
 _HARDEST = 20
 _DRAWN = 8
 
 
-def write_report(folder: Path, workspace: Workspace, windows: Windows, labels: list[LabelSet]) -> dict[str, Any]:
+def write_report(
+    folder: Path, workspace: Workspace, windows: Windows, labels: list[LabelSet], targets: Sequence[Targets] = ()
+) -> dict[str, Any]:
     """Write `report.json`, `report.html` and `firing/<task>.parquet`, and return the first.
 
     ``tasks``: one entry a label set: shares of windows, functions, what the label model believes, what people say,
-    variants, warnings, and the windows most worth labelling (docs/labels-report.md).
+    variants, warnings, and the windows most worth labelling (docs/labels-report.md). ``numbers``: one entry a regression.
     """
     tasks = [_task(folder, workspace, windows, one) for one in labels]
     report = {"format": FORMAT, "workspace": workspace.settings.name, "windows": len(windows), "tasks": tasks}
+    report["numbers"] = [measure_numbers(target) for target in targets]
     drawings = {task["task"]: _drawings(workspace, windows, task) for task in tasks}
     write_json(folder / REPORT, report)
     write_text(folder / PAGE, report_page(report, drawings))
@@ -63,10 +69,12 @@ def read_report(folder: Path, task: str | None = None) -> dict[str, Any]:
     if task is None:
         return report
     chosen = [t for t in report["tasks"] if t["task"] == task]
-    if not chosen:
-        hint = f"tasks with labels: {', '.join(t['task'] for t in report['tasks']) or 'none'}"
+    numbers = [n for n in report["numbers"] if n["task"] == task]
+    if not chosen and not numbers:
+        known = [t["task"] for t in (*report["tasks"], *report["numbers"])]
+        hint = f"tasks with labels: {', '.join(known) or 'none'}"
         raise NotFound(f"no labels of a task '{task}' in {folder}", hint=hint)
-    return report | {"tasks": chosen}
+    return report | {"tasks": chosen, "numbers": numbers}
 
 
 def export_page(workspace: Workspace, report: dict[str, Any], target: Path) -> None:

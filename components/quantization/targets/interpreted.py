@@ -28,7 +28,7 @@ def try_here(profile: Profile, artefact: Artefact, codes: NDArray[np.int8]) -> T
         level=reached.level,
         machine=f"{package} {version(package)} on {family()}",
         verdict=artefact.scoring.verdict(codes, engine(codes)),
-        self_test_mismatches=mismatches(artefact.self_test, artefact.scoring, engine),
+        self_test_mismatches=mismatches(artefact, engine),
         flash=artefact.size,
         ram=measured.ram,
         latency_ms=measured.latency_ms,

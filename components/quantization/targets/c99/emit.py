@@ -9,6 +9,7 @@ from string import Template
 import numpy as np
 
 from components.quantization.targets.c99.text import array, defines, identifier, kernel
+from components.runtime.conditions import Conditions
 from components.runtime.surprise import LOG2_TABLE, Calibrated
 from components.values import Artefact
 from components.values.artefact import SelfTest
@@ -87,6 +88,7 @@ def _model(artefact: Artefact, body: Body) -> str:
     parts = [
         f'/* {_title(artefact)}. Made by Muster; do not edit. */\n#include "model.h"\n\n#include <string.h>\n',
         _sensor_tables(artefact),
+        _conditions(artefact.calibration.conditions),
         kernel("sensor.c"),
         _alarm_tables(artefact.scoring),
         kernel("alarm.c"),
@@ -107,6 +109,20 @@ def _sensor_tables(artefact: Artefact) -> str:
             array("MIN_DEVIATION", "uint32_t", calibration.min_deviation),
         ]
     return "".join(parts)
+
+
+def _conditions(conditions: Conditions | None) -> str:
+    if conditions is None:
+        return kernel("no_conditions.c")
+    tables = (
+        defines({"REGIMES": len(conditions.point), "CONDITIONS": len(conditions.channels)}),
+        array("CONDITION", "uint8_t", conditions.channels),
+        array("CONDITION_WEIGHT", "int32_t", conditions.weight),
+        array("POINT", "int32_t", conditions.point),
+        array("REGIME_CENTER", "int32_t", conditions.center),
+        array("REGIME_MULTIPLIER", "int32_t", conditions.multiplier),
+    )
+    return "".join(tables) + kernel("conditions.c")
 
 
 def _alarm_tables(scoring: Calibrated) -> str:

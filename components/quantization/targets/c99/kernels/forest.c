@@ -61,7 +61,7 @@ static void read_channel(const model_state *state, const int16_t raw[MODEL_STEPS
     for (int t = 0; t < MODEL_STEPS; t++) {
         x[t] = MISSING_CODE;
         if (raw[t][c] == MODEL_MISSING) continue;
-        x[t] = code_of(state, raw[t][c], c);
+        x[t] = code_of(state, READ(raw, t, c), c);
         s->n++;
         s->total += x[t];
         s->squares += x[t] * x[t];

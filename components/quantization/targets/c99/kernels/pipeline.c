@@ -5,7 +5,7 @@ static void read_codes(const model_state *state, const int16_t raw[MODEL_STEPS][
     int8_t *code = INPUT;
     for (int t = 0; t < MODEL_STEPS; t++)
         for (int c = 0; c < MODEL_CHANNELS; c++) {
-            const int64_t wide = (int64_t)(raw[t][c] - state->center[c]) * state->multiplier[c];
+            const int64_t wide = (int64_t)(READ(raw, t, c) - state->center[c]) * state->multiplier[c];
             const int64_t scaled = (wide + (1 << 15)) >> 16;
             *code++ = (int8_t)(raw[t][c] == MODEL_MISSING ? 0 : scaled < -127 ? -127 : scaled > 127 ? 127 : scaled);
         }
@@ -67,6 +67,7 @@ $largest$gauge
 void model_run(model_state *state, const int16_t raw[MODEL_STEPS][MODEL_CHANNELS], model_result *result)
 {
     int64_t sum;
+    read_regimes(raw);
     read_codes(state, raw);
     network();
     sum = residual(raw) * MIX_RESIDUAL;

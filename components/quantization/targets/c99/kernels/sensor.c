@@ -36,12 +36,15 @@ int model_calibrate(model_state *state, const int16_t sample[MODEL_CHANNELS])
 {
 #if MODEL_CALIBRATION_STEPS > 0
     if (state->samples >= 2u * MODEL_CALIBRATION_STEPS) return 0;
+    const int r = regime_of(sample);
+    (void)r;
     for (int c = 0; c < MODEL_CHANNELS; c++) {
-        int32_t value = (int32_t)sample[c] + 32768;
+        const int16_t read = under(sample[c], r, c);
+        int32_t value = (int32_t)read + 32768;
         if (sample[c] == MODEL_MISSING) continue;
         if (state->samples >= MODEL_CALIBRATION_STEPS) {
             if (state->mean[c] == UNHEARD) continue;
-            value = sample[c] - state->mean[c];
+            value = read - state->mean[c];
         }
         state->sum[c] += (uint32_t)(value < 0 ? -value : value);
         state->count[c]++;
