@@ -91,6 +91,7 @@ def model(data: Windows, width: int = 16, blocks: int = 3, kernel: int = 7, seed
         channels=data.channels,
         converter=data.converter,
         calibration=data.calibration,
+        core=(steps // 4, 3 * steps // 4),
         has_anomaly=True,
         false_alarm_share=0.02,
         metrics={},
