@@ -101,17 +101,12 @@ def _model_checks(
     threshold = float(artefact.scoring.threshold) if model.has_anomaly else None
     got = evaluate(workspace, windows, rows, surprise, verdict.classes, values, threshold=threshold)
     before = evaluate(workspace, windows, rows, scores, classes, wanted.values)
-    checks += [
-        _at_most(f"{name}/drop", metric_drop(name, value, got[name]), numeric.max_metric_drop)
-        for name, value in sorted(before.items())
-        if not name.endswith(UNGATED)
-    ]
+    for name, value in sorted(before.items()):
+        if name.endswith("/rmse"):
+            checks.append(_at_most(f"{name}/rise", got[name] / max(value, _TINY) - 1, numeric.max_error_rise))
+        elif not name.endswith(UNGATED):
+            checks.append(_at_most(f"{name}/drop", value - got[name], numeric.max_metric_drop))
     return checks + [_at_most(name, value, None) for name, value in sorted(got.items())]
-
-
-def metric_drop(name: str, before: float, after: float) -> float:
-    """How much worse ``after`` is: the difference of a metric that should be high, the relative rise of an error."""
-    return (after - before) / max(before, _TINY) if name.endswith("/rmse") else before - after
 
 
 def rank_correlation(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:

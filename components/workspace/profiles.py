@@ -38,10 +38,9 @@ class Numeric(Section):
     min_rank_correlation: float = Field(
         0.9, ge=-1, le=1, description="Spearman's, of held-out anomaly scores with the trained model's"
     )
-    max_metric_drop: float = Field(
-        0.02,
-        ge=0,
-        description="allowed loss of the task metric against the trained model; of a regression's RMSE its relative rise",
+    max_metric_drop: float = Field(0.02, ge=0, description="allowed loss of the task metric against the trained model")
+    max_error_rise: float = Field(
+        0.05, ge=0, description="allowed relative rise of a regression's RMSE against the trained model's"
     )
     max_value_shift: float = Field(
         0.02,

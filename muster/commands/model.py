@@ -201,7 +201,7 @@ def _parts(name: str) -> tuple[str, str, str]:
 
 def _proven(proof: Proof) -> tuple[object, ...]:
     """A profile's row: the metrics that its proof gates, and what a window costs there."""
-    gated = [c.name.removesuffix("/drop") for c in proof.checks if c.name.endswith("/drop")]
+    gated = [c.name.rpartition("/")[0] for c in proof.checks if c.name.endswith(("/drop", "/rise"))]
     values = [f"{name} {check.value:.4g}" for name in gated if (check := proof.check(name))]
     costs = [f"{_number(c.value)} {c.unit}" for name in ("latency", "instructions") if (c := proof.check(name))]
     failed = [c.name for c in proof.checks if not c.passed]
