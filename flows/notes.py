@@ -53,10 +53,10 @@ def _labelled(workspace: Workspace, folder: Path) -> str:
     return ", ".join(f"{task}: {share:.0%} of the windows" for task, share in found.items()) or "no labelled task"
 
 
-def _trained(_: Workspace, folder: Path) -> str:
-    metrics = _json(folder / "metrics.json")
-    ours = {key: value for key, value in metrics.items() if "/electra/" in key and key.endswith(HEADLINES)}
-    return ", ".join(f"{key.replace('/electra/', ' ')} {value:.3f}" for key, value in ours.items()) or "no truth to judge by"
+def _trained(workspace: Workspace, folder: Path) -> str:
+    metrics, kind = _json(folder / "metrics.json"), workspace.settings.model.kind
+    ours = {key: value for key, value in metrics.items() if f"/{kind}/" in key and key.endswith(HEADLINES)}
+    return ", ".join(f"{key.replace(f'/{kind}/', ' ')} {value:.3f}" for key, value in ours.items()) or "no truth to judge by"
 
 
 def _reported(_: Workspace, folder: Path) -> str:

@@ -15,7 +15,10 @@ from flows.notes import HEADLINES, coverages
 
 @dataclass(frozen=True)
 class Summary:
-    """``labels``: task -> coverage. ``metrics``: `<task>/<method>/<metric>`. ``artefacts``: one row a profile."""
+    """``labels``: task -> coverage. ``metrics``: `<task>/<method>/<metric>`. ``artefacts``: one row a profile.
+
+    ``kind``: of the model, as in `model.kind`; the method that its metrics go by.
+    """
 
     workspace: str
     rows_accepted: int
@@ -25,6 +28,7 @@ class Summary:
     metrics: dict[str, float]
     artefacts: tuple[dict[str, Any], ...]
     model: str
+    kind: str
     version: int | None
     manifests: tuple[dict[str, Any], ...]
     left_out: tuple[str, ...]
@@ -46,6 +50,7 @@ def summarise(workspace: Workspace) -> Summary:
         labels=coverages(workspace, out / "label"),
         metrics=json.loads((out / "train" / "metrics.json").read_text()),
         artefacts=tuple(_artefact(out, profile.name) for profile in workspace.profiles),
+        kind=workspace.settings.model.kind,
         model=note.model if note else workspace.settings.name,
         version=note.version if note else None,
         manifests=tuple(

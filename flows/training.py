@@ -19,11 +19,12 @@ LAST, PAGE = "report", "report.html"
 
 @dataclass(frozen=True)
 class Trained:
-    """``metrics``: `<task>/<method>/<metric>` on what is held out, empty without a truth. ``folder``: where the model is,
-    ``report``: the page about it.
+    """``metrics``: `<task>/<method>/<metric>` on what is held out, empty without a truth; the model's own go by its ``kind``.
+    ``folder``: where the model is, ``report``: the page about it.
     """
 
     steps: tuple[StepResult, ...]
+    kind: str
     metrics: dict[str, float]
     folder: str
     report: str
@@ -40,7 +41,7 @@ def train(workspace: Workspace) -> Trained:
         results = make_up_to(workspace, LAST)
     folder = workspace.out / "train"
     metrics = json.loads((folder / "metrics.json").read_text())
-    return Trained(tuple(results), metrics, str(folder), str(workspace.out / LAST / PAGE))
+    return Trained(tuple(results), workspace.settings.model.kind, metrics, str(folder), str(workspace.out / LAST / PAGE))
 
 
 def make_up_to(workspace: Workspace, last: str) -> list[StepResult]:

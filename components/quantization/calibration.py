@@ -13,7 +13,7 @@ from components.quantization.targets import Network
 from components.runtime.gauge import Gauge
 from components.runtime.scoring import Quantized, Scoring
 from components.runtime.surprise import Calibrated
-from components.runtime.trees import TreeScoring
+from components.runtime.trees import TreeScoring, gauge_of
 from components.values import BoostedModel, ElectraModel, Head, TrainedModel
 
 RAISE_AFTER, CLEAR_AFTER = 2, 3
@@ -49,12 +49,15 @@ def _uncalibrated(model: TrainedModel, network: Network) -> Calibrated:
         "gauges": {head.task: _gauge(head, network.tensors) for head in model.heads if not head.classes},
     }
     if isinstance(model, BoostedModel):
-        return TreeScoring(task=model.scored, tasks=tuple(sorted(head.task for head in model.heads)), **alarm)
+        tasks = tuple(sorted(head.task for head in model.heads if head.classes))
+        return TreeScoring(task=model.scored, tasks=tasks, **alarm)
     assert isinstance(model, ElectraModel)  # noqa: S101 - there are two kinds
     return _integers(model, network.tensors, alarm)
 
 
 def _gauge(head: Head, tensors: dict[str, Quantized]) -> Gauge:
+    if not tensors:
+        return gauge_of(head.range)
     output = tensors[head.output]
     return Gauge.over(head.range, output.scale, output.zero)
 

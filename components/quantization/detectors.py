@@ -76,7 +76,7 @@ def of_artefact(artefact: Artefact) -> Detector:
         surprise = scoring.surprise(scoring.raw_score(codes, outputs)) / _SURPRISE
         numbers = {task: gauge.in_unit(gauge.values(outputs.numbers[task])) for task, gauge in scoring.gauges.items()}
         if isinstance(scoring, TreeScoring):
-            logits = {task: nats(outputs.logits[task].astype(np.int32)) for task in scoring.tasks}
+            logits = {task: nats(outputs.logits[task]) for task in scoring.tasks}
             return Scored(surprise, distances(codes), logits, numbers)
         assert isinstance(scoring, Scoring)  # noqa: S101 - there are two kinds
         logits = {task: _values(found, artefact.tensors[f"logits.{task}"]) for task, found in outputs.logits.items()}

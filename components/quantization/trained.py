@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from components.quantization import reference
 from components.runtime.scaling import MISSING_CODE
-from components.runtime.trees import LEAF_BITS, log_odds
-from components.runtime.window_features import window_features
+from components.runtime.surprise import Integers
+from components.runtime.trees import LEAF_BITS, raw_score, tree_outputs
+from components.training.boosting import tree_values
 from components.training.judging.detector import Scored
 from components.values import BoostedModel, ElectraModel, TrainedModel
 
@@ -29,16 +30,16 @@ def distances(codes: NDArray[np.int8]) -> NDArray[np.float32]:
     return np.where(codes == MISSING_CODE, 0, codes).astype(np.float32) ** 2
 
 
-def nats(logits: NDArray[np.int32]) -> NDArray[np.float64]:
+def nats(logits: Integers) -> NDArray[np.float64]:
     """Logits of trees -> natural logarithms of odds."""
     return np.asarray(logits * (np.log(2.0) / (1 << LEAF_BITS)))
 
 
 def _of_trees(model: BoostedModel, codes: NDArray[np.int8]) -> Scored:
-    features = window_features(codes)
-    logits = {task: trees.logits(features) for task, trees in model.trees.items()}
-    scores = log_odds(logits[model.scored].astype(np.int64)) / 256.0
-    return Scored(scores, distances(codes), {head.task: nats(logits[head.task]) for head in model.heads})
+    outputs = tree_outputs(model.trees, codes)
+    scores = raw_score(model.scored, outputs, len(codes)) / 256.0
+    logits = {head.task: nats(outputs.logits[head.task]) for head in model.heads if head.classes}
+    return Scored(scores, distances(codes), logits, tree_values(model.heads, outputs))
 
 
 def _of_network(model: ElectraModel, codes: NDArray[np.int8]) -> Scored:

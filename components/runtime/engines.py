@@ -37,7 +37,7 @@ def open_engine(runtime: str, members: Mapping[str, bytes], tensors: Mapping[str
 def _onnx(model: bytes, tensors: Mapping[str, Quantized]) -> Engine:
     """Networks take (n, steps, channels) float32 and put out dequantized float32 tensors of the same names.
 
-    Trees, which have no ``tensors``, take the int8 codes as they are and put out int32 logits.
+    Trees, which have no ``tensors``, take the int8 codes as they are and put out int32 logits and numbers.
     """
     import onnxruntime as ort
 
@@ -47,7 +47,7 @@ def _onnx(model: bytes, tensors: Mapping[str, Quantized]) -> Engine:
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
     if not tensors:
-        return lambda codes: Outputs.of_trees(_logits(dict(zip(names, session.run(names, {"codes": codes}), strict=True))))
+        return lambda codes: Outputs.of_trees(dict(zip(names, session.run(names, {"codes": codes}), strict=True)))
     scale = np.float32(tensors["input"].scale)
 
     def run(codes: NDArray[np.int8]) -> Outputs:

@@ -43,12 +43,12 @@ class Outputs:
     @classmethod
     def of_network(cls, arrays: Mapping[str, NDArray[np.int8]]) -> Outputs:
         """By the names of its tensors: 'correction', 'embedding', 'logits.<task>', 'number.<task>'."""
-        numbers = {task: a.reshape(len(a)) for task, a in _of_kind("number.", arrays).items()}
-        return cls(arrays["correction"], arrays["embedding"], _of_kind("logits.", arrays), numbers)
+        return cls(arrays["correction"], arrays["embedding"], _of_kind("logits.", arrays), _numbers(arrays))
 
     @classmethod
-    def of_trees(cls, logits: Mapping[str, Integers]) -> Outputs:
-        return cls(_ABSENT, _ABSENT, logits)
+    def of_trees(cls, arrays: Mapping[str, NDArray[np.int32]]) -> Outputs:
+        """Likewise, 'logits.<task>' and 'number.<task>'."""
+        return cls(_ABSENT, _ABSENT, _of_kind("logits.", arrays), _numbers(arrays))
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,10 @@ def isqrt(value: NDArray[np.int64]) -> NDArray[np.int64]:
     root -= root * root > value  # past 2^53 the float may have rounded either way
     root += (root + 1) * (root + 1) <= value
     return np.asarray(root)
+
+
+def _numbers(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {task: array.reshape(len(array)) for task, array in _of_kind("number.", arrays).items()}
 
 
 def _of_kind(kind: str, arrays: Mapping[str, Any]) -> dict[str, Any]:

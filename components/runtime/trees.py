@@ -6,16 +6,21 @@ order as the surprise of the normal class, without losing what lies close to cer
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.runtime.gauge import Gauge
 from components.runtime.surprise import Calibrated, Outputs, Verdict, log2_q8
+from components.runtime.window_features import window_features
 
 LEAF_BITS = 10
 """Leaves and logits are in 2^-10 bits: base-2 logarithms of odds."""
+NUMBER_BITS = 13
+"""A number, from -1 to 1 over its range, is in 2^-13."""
 EXP2_TABLE = tuple(round(2**15 * 2 ** (-i / 256)) for i in range(256))
 """2^15 * 2^(-i/256): the terms of the sum over classes."""
 ALWAYS_LEFT = 32_767
@@ -31,6 +36,8 @@ class Trees:
     ``feature``: (trees, 2^d - 1) int16, column of the window features. ``threshold``: the same shape, int16; a window goes
     right where its feature is at least that. ``leaf``: (trees, 2^d) int16. ``target``: (trees,) int16, the class that the
     tree speaks for. ``bias``: (classes,) int32. The logit of a class is its bias plus the leaves of its trees.
+
+    Of a regression there is one such sum, which is its number.
     """
 
     feature: NDArray[np.int16]
@@ -38,6 +45,10 @@ class Trees:
     leaf: NDArray[np.int16]
     target: NDArray[np.int16]
     bias: NDArray[np.int32]
+
+    def output(self, task: str) -> str:
+        """Name of what they put out, as of a network."""
+        return f"{'logits' if len(self.bias) > 1 else 'number'}.{task}"
 
     @property
     def depth(self) -> int:
@@ -60,18 +71,34 @@ class Trees:
 
 @dataclass(frozen=True, kw_only=True)
 class TreeScoring(Calibrated):
-    """``task``: whose first class is the normal one. ``tasks``: those that a class is decided of."""
+    """``task``: whose first class is the normal one, '' where none has classes. ``tasks``: those that a class is decided of."""
 
     kind: ClassVar[str] = "gradient_boosting"
     task: str
     tasks: tuple[str, ...]
 
     def raw_score(self, codes: NDArray[np.int8], outputs: Outputs) -> NDArray[np.int64]:
-        return log_odds(outputs.logits[self.task].astype(np.int64))
+        return raw_score(self.task, outputs, len(codes))
 
     def verdict(self, codes: NDArray[np.int8], outputs: Outputs) -> Verdict:
         whole = super().verdict(codes, outputs)
-        return Verdict(whole.surprise, {task: whole.classes[task] for task in self.tasks}, whole.values)
+        return replace(whole, classes={task: whole.classes[task] for task in self.tasks})
+
+
+def tree_outputs(trees: Mapping[str, Trees], codes: NDArray[np.int8]) -> Outputs:
+    """Task -> its trees, and (windows, steps, channels) int8 codes -> what the trees put out."""
+    features = window_features(codes)
+    return Outputs.of_trees({one.output(task): one.logits(features) for task, one in trees.items()})
+
+
+def raw_score(task: str, outputs: Outputs, windows: int) -> NDArray[np.int64]:
+    """(windows,) 256*log2 of the odds against the first class of ``task``; 0 where that is ''."""
+    return log_odds(outputs.logits[task].astype(np.int64)) if task else np.zeros(windows, np.int64)
+
+
+def gauge_of(span: tuple[float, float]) -> Gauge:
+    """How the trees' number becomes a value over the range ``span``."""
+    return Gauge.over(span, 2.0**-NUMBER_BITS, 0)
 
 
 def log_odds(logits: NDArray[np.int64]) -> NDArray[np.int64]:

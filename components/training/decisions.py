@@ -17,16 +17,18 @@ what is rare.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from components.models.telemetry_electra import Encoder
 from components.training.evaluation import macro_f1
-from components.training.normal import encode
 from components.values import LabelSet
+
+if TYPE_CHECKING:
+    from components.models.telemetry_electra import Encoder
 
 MIN_GOLD = 10
 """Calibration windows of each class that people must have labelled for their word to set the biases."""
@@ -40,19 +42,29 @@ def settle_decisions(
     encoder: Encoder, codes: NDArray[np.int8], fit: NDArray[np.int64], calibration: NDArray[np.int64], labels: list[LabelSet]
 ) -> None:
     """Shift the biases of each labelled task's head in place. ``fit``, ``calibration``: rows of ``codes``, (windows,)."""
+    import torch
+
     for label in labels:
         if label.task not in encoder.heads:
             continue
-        k, shift = len(label.classes), np.zeros(len(label.classes))
-        if label.source == "weak":  # declared states of machines are no sample of how often they occur
-            rows = np.concatenate([fit, calibration])
-            rows = rows[label.covered[rows]]
-            shift = matching(_logits(encoder, label.task, codes[rows]), _shares(label.decided[rows], k))
-        judged = calibration[(label.gold[calibration] >= 0) & label.sampled[calibration]]
-        if (np.bincount(label.gold[judged], minlength=k) >= MIN_GOLD).all():
-            shift = most_macro_f1(_logits(encoder, label.task, codes[judged]), label.gold[judged], shift)
+        shift = settled(partial(_logits, encoder, label.task, codes), label, fit, calibration)
         with torch.no_grad():
             encoder.heads[label.task].bias += torch.from_numpy(shift.astype(np.float32))  # type: ignore[operator]
+
+
+def settled(
+    logits: Callable[[NDArray[np.int64]], Floats], label: LabelSet, fit: NDArray[np.int64], calibration: NDArray[np.int64]
+) -> Floats:
+    """(classes,) to add to what ``logits`` says of rows, in natural logarithms: (rows, classes)."""
+    k, shift = len(label.classes), np.zeros(len(label.classes))
+    if label.source == "weak":  # declared states of machines are no sample of how often they occur
+        rows = np.concatenate([fit, calibration])
+        rows = rows[label.covered[rows]]
+        shift = matching(logits(rows), _shares(label.decided[rows], k))
+    judged = calibration[(label.gold[calibration] >= 0) & label.sampled[calibration]]
+    if (np.bincount(label.gold[judged], minlength=k) >= MIN_GOLD).all():
+        shift = most_macro_f1(logits(judged), label.gold[judged], shift)
+    return shift
 
 
 def matching(logits: Floats, shares: Floats) -> Floats:
@@ -90,7 +102,10 @@ def _shares(classes: NDArray[Any], k: int) -> Floats:
     return np.bincount(classes, minlength=k) / len(classes)
 
 
-@torch.no_grad()
-def _logits(encoder: Encoder, task: str, codes: NDArray[np.int8]) -> Floats:
-    embedding = torch.from_numpy(encode(encoder, codes)[1])
-    return encoder.logits(task, embedding).numpy().astype(np.float64)
+def _logits(encoder: Encoder, task: str, codes: NDArray[np.int8], rows: NDArray[np.int64]) -> Floats:
+    import torch
+
+    from components.training.normal import encode
+
+    with torch.no_grad():
+        return encoder.logits(task, torch.from_numpy(encode(encoder, codes[rows])[1])).numpy().astype(np.float64)

@@ -1,18 +1,17 @@
-"""Metrics on what is held out: the telemetry model, and beside it what people use today."""
+"""Metrics on what is held out, and the threshold: of the network in floating point."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.models.scores import log2_score
 from components.models.telemetry_electra import Encoder
-from components.training.baselines import DETECTORS, boosted_numbers, gradient_boosting
-from components.training.evaluation import evaluate, read_truth
+from components.training.compare import BASELINE, Judged, compared
 from components.training.normal import encode, numbers, predict
-from components.values import LabelSet, Targets, Windows
+from components.values import ElectraModel, LabelSet, Targets, Windows
 from components.values.model import Normal
 from components.workspace import Workspace
 
@@ -36,30 +35,16 @@ def held_out_metrics(
     progress: Progress,
     targets: Sequence[Targets] = (),
 ) -> dict[str, float]:
-    """`<task>/<method>/<metric>` for electra, `DETECTORS` and gradient_boosting; empty without a truth."""
-    test = np.flatnonzero(windows.test)
-    if read_truth(workspace) is None or not len(test):
-        return {}
-    progress("evaluate", 0, 4)
-    correction, embedding = encode(encoder, windows.codes[test])
-    scores = log2_score(
-        windows.codes[test], correction, embedding, normal, encoder.architecture.input_scale, workspace.settings.windows.core
-    )
-    classes, values = predict(encoder, windows.codes[test]), numbers(encoder, windows.codes[test])
-    found = {"electra": evaluate(workspace, windows, test, scores, classes, values, threshold=threshold)}
-    progress("evaluate", 1, 4)
-    if any(task.kind == "anomaly" for task in workspace.settings.tasks):
-        for name, fit in DETECTORS.items():
-            score = fit(windows.codes, clean, workspace.settings.seed)
-            found[name] = evaluate(workspace, windows, test, score(windows.codes[test]), {})
-    progress("evaluate", 2, 4)
-    found["gradient_boosting"] = _boosted(workspace, windows, labels, targets, statistics, test)
-    progress("evaluate", 4, 4)
-    return {
-        f"{key.split('/')[0]}/{method}/{key.split('/')[1]}": value
-        for method, metrics in found.items()
-        for key, value in sorted(metrics.items())
-    }
+    """`<task>/<method>/<metric>` of the network and of what people use; empty without a truth."""
+
+    def judge(codes: NDArray[np.int8]) -> Judged:
+        correction, embedding = encode(encoder, codes)
+        scale, core = encoder.architecture.input_scale, workspace.settings.windows.core
+        scores = log2_score(codes, correction, embedding, normal, scale, core)
+        return Judged(scores, predict(encoder, codes), numbers(encoder, codes))
+
+    methods = ElectraModel.kind, BASELINE
+    return compared(workspace, windows, labels, targets, statistics, judge, methods, threshold, clean, progress)
 
 
 def calibrated_threshold(workspace: Workspace, windows: Windows, encoder: Encoder, normal: Normal) -> float:
@@ -70,55 +55,3 @@ def calibrated_threshold(workspace: Workspace, windows: Windows, encoder: Encode
     correction, embedding = encode(encoder, codes)
     scores = log2_score(codes, correction, embedding, normal, encoder.architecture.input_scale, workspace.settings.windows.core)
     return float(np.quantile(scores, 1 - false_alarm_share(workspace)))
-
-
-def label_facts(label: LabelSet, train: NDArray[np.bool_]) -> dict[str, Any]:
-    """Where the labels of a task came from and how sure they are, over the training windows; kept with the model.
-
-    ``coverage``: share of windows with a label. ``entropy``: mean over those, 0 sure to 1 clueless.
-    """
-    covered = label.covered & train
-    return {
-        "source": label.source,
-        "version": str(label.facts.get("version", "")),
-        "model": str(label.facts.get("chosen", "")),
-        "coverage": round(float(label.covered[train].mean()), 4),
-        "entropy": round(float(label.entropy[covered].mean()), 4),
-    }
-
-
-def target_facts(target: Targets, train: NDArray[np.bool_]) -> dict[str, Any]:
-    """The same of a regression; ``clipped``: share of the training windows whose number lay outside the range."""
-    return {
-        "source": "gold",
-        "version": str(target.facts.get("version", "")),
-        "coverage": round(float(target.covered[train].mean()), 4),
-        "clipped": round(int(target.facts.get("clipped", 0)) / max(int(train.sum()), 1), 4),
-    }
-
-
-def _boosted(
-    workspace: Workspace,
-    windows: Windows,
-    labels: list[LabelSet],
-    targets: Sequence[Targets],
-    statistics: pd.DataFrame,
-    test: NDArray[np.int64],
-) -> dict[str, float]:
-    """Boosting needs labels: classes and numbers where a task has them, and one minus the normal class as anomaly score."""
-    fit = np.flatnonzero(windows.train)
-    settings = workspace.settings
-    classes: dict[str, NDArray[np.int8]] = {}
-    scores = None
-    for label in labels:
-        boosted = gradient_boosting(statistics, label, fit, settings.seed, settings.model.threads)
-        probabilities = boosted(statistics.iloc[test])
-        if any(t.name == label.task and t.kind == "classes" for t in settings.tasks):
-            classes[label.task] = (probabilities * label.decision_weights).argmax(axis=1).astype(np.int8)
-        if label.source == "weak":
-            scores = 1.0 - probabilities[:, 0]
-    values = {
-        target.task: boosted_numbers(statistics, target, settings.seed, settings.model.threads)(statistics.iloc[test])
-        for target in targets
-    }
-    return evaluate(workspace, windows, test, scores, classes, values)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from components.values import Architecture, ElectraModel, Head, LabelSet, Targets, TrainedModel, Windows
+from components.values import Architecture, BoostedModel, ElectraModel, Head, LabelSet, Targets, TrainedModel, Windows
 from components.workspace import Workspace
 from components.workspace.errors import InputError
 
@@ -59,15 +59,20 @@ def train(
         InputError: fewer than `MIN_WINDOWS` training windows, a labelled task with no labelled training window, no CUDA
             device where the settings ask for one, or losses that grow beyond all bounds.
     """
+    if workspace.settings.model.kind == BoostedModel.kind:
+        from components.training.boosting import boost
+
+        return boost(workspace, windows, labels, targets, statistics, progress)
     from components.training.checkpoint import Checkpoints
+    from components.training.compare import label_facts, target_facts
     from components.training.device import training_device
     from components.training.loop import Engine
     from components.training.normal import describe_normal
-    from components.training.report import calibrated_threshold, held_out_metrics, label_facts, target_facts
+    from components.training.report import calibrated_threshold, held_out_metrics
 
     settings = workspace.settings
     rows = rows_of(windows, labels)
-    _check(windows, rows.fit, labels)
+    check_enough(windows, rows.fit, labels)
     engine = Engine(training_device(settings.model.device), progress, checkpoints or Checkpoints())
     encoder = train_network(workspace, windows, labels, targets, rows, engine)
     clean, quiet = rows.clean, rows.quiet
@@ -161,8 +166,13 @@ def _architecture(workspace: Workspace, windows: Windows) -> Architecture:
         blocks=model.blocks,
         kernel=model.kernel,
         input_scale=window.clip / 127.0,
-        heads=tuple(_head(task) for task in workspace.settings.tasks if task.kind != "anomaly"),
+        heads=heads_of(workspace),
     )
+
+
+def heads_of(workspace: Workspace) -> tuple[Head, ...]:
+    """What a model of the workspace decides or predicts."""
+    return tuple(_head(task) for task in workspace.settings.tasks if task.kind != "anomaly")
 
 
 def _head(task: Task) -> Head:
@@ -176,7 +186,8 @@ def false_alarm_share(workspace: Workspace) -> float:
     return float(min(max(settings.model.false_alarms_per_day / windows_per_day, 1e-4), 0.1))
 
 
-def _check(windows: Windows, fit: NDArray[np.int64], labels: list[LabelSet]) -> None:
+def check_enough(windows: Windows, fit: NDArray[np.int64], labels: list[LabelSet]) -> None:
+    """Raises InputError where there is too little to learn from."""
     if len(fit) < MIN_WINDOWS:
         raise InputError(
             f"{len(fit)} training windows of {len(windows)}: too few to train on (at least {MIN_WINDOWS})",

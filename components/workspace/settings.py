@@ -252,9 +252,24 @@ class Evaluation(Section):
         return self
 
 
-class Model(Section):
-    """The telemetry ELECTRA (see components/models/telemetry_electra.py)."""
+class Trees(Section):
+    """How large boosted trees may grow; each of the rounds adds a tree a class, to a task with two classes only one."""
 
+    rounds: int = Field(60, ge=1, le=500)
+    depth: int = Field(4, ge=1, le=8)
+    learning_rate: float = Field(0.2, gt=0, le=1)
+
+
+class Model(Section):
+    """The telemetry ELECTRA (see components/models/telemetry_electra.py), or boosted trees on features of windows.
+
+    ``trees`` belongs to gradient_boosting, the numbers of network and training to electra.
+    """
+
+    kind: Literal["electra", "gradient_boosting"] = Field(
+        "electra", description="gradient_boosting learns from labels only and needs fewer of them"
+    )
+    trees: Trees = Trees()
     width: int = Field(32, ge=8, le=256, multiple_of=4)
     blocks: int = Field(3, ge=1, le=8)
     kernel: int = Field(7, ge=3, le=15)
@@ -360,4 +375,18 @@ class Settings(Section):
             raise ValueError("windows.lead must be below windows.steps: a window holds at least one sample")
         if sum(t.kind == "anomaly" for t in self.tasks) > 1:
             raise ValueError("one anomaly task is enough: the model has one anomaly score")
+        return self
+
+    @model_validator(mode="after")
+    def _trees_have_labels(self) -> Self:
+        if self.model.kind != "gradient_boosting":
+            return self
+        if all(task.labels == "none" for task in self.tasks):
+            raise ValueError("model.kind: gradient_boosting learns from labels and no task has any; use kind: electra")
+        anomaly = any(task.kind == "anomaly" for task in self.tasks)
+        if anomaly and not any(task.labels == "weak" for task in self.tasks):
+            raise ValueError(
+                "model.kind: gradient_boosting scores anomalies by a task with labels: weak and there is none; "
+                "give one weak labels, leave the anomaly task out, or use kind: electra"
+            )
         return self

@@ -80,7 +80,9 @@ def open_workspace(root: Path) -> Workspace:
             hint="muster init --template pumps DIR makes a workspace, or name the folder of yours",
         )
     settings = read_yaml(file, Settings)
-    return Workspace(root.resolve(), settings, tuple(_profile(root, name) for name in settings.profiles))
+    profiles = tuple(_profile(root, name) for name in settings.profiles)
+    _check_kind(file, settings, profiles)
+    return Workspace(root.resolve(), settings, profiles)
 
 
 _SCHEMA = "muster schema prints what each key may hold"
@@ -123,6 +125,17 @@ def _profile(root: Path, name: str) -> Profile:
     if profile.name != name:
         raise InputError(f"{file}, key name: is '{profile.name}', the file is called '{name}'", hint="make both the same")
     return profile
+
+
+def _check_kind(file: Path, settings: Settings, profiles: tuple[Profile, ...]) -> None:
+    """Some runtimes cannot run every kind of model."""
+    if settings.model.kind != "gradient_boosting":
+        return
+    if without := [profile.name for profile in profiles if profile.runtime.name == "litert"]:
+        raise InputError(
+            f"{file}, key profiles: LiteRT has no trees, so model.kind: gradient_boosting cannot run on {', '.join(without)}",
+            hint="take them out of profiles:, set their runtime.name to onnxruntime or c99, or use model.kind: electra",
+        )
 
 
 def _deepest(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -9,7 +9,6 @@ import typer
 
 from muster.console import Json, Quiet, emit_json, emit_line, emit_table
 
-MODEL = "electra"
 HEADLINES = ("vus_pr", "macro_f1")
 """Metrics that come first in the table of a task."""
 
@@ -66,7 +65,7 @@ def train(root: Root = Path(), json: Json = False, quiet: Quiet = False) -> None
 
         emit_json("training", asdict(trained))
         return
-    for task, columns, rows in _by_method(trained.metrics):
+    for task, columns, rows in _by_method(trained.metrics, trained.kind):
         emit_table(f"{task}: what is held out", columns, rows)
         emit_line()
     if not trained.metrics:
@@ -138,7 +137,7 @@ def _print(summary: Any, root: Path) -> None:
     emit_line(f"telemetry   {accepted}, {quarantined}, {summary.devices} devices")
     for task, coverage in summary.labels.items():
         emit_line(f"labels      {task}: {coverage:.1%} of the windows labelled")
-    _print_metrics(summary.metrics)
+    _print_metrics(summary.metrics, summary.kind)
     emit_line(f"model       {summary.model} version {summary.version}")
     emit_line()
     emit_table(
@@ -175,26 +174,26 @@ def _print(summary: Any, root: Path) -> None:
     _print_next(summary, root)
 
 
-def _print_metrics(metrics: dict[str, float]) -> None:
+def _print_metrics(metrics: dict[str, float], kind: str) -> None:
     by_metric: dict[tuple[str, str], dict[str, float]] = {}
     for key, value in metrics.items():
         task, method, metric = key.split("/")
         by_metric.setdefault((task, metric), {})[method] = value
     for (task, metric), methods in sorted(by_metric.items()):
-        ours = methods.pop("electra", None)
+        ours = methods.pop(kind, None)
         rest = ", ".join(f"{method} {value:.3f}" for method, value in sorted(methods.items(), key=lambda item: -item[1]))
         shown = f"{ours:.3f}" if ours is not None else "-"
         emit_line(f"held out    {task} {metric}: {shown}" + (f"   beside it: {rest}" if rest else ""))
 
 
-def _by_method(metrics: dict[str, float]) -> list[tuple[str, list[str], list[list[str]]]]:
+def _by_method(metrics: dict[str, float], kind: str) -> list[tuple[str, list[str], list[list[str]]]]:
     """Of each task its name, the columns and the rows of a table: a row a method, the model first, a column a metric."""
     parts = {key: key.split("/") for key in metrics}
     tables = []
     for task in sorted({part[0] for part in parts.values()}):
         found = {(part[1], part[2]): metrics[key] for key, part in parts.items() if part[0] == task}
         names = sorted({metric for _, metric in found}, key=lambda metric: (metric not in HEADLINES, metric))
-        methods = sorted({method for method, _ in found}, key=lambda m: (m != MODEL, -found.get((m, names[0]), -1.0), m))
+        methods = sorted({method for method, _ in found}, key=lambda m: (m != kind, -found.get((m, names[0]), -1.0), m))
         rows = [[m, *(f"{found[m, name]:.3f}" if (m, name) in found else "" for name in names)] for m in methods]
         tables.append((task, ["method", *names], rows))
     return tables

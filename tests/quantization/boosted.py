@@ -42,23 +42,28 @@ def trees(features: np.ndarray, classes: int, seed: int, rounds: int = 4, depth:
     return Trees(feature, threshold, leaf, np.tile(np.arange(classes, dtype=np.int16), rounds), bias)
 
 
-def model(steps: int = 16, channels: int = 3, tasks: int = 1, seed: int = 1) -> BoostedModel:
-    """``tasks`` with three classes each, and the trees of a weakly labelled anomaly task."""
+def model(steps: int = 16, channels: int = 3, tasks: int = 1, seed: int = 1, *, number: bool = True) -> BoostedModel:
+    """``tasks`` with three classes each and then the trees of a weakly labelled anomaly task, and a regression."""
     features = window_features(codes(200, steps, channels, seed))
     assert features.shape[1] == channels * len(feature_names(steps))
     forests = {f"task{i}": trees(features, len(CLASSES), seed + i) for i in range(tasks)}
+    if number:
+        forests["wear"] = trees(features, 1, seed + 5)
+    heads = [Head(task, CLASSES if len(one.bias) > 1 else (), "mm", (-2.0, 6.0)) for task, one in forests.items()]
+    if tasks:
+        forests["anomaly"] = trees(features, 2, seed + 9)
     return BoostedModel(
         name="forged",
         channels=tuple(f"c{i}" for i in range(channels)),
         converter=Converter((0.5,) * channels, (0.0,) * channels),
         calibration=Calibration(20, 1_000_000, (3,) * channels, Scaling((7,) * channels, (900,) * channels)),
         core=(steps // 4, 3 * steps // 4),
-        has_anomaly=True,
+        has_anomaly=tasks > 0,
         false_alarm_share=0.01,
         metrics={},
-        trees=forests | {"anomaly": trees(features, 2, seed + 9)},
-        scored="anomaly",
-        decides=tuple(Head(task, CLASSES) for task in forests),
+        trees=forests,
+        scored="anomaly" if tasks else "",
+        decides=tuple(heads),
         quiet=np.arange(10),
         window_steps=steps,
     )
@@ -78,7 +83,7 @@ def artefact(made: BoostedModel, runtime: str = "c99") -> Artefact:
         runtime_minimal="1.0",
         channels=made.channels,
         steps=made.steps,
-        tasks={head.task: head.classes for head in made.heads} | {"anomaly": ()},
+        tasks={head.task: head.classes for head in made.heads if head.classes} | ({"anomaly": ()} if made.has_anomaly else {}),
         converter=made.converter,
         calibration=made.calibration,
         scoring=scoring,

@@ -20,7 +20,7 @@ _ML_OPSET = 3
 
 
 def tree_graph(model: BoostedModel) -> Any:
-    """ONNX model: 'codes' (n, steps, channels) int8 -> 'logits.<task>' (n, classes) int32."""
+    """ONNX model: 'codes' (n, steps, channels) int8 -> 'logits.<task>' (n, classes) and 'number.<task>' (n, 1), int32."""
     import onnx
     from onnx import TensorProto, helper
 
@@ -31,8 +31,8 @@ def tree_graph(model: BoostedModel) -> Any:
     for task, trees in sorted(model.trees.items()):
         summed = writer.node("TreeEnsembleRegressor", [features], domain="ai.onnx.ml", **_ensemble(trees))
         whole = writer.node("Cast", [summed], to=TensorProto.INT32)
-        writer.node("Add", [whole, writer.constant(trees.bias)], name=f"logits.{task}")
-        exits.append(helper.make_tensor_value_info(f"logits.{task}", TensorProto.INT32, ["n", len(trees.bias)]))
+        writer.node("Add", [whole, writer.constant(trees.bias)], name=trees.output(task))
+        exits.append(helper.make_tensor_value_info(trees.output(task), TensorProto.INT32, ["n", len(trees.bias)]))
     entry = helper.make_tensor_value_info("codes", TensorProto.INT8, ["n", model.steps, channels])
     graph = helper.make_graph(writer.nodes, "trees", [entry], exits, writer.constants)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", _ML_OPSET)]

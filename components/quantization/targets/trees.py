@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from functools import partial
 
 from components.quantization.targets import Network
-from components.runtime.surprise import Outputs
-from components.runtime.window_features import window_features
+from components.runtime.trees import tree_outputs
 from components.values import Artefact, BoostedModel
 from components.workspace.profiles import Profile
 
@@ -31,14 +29,6 @@ def compile_trees(profile: Profile, model: BoostedModel) -> Network:
     c99.check_interface(profile)
 
     def write(artefact: Artefact) -> dict[str, bytes]:
-        return sources(artefact, forest_body(model))
+        return sources(artefact, forest_body(model, artefact.scoring))
 
-    return Network({}, {}, _engine(model), write)
-
-
-def _engine(model: BoostedModel):  # type: ignore[no-untyped-def]
-    def run(codes: NDArray[np.int8]) -> Outputs:
-        features = window_features(codes)
-        return Outputs.of_trees({task: trees.logits(features) for task, trees in model.trees.items()})
-
-    return run
+    return Network({}, {}, partial(tree_outputs, model.trees), write)

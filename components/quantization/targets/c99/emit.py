@@ -8,7 +8,7 @@ from string import Template
 
 import numpy as np
 
-from components.quantization.targets.c99.text import array, defines, identifier, kernel
+from components.quantization.targets.c99.text import array, braced, defines, identifier, kernel
 from components.runtime.conditions import Conditions
 from components.runtime.surprise import LOG2_TABLE, Calibrated
 from components.values import Artefact
@@ -47,6 +47,13 @@ def sources(artefact: Artefact, body: Body) -> dict[str, bytes]:
         "main.c": kernel("main.c"),
     }
     return {name: text.encode() for name, text in texts.items()}
+
+
+def gauge_tables(scoring: Calibrated, numbers: tuple[str, ...]) -> str:
+    """How the values of the regressions ``numbers`` are read: `value_of` and the table GAUGE."""
+    gauges = [scoring.gauges[task] for task in numbers]
+    rows = [braced((g.zero, g.multiplier, g.middle, g.low, g.high)) for g in gauges]
+    return f"{kernel('gauge.c')}\nstatic const gauge GAUGE[{len(rows)}] = {braced(rows)};\n"
 
 
 def _header(artefact: Artefact, body: Body) -> str:

@@ -6,9 +6,10 @@ from string import Template
 
 import numpy as np
 
-from components.quantization.targets.c99.emit import Body
+from components.quantization.targets.c99.emit import Body, gauge_tables
 from components.quantization.targets.c99.text import array, braced, defines, kernel
 from components.runtime.scaling import MISSING_CODE
+from components.runtime.surprise import Calibrated
 from components.runtime.trees import EXP2_TABLE, Trees
 from components.runtime.window_features import PARTS, SLOPE_LIMIT, bands_of, feature_names
 from components.values import BoostedModel
@@ -16,10 +17,11 @@ from components.values import BoostedModel
 _SMALL = 256  # features that one byte numbers
 
 
-def forest_body(model: BoostedModel) -> Body:
+def forest_body(model: BoostedModel, scoring: Calibrated) -> Body:
     """What `model.c` needs beyond sensor and alarm to run the trees of ``model``."""
     features = len(model.channels) * len(feature_names(model.steps))
-    tasks = tuple(sorted(head.task for head in model.heads))
+    tasks = tuple(sorted(head.task for head in model.heads if head.classes))
+    numbers = tuple(sorted(scoring.gauges))
     order = sorted(model.trees)
     constants = {
         "FEATURES": features,
@@ -30,24 +32,30 @@ def forest_body(model: BoostedModel) -> Body:
         "MOST_CLASSES": max(len(trees.bias) for trees in model.trees.values()),
     }
     index = "uint8_t" if features <= _SMALL else "uint16_t"
-    asks = "".join(_ask(i, task, model.scored, tasks) for i, task in enumerate(order))
+    none = "" if model.scored else "    result->surprise = surprise_of(log2_q8(1));\n"
+    asks = none + "".join(_ask(i, task, model.scored, tasks, numbers) for i, task in enumerate(order))
     parts = [
         defines(constants),
         f"typedef {index} feature_index;\n",
-        array("EXP2_TABLE", "uint16_t", EXP2_TABLE),
         kernel("forest.c"),
         *(_table(i, model.trees[task]) for i, task in enumerate(order)),
         Template(kernel("forest_run.c")).substitute(asks=asks),
     ]
     if tasks:
         parts.insert(-1, kernel("largest32.c"))
-    return Body(2 * (features + model.steps), tasks, "\n".join(parts))
+    if numbers:
+        parts.insert(-1, gauge_tables(scoring, numbers))
+    if model.scored:
+        parts.insert(-1, array("EXP2_TABLE", "uint16_t", EXP2_TABLE) + kernel("log_odds.c"))
+    return Body(2 * (features + model.steps), tasks, "\n".join(parts), numbers)
 
 
-def _ask(number: int, task: str, scored: str, tasks: tuple[str, ...]) -> str:
+def _ask(number: int, task: str, scored: str, tasks: tuple[str, ...], numbers: tuple[str, ...]) -> str:
     lines = [f"ask(&T{number}, logits);"]
     if task in tasks:
         lines.append(f"result->classes[{tasks.index(task)}] = largest(logits, T{number}.classes);")
+    if task in numbers:
+        lines.append(f"result->values[{numbers.index(task)}] = value_of(&GAUGE[{numbers.index(task)}], logits[0]);")
     if task == scored:
         lines.append(f"result->surprise = surprise_of(log_odds(logits, T{number}.classes));")
     return "".join(f"    {line}\n" for line in lines)

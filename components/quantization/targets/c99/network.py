@@ -5,7 +5,7 @@ from __future__ import annotations
 from string import Template
 
 from components.quantization.targets.c99.arena import Arena, plan
-from components.quantization.targets.c99.emit import Body
+from components.quantization.targets.c99.emit import Body, gauge_tables
 from components.quantization.targets.c99.graph import Graph, Layer, Operation, Sum
 from components.quantization.targets.c99.text import array, braced, defines, kernel
 from components.runtime.scoring import Scoring
@@ -32,7 +32,7 @@ def network_body(scoring: Scoring, graph: Graph) -> Body:
     ]
     pipeline = Template(kernel("pipeline.c")).substitute(
         largest=kernel("largest.c") if picks else "",
-        gauge=kernel("gauge.c") + _gauges(scoring, tuple(numbers)) if reads else "",
+        gauge=gauge_tables(scoring, tuple(numbers)) if reads else "",
         classes="".join(picks),
         values="".join(reads),
     )
@@ -51,12 +51,6 @@ def network_body(scoring: Scoring, graph: Graph) -> Body:
 def _outputs(graph: Graph, kind: str) -> dict[str, int]:
     """Task -> tensor of the outputs whose name begins with ``kind``."""
     return {name.removeprefix(kind): tensor for name, tensor in graph.outputs.items() if name.startswith(kind)}
-
-
-def _gauges(scoring: Scoring, numbers: tuple[str, ...]) -> str:
-    gauges = [scoring.gauges[task] for task in numbers]
-    rows = [braced((g.zero, g.multiplier, g.middle, g.low, g.high)) for g in gauges]
-    return f"\nstatic const gauge GAUGE[{len(rows)}] = {braced(rows)};\n"
 
 
 def _storage(arena: Arena, places: dict[str, int]) -> str:
