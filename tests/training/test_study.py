@@ -15,7 +15,7 @@ from components.features.statistics import window_statistics
 from components.training.study.few import few
 from components.training.study.page import note, rows, study_page
 from components.training.study.study import conclude, sign_flips, trials
-from components.training.study.trial import METHODS, Outcome, Trial, run_trial
+from components.training.study.trial import METHODS, Outcome, Trial, held_out_classes, run_trial
 from components.training.train import calibration_split
 from components.values import LabelSet, Windows
 from components.workspace.errors import InputError
@@ -101,6 +101,24 @@ def test_trials_of_a_seed_share_their_pretraining(windows: Windows, label: Label
     assert [file.name for file in (tmp_path / "a").iterdir()] == ["pre-train-3.checkpoint"]
     alone = run_trial(workspace, windows, label, statistics, Trial("fault", 40, 3), tmp_path / "b", lambda *_: None)
     assert alone == run_trial(workspace, windows, label, statistics, Trial("fault", 40, 3), tmp_path / "a", lambda *_: None)
+
+
+def test_gold_labels_of_training_windows_alone_are_judged_by_the_truth(windows: Windows, label: LabelSet, tmp_path: Path) -> None:
+    workspace, row = quick_workspace(tmp_path), windows.index[windows.test].iloc[7]
+    (tmp_path / "truth.csv").write_text(
+        f"device_id,start,end,task,value\n{row.device_id},{row.start.isoformat()},{row.end.isoformat()},fault,leak\n"
+    )
+    evaluation = workspace.settings.evaluation.model_copy(update={"truth": "truth.csv"})
+    judged = replace(workspace, settings=workspace.settings.model_copy(update={"evaluation": evaluation}))
+    silent = replace(label, gold=np.where(windows.train, label.gold, -1).astype(np.int8), covered=windows.train)
+    test, wanted = held_out_classes(judged, windows, silent)
+    assert np.array_equal(test, np.flatnonzero(windows.test))
+    assert label.classes[wanted[7]] == "leak"
+    assert (np.delete(wanted, 7) == 0).all()
+    declared, gold = held_out_classes(judged, windows, label)
+    assert np.array_equal(gold, label.gold[declared])
+    with pytest.raises(InputError, match="no truth of task 'fault'"):
+        held_out_classes(workspace, windows, silent)
 
 
 def test_weak_labels_without_a_truth_cannot_be_studied(windows: Windows, tmp_path: Path) -> None:

@@ -101,30 +101,24 @@ def check(workspace: Workspace, windows: Windows, label: LabelSet, counts: Seque
 
 
 def held_out_classes(workspace: Workspace, windows: Windows, label: LabelSet) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
-    """Rows of the held-out windows and the true class of each: declared gold labels where the task learns from them, else the
+    """Rows of held-out windows and the true class of each: declared gold labels where there are some of them, else the
     workspace's truth.
 
     Raises:
         InputError: neither says anything of them.
     """
     test = np.flatnonzero(windows.test)
-    if label.source == "gold":
-        test = test[label.gold[test] >= 0]
-        wanted = label.gold[test]
-    else:
-        truth = read_truth(workspace)
-        segments = None if truth is None else truth[truth["task"] == label.task]
-        if segments is None or segments.empty:
-            raise InputError(
-                f"no truth of task '{label.task}': nothing to judge a study of weak labels by",
-                hint="declare evaluation.truth in muster.yaml, or study a task with gold labels",
-            )
-        wanted = window_classes(windows.index.iloc[test], segments, label.classes)
-    if not len(test):
+    declared = test[label.gold[test] >= 0]
+    if label.source == "gold" and len(declared):
+        return declared, label.gold[declared]
+    truth = read_truth(workspace)
+    segments = None if truth is None else truth[truth["task"] == label.task]
+    if segments is None or segments.empty or not len(test):
         raise InputError(
-            f"task '{label.task}': no held-out window has a class", hint="see evaluation.split and evaluation.holdout"
+            f"no truth of task '{label.task}': nothing to judge a study by on what is held out",
+            hint="declare evaluation.truth in muster.yaml, or gold labels of held-out windows too",
         )
-    return test, wanted
+    return test, window_classes(windows.index.iloc[test], segments, label.classes)
 
 
 def _boosted(
