@@ -46,7 +46,7 @@ def test_a_study_killed_in_training_ends_like_one_that_was_not_and_a_second_one_
         (("--task", "anomaly"), 3, "the workspace has fault"),
         (("--labels", "20,2"), 2, "cannot be drawn"),
         (("--labels", "20,1000000"), 2, "cannot be drawn"),
-        (("--seeds", "99"), 2, "1<=x<=16"),
+        (("--seeds", "99"), 2, "less than or equal to 16"),
     ],
 )
 def test_what_cannot_be_studied_is_said_before_anything_is_trained(

@@ -65,7 +65,7 @@ def _state(step: int = 3) -> dict[str, object]:
     return {"device": "cpu", "step": step, "weights": torch.arange(4.0)}
 
 
-@pytest.mark.parametrize("damage", [b"", b"short", bytes(64)])
+@pytest.mark.parametrize("damage", [b"", b"short", bytes(64)], ids=["empty", "short", "zeros"])
 def test_whatever_stands_in_the_file_is_no_error(tmp_path: Path, damage: bytes) -> None:
     said: list[str] = []
     kept = Checkpoints(tmp_path / "key", said.append)
