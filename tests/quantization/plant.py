@@ -93,7 +93,7 @@ def model(data: Windows, width: int = 16, blocks: int = 3, kernel: int = 7, seed
         calibration=data.calibration,
         core=(steps // 4, 3 * steps // 4),
         has_anomaly=True,
-        false_alarm_share=0.02,
+        false_alarm_share=0.05,
         metrics={},
     )
 
