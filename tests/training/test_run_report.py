@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from components.features.statistics import window_statistics
 from components.quantization.detectors import of_model
@@ -158,3 +161,13 @@ def test_a_plot_of_one_point_or_of_none_is_no_error() -> None:
 
 def test_names_on_the_page_are_text() -> None:
     assert "<b>" not in line_plot("<b>", [Line("<b>", [(1.0, 2.0)])], x_name="<b>")
+
+
+@given(st.floats(-1e5, 1e5), st.floats(1e-3, 1e5))
+def test_axes_are_named_at_a_few_round_values_inside_them(low: float, span: float) -> None:
+    plot = line_plot("a", [Line("a", [(0.0, low), (1.0, low + span)])])
+    across = re.findall(r'text-anchor="middle" opacity="0.8">([^<]+)<', plot)
+    up = [float(text) for text in re.findall(r'text-anchor="end" opacity="0.8">([^<]+)<', plot)]
+    assert across == ["0", "0.25", "0.5", "0.75", "1"]
+    assert 2 <= len(up) <= 6
+    assert all(low - span * 0.01 <= value <= low + span * 1.01 for value in up)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
-from math import log10
+from math import ceil, floor, log10
 
 COLOURS = ("#4a90d9", "#d9744a", "#5aa469", "#a05ac8", "#8c8c3c")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 440, 210, 52, 26, 22, 12
 _TICKS = 4
+_ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
 @dataclass(frozen=True)
@@ -66,22 +67,26 @@ class _Axis:
     def onto(self, begin: float, end: float) -> _Axis:
         return _Axis((self.low, self.high), begin, end)
 
-    @property
-    def ticks(self) -> list[float]:
-        return [self.low + (self.high - self.low) * i / _TICKS for i in range(_TICKS + 1)]
+    def ticks(self, logarithmic: bool) -> list[float]:
+        """Round values inside the span, about `_TICKS`; whole powers of ten where the axis has their logarithms."""
+        rough = (self.high - self.low) / _TICKS
+        power = 10.0 ** floor(log10(rough))
+        step = 1.0 if logarithmic else next(f * power for f in _ROUND if f * power >= rough * 0.999)
+        return [i * step for i in range(ceil(self.low / step - 1e-9), floor(self.high / step + 1e-9) + 1)]
 
 
 def _ticks(across: _Axis, up: _Axis, logarithmic: bool, x_name: str) -> list[str]:
     def shown(value: float) -> str:
-        return f"{10**value:.2g}" if logarithmic else f"{value:.3g}"
+        return f"{10**value:g}" if logarithmic else f"{round(value, 9):.10g}"
 
     below = [
-        f'<text x="{across(v):.1f}" y="{_HEIGHT - 12}" text-anchor="middle" opacity="0.8">{shown(v)}</text>' for v in across.ticks
+        f'<text x="{across(v):.1f}" y="{_HEIGHT - 12}" text-anchor="middle" opacity="0.8">{shown(v)}</text>'
+        for v in across.ticks(logarithmic)
     ]
     beside = [
         f'<text x="{_LEFT - 4}" y="{up(v) + 4:.1f}" text-anchor="end" opacity="0.8">{shown(v)}</text>'
         f'<path d="M{_LEFT} {up(v):.1f}H{_WIDTH - _RIGHT}" stroke="currentColor" opacity="0.12"/>'
-        for v in up.ticks
+        for v in up.ticks(logarithmic)
     ]
     name = f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 1}" text-anchor="end" opacity="0.8">{escape(x_name)}</text>'
     return [*below, *beside, name]
