@@ -9,8 +9,9 @@ import typer
 
 from muster.console import Json, Quiet, emit_json, emit_line, emit_table
 
-HEADLINES = ("vus_pr", "macro_f1")
-"""Metrics that come first in the table of a task."""
+HEADLINES = ("vus_pr", "macro_f1", "rmse")
+"""Metrics that come first in the table of a task; methods stand in their order."""
+LOWER_IS_BETTER = "rmse"
 
 Root = Annotated[Path, typer.Argument(help="workspace folder", show_default="this folder")]
 
@@ -193,7 +194,10 @@ def _by_method(metrics: dict[str, float], kind: str) -> list[tuple[str, list[str
     for task in sorted({part[0] for part in parts.values()}):
         found = {(part[1], part[2]): metrics[key] for key, part in parts.items() if part[0] == task}
         names = sorted({metric for _, metric in found}, key=lambda metric: (metric not in HEADLINES, metric))
-        methods = sorted({method for method, _ in found}, key=lambda m: (m != kind, -found.get((m, names[0]), -1.0), m))
+        sign = 1 if names[0] == LOWER_IS_BETTER else -1
+        ranked = sorted((sign * value, method) for (method, metric), value in found.items() if metric == names[0])
+        every = sorted({method for method, _ in found}, key=lambda method: (method != kind, method))
+        methods = dict.fromkeys([*every[: kind in every], *(method for _, method in ranked), *every])
         rows = [[m, *(f"{found[m, name]:.3f}" if (m, name) in found else "" for name in names)] for m in methods]
         tables.append((task, ["method", *names], rows))
     return tables

@@ -63,6 +63,30 @@ def test_a_training_killed_twice_goes_on_and_puts_out_the_same_bytes(fresh: Path
     assert list((fresh / ".muster" / "checkpoints").iterdir()) == []
 
 
+def test_a_registered_version_keeps_its_report_and_its_curves(ran: Path) -> None:
+    page = Path(muster("model", "report", "candidate", "--workspace", ran).stdout.strip())
+    assert page.read_text() == (ran / "out" / "report" / "report.html").read_text()
+    assert (
+        Path(json.loads(muster("model", "report", ran, "--json").stdout)["data"]["file"])
+        == ran / "out" / "report" / "report.html"
+    )
+    from components.workspace import open_workspace
+    from registry import models
+
+    workspace = open_workspace(ran)
+    version = models.find_version(workspace)
+    with models._client(workspace) as client:
+        history = client.get_metric_history(version.run_id, "curve/pre-train/validation/detection")
+    assert [point.step for point in history] == [25, 50, 60]
+    found = models.describe(workspace, version)
+    assert found.metrics["report/model/vus_pr/low"] <= found.metrics["report/model/vus_pr"]
+    assert not any(name.startswith(("curve/", "report/")) for name in models.trained_metrics(found, []))
+
+
+def test_a_report_that_is_not_there_says_what_makes_it(fresh: Path) -> None:
+    assert "muster train" in muster("model", "report", fresh, check=3).stderr
+
+
 def test_training_on_cuda_where_there_is_none_says_what_to_set(fresh: Path) -> None:
     change(fresh / "muster.yaml", lambda value: value["model"].update(device="cuda"))
     done = muster("train", fresh, check=2, env={"CUDA_VISIBLE_DEVICES": ""})
