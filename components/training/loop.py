@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WEIGHT_DECAY = 0.01
 RECORD_EVERY = 25
 """Steps from one point of the learning curve to the next; checkpoints and progress keep this rhythm too."""
-VALIDATIONS = 20
+VALIDATIONS = 10
 """Points of a phase at which the validation loss is taken, about evenly spaced."""
 
 Losses = dict[str, Tensor]

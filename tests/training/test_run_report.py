@@ -20,8 +20,9 @@ from components.training.reporting.plots import Line, line_plot
 from components.training.reporting.reliability import achieved, class_reliability, thresholds
 from components.training.reporting.write import training_report, write_report
 from components.training.train import train
-from components.values import TrainedModel, Windows
+from components.values import Targets, TrainedModel, Windows
 from components.workspace import Workspace
+from components.workspace.settings import Task
 from tests.training.quick import labels_of, quick_windows, quick_workspace
 
 
@@ -114,6 +115,31 @@ def test_the_report_and_the_metrics_of_training_agree(windows: Windows, tmp_path
     assert metrics["model"]["fault/macro_f1"].value == pytest.approx(model.metrics["fault/electra/macro_f1"], abs=0.01)
     assert report.own is not None
     assert report.own.achieved.low is not None
+
+
+def test_a_predicted_number_stands_on_the_page_beside_boosting_with_its_error(windows: Windows, tmp_path: Path) -> None:
+    base = quick_workspace(tmp_path).settings
+    level = Task(name="level", kind="regression", unit="m", range=(-4.0, 8.0), labels="gold", gold="gold.csv")
+    evaluation = base.evaluation.model_copy(update={"truth": "truth.csv"})
+    settings = base.model_copy(update={"tasks": (*base.tasks, level), "evaluation": evaluation})
+    workspace = Workspace(tmp_path, settings, ())
+    values = np.clip(np.nanmean(windows.values[:, :, 0], axis=1), -4, 8).astype(np.float32)
+    held_out = windows.index[windows.test]
+    rows = [
+        f"{row.device_id},{row.start.isoformat()},{row.end.isoformat()},level,{values[place]:.3f}"
+        for place, row in held_out.iterrows()
+    ]
+    (tmp_path / "truth.csv").write_text("\n".join(["device_id,start,end,task,value", *rows]) + "\n")
+    targets = Targets("level", "m", (-4.0, 8.0), np.where(windows.train, values, np.nan).astype(np.float32), {})
+    labels, statistics = [labels_of(windows)], statistics_of(windows)
+    model = train(workspace, windows, labels, statistics, targets=[targets])
+    assert "level" in model.curves[-2].losses
+    (tmp_path / "report").mkdir()
+    write_report(tmp_path / "report", workspace, windows, labels, statistics, of_model(model), model.curves, [targets])
+    html = (tmp_path / "report" / "report.html").read_text()
+    assert "<h2>Numbers</h2>" in html
+    assert "fine-tune: level" in html
+    assert '"report/gradient_boosting/level/rmse"' in (tmp_path / "report" / "report.json").read_text()
 
 
 def test_a_workspace_that_holds_nothing_out_has_curves_alone(windows: Windows, model: TrainedModel, tmp_path: Path) -> None:
