@@ -9,7 +9,7 @@ from components.ingestion.inventory import inventory_csv, synthetic_inventory
 from components.workspace.errors import InputError
 from components.workspace.files import new_folder, write_text
 
-PUBLISHED = "NASA's Prognostics Center of Excellence, data set 6 (C-MAPSS)"
+PUBLISHED = "the data repository of NASA's Prognostics Center of Excellence, data set 6 (C-MAPSS)"
 PROFILES = ("gateway-x86-64", "gateway-arm64", "phone-litert", "mcu-cortex-m4")
 SUBSETS = ("FD001", "FD002", "FD003", "FD004")
 TRAINING, TEST = pd.Timestamp("2020-01-01T00:00:00Z"), pd.Timestamp("2021-01-01T00:00:00Z")

@@ -17,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
 
 def init(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="the workspace to make")],
-    template: Annotated[str | None, typer.Option("--template", "-t", help="pumps, asd or hydraulic")] = None,
+    template: Annotated[str | None, typer.Option("--template", "-t", help="pumps, asd, cmapss or hydraulic")] = None,
     source: Annotated[Path | None, typer.Option("--from", metavar="PATH", help="folder of Parquet or CSV files")] = None,
     data: Annotated[Path | None, typer.Option("--data", help="folder of the template's published data set")] = None,
     scale: Annotated[int, typer.Option("--scale", min=1, help="how many times the pumps of the template")] = 1,

@@ -14,7 +14,7 @@ from components.ingestion.datasets import BESIDE, VARIABLE
 from components.ingestion.guess import guess_contract, init_from_files
 from components.ingestion.ingest import ingest, listing
 from components.ingestion.scaffold import init_from_template, templates
-from components.labeling.label import label
+from components.labeling.label import label, targets
 from components.validation.validate import validate
 from components.values import LabelSet, Windows
 from components.workspace import Workspace, open_workspace
@@ -32,11 +32,15 @@ def needs(name: str) -> pytest.MarkDecorator:
 
 def labelled(made: Workspace) -> tuple[Windows, list[LabelSet]]:
     """From raw objects to labels, as the flow does it."""
+    windows = windows_of(made)
+    return windows, label(made, windows, window_statistics(made, windows))
+
+
+def windows_of(made: Workspace) -> Windows:
     for step in ("ingest", "validate"):
         (made.out / step).mkdir(parents=True)
     ingest(made, listing(made), made.out / "ingest")
-    windows = make_windows(made, validate(made, made.out / "ingest" / "lake", made.out / "validate"))
-    return windows, label(made, windows, window_statistics(made, windows))
+    return make_windows(made, validate(made, made.out / "ingest" / "lake", made.out / "validate"))
 
 
 def truth_of(made: Workspace, windows: Windows, task: str, classes: tuple[str, ...]) -> np.ndarray:
@@ -126,7 +130,7 @@ def test_the_current_folder_is_not_replaced_under_its_user(tmp_path: Path, monke
 def test_an_unknown_template_lists_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(NotFound) as caught:
         init_from_template("pump", tmp_path / "w")
-    assert "asd, hydraulic, pumps" in caught.value.hint
+    assert "asd, cmapss, hydraulic, pumps" in caught.value.hint
 
 
 @pytest.mark.parametrize("template", [t for t in templates() if t != "pumps"])
@@ -167,6 +171,41 @@ def test_the_rig_runs_to_gold_labels_of_every_class(tmp_path: Path) -> None:
         assert (decided == truth)[labels.covered].all()
         for part in (windows.train, windows.test):
             assert set(truth[part]) == set(range(len(labels.classes)))
+
+
+@needs("cmapss")
+@pytest.mark.slow
+def test_engines_run_to_life_at_the_end_of_every_window(tmp_path: Path) -> None:
+    init_from_template("cmapss", tmp_path / "w")
+    made = open_workspace(tmp_path / "w")
+    windows = windows_of(made)
+    (life,) = targets(made, windows)
+    assert windows.index.loc[windows.test, "device_id"].nunique() == 707
+    assert windows.index.loc[windows.train, "device_id"].nunique() == 709
+    assert (life.covered == windows.train).all()
+    assert life.values[windows.train].min() == 0
+    assert life.values[windows.train].max() == 125
+    assert windows.calibration.conditions is not None
+    left = pd.read_csv(tmp_path / "w" / "truth" / "segments.csv").groupby("device_id")["value"].min()
+    assert left["fd001-test-001"] == 112
+
+
+def test_the_published_text_files_of_the_engines_are_read_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    data = tmp_path / "nasa"
+    data.mkdir()
+    for subset in ("FD001", "FD002", "FD003", "FD004"):
+        cycles = np.concatenate([np.stack([np.full(5, unit), np.arange(1, 6)], axis=1) for unit in (1, 2)])
+        rows = np.concatenate([cycles, rng.normal(1, 0.1, (10, 24))], axis=1)
+        for part in ("train", "test"):
+            np.savetxt(data / f"{part}_{subset}.txt", rows, fmt=["%d", "%d", *["%.4f"] * 24])
+        np.savetxt(data / f"RUL_{subset}.txt", [7, 30], fmt="%d")
+    init_from_template("cmapss", tmp_path / "w", data)
+    assert len(pd.read_parquet(tmp_path / "w" / "raw" / "FD003-test.parquet")) == 10
+    life = pd.read_csv(tmp_path / "w" / "life.csv")
+    assert life.loc[life["device_id"] == "fd001-train-002", "value"].tolist() == [4, 3, 2, 1, 0]
+    truth = pd.read_csv(tmp_path / "w" / "truth" / "segments.csv")
+    assert truth.loc[truth["device_id"] == "fd004-test-002", "value"].tolist() == [34, 33, 32, 31, 30]
 
 
 def test_the_published_text_files_of_the_rig_are_read_too(tmp_path: Path) -> None:

@@ -53,6 +53,18 @@ def test_a_whole_configuration_is_read() -> None:
         ("share: 1.0", "share: 0.9", 16, "release", "end at 1.0"),
         ("inventory: inventory.csv", "inventory: ../../etc/passwd", 13, "fleets.0.inventory", "leaves the workspace"),
         ("kind: anomaly", "kind: classes, classes: [a, b]", 9, "tasks.0", "needs labels"),
+        ("kind: anomaly", "kind: regression, labels: gold, gold: a.csv, range: [9, 9]", 9, "tasks.0", "not empty"),
+        ("kind: anomaly", "kind: regression, labels: gold, gold: a.csv", 9, "tasks.0", "needs a range"),
+        ("kind: anomaly", "kind: regression, range: [0, 9]", 9, "tasks.0", "needs labels: gold"),
+        ("kind: anomaly", "kind: regression, labels: weak, range: [0, 9]", 9, "tasks.0", "needs labels: gold"),
+        (
+            "kind: anomaly",
+            "kind: regression, labels: gold, gold: a.csv, range: [1000000, 1000001]",
+            9,
+            "tasks.0",
+            "too far from 0",
+        ),
+        ("kind: anomaly", "kind: anomaly, unit: cycles", 9, "tasks.0", "predicts no number"),
         ("name: wells", "nome: wells", 1, "name", "required"),
     ],
 )
