@@ -59,7 +59,7 @@ def test_a_whole_configuration_is_read() -> None:
         ("kind: anomaly", "kind: regression, labels: weak, range: [0, 9]", 9, "tasks.0", "needs labels: gold"),
         (
             "kind: anomaly",
-            "kind: regression, labels: gold, gold: a.csv, range: [1000000, 1000001]",
+        ("kind: anomaly", "kind: regression, labels: gold, gold: a.csv, range: [900000, 900001]", 9, "tasks.0", "too far from 0"),
             9,
             "tasks.0",
             "too far from 0",
