@@ -122,3 +122,44 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
 def test_infinity_is_no_interval() -> None:
     with pytest.raises(InputError, match="finite"):
         parse_yaml(GOOD.replace("interval_s: 60.0", "interval_s: .inf"), Settings, "muster.yaml")
+
+
+TREES = "model: {kind: gradient_boosting}\n"
+STATE = "  - {name: state, kind: classes, classes: [idle, busy], labels: gold, gold: gold.csv}\n"
+PROFILE = """\
+name: gateway
+description: test
+arch: {family: x86-64, cpu: any}
+memory: {model_flash_kib: 64, model_ram_kib: 64}
+runtime: {name: RUNTIME, minimal: "1.0"}
+"""
+
+
+def test_trees_without_labels_to_learn_from_are_refused() -> None:
+    with pytest.raises(InputError, match="learns from labels and no task has any; use kind: electra"):
+        parse_yaml(GOOD + TREES, Settings, "muster.yaml")
+
+
+def test_trees_score_anomalies_by_a_weakly_labelled_task_only() -> None:
+    """Declared states are no faults; with weak labels, or without an anomaly task, trees may learn."""
+    stated = GOOD.replace("profiles:", f"{STATE}profiles:")
+    with pytest.raises(InputError, match="scores anomalies by a task with labels: weak"):
+        parse_yaml(stated + TREES, Settings, "muster.yaml")
+    anomaly = "  - {name: anomaly, kind: anomaly}\n"
+    assert parse_yaml(stated.replace(anomaly, "") + TREES, Settings, "muster.yaml").model.trees.rounds == 60
+    weak = stated.replace(anomaly, anomaly.replace("}", ", labels: weak}"))
+    assert parse_yaml(weak + TREES, Settings, "muster.yaml").model.kind == "gradient_boosting"
+
+
+@pytest.mark.parametrize("runtime", ["litert", "onnxruntime", "c99"])
+def test_trees_are_refused_on_a_runtime_that_has_none(runtime: str, tmp_path: Path) -> None:
+    weak = GOOD.replace("kind: anomaly}", "kind: anomaly, labels: weak}")
+    (tmp_path / "muster.yaml").write_text(weak + TREES)
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "gateway.yaml").write_text(PROFILE.replace("RUNTIME", runtime))
+    if runtime != "litert":
+        assert open_workspace(tmp_path).settings.model.kind == "gradient_boosting"
+        return
+    with pytest.raises(InputError, match="cannot run on gateway") as error:
+        open_workspace(tmp_path)
+    assert "onnxruntime or c99" in error.value.hint
