@@ -53,9 +53,13 @@ def device(artefact, tmp_path_factory):
 
 def said(device, codes):
     """(surprise, classes, values) of each window as the C code has them, for a sensor whose raw samples are codes."""
-    device.reset()
-    device.scaling = Scaling((0,) * codes.shape[2], (65536,) * codes.shape[2])
     raw = np.where(codes == MISSING_CODE, np.int16(MISSING_RAW), codes.astype(np.int16))
+    return said_of(device, raw, Scaling((0,) * codes.shape[2], (65536,) * codes.shape[2]))
+
+
+def said_of(device, raw, scaling):
+    device.reset()
+    device.scaling = scaling
     found = []
     for window in raw:
         surprise, _, classes = device.run(window)
@@ -80,10 +84,13 @@ def test_onnx_runtime_puts_out_the_integers_of_python(seed, missing, made, engin
 
 @needs_compiler
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 2**32 - 1), missing=st.sampled_from([0.0, 0.1, 0.6]))
-def test_c_gives_the_verdicts_of_python_on_any_window(seed, missing, small, artefact, device):
-    codes = boosted.codes(40, small.steps, len(small.channels), seed, missing)
-    assert said(device, codes) == wanted(small, artefact, codes)
+@given(seed=st.integers(0, 2**32 - 1), missing=st.sampled_from([0.0, 0.1, 0.6]), multiplier=st.integers(0, 2**20))
+def test_c_gives_the_verdicts_of_python_on_any_window(seed, missing, multiplier, small, artefact, device):
+    shape = 20, small.steps, len(small.channels)
+    raw = boosted.codes(*shape, seed, missing).astype(np.int16) * 30
+    raw = np.where(raw == 30 * MISSING_CODE, np.int16(MISSING_RAW), raw + np.int16(seed % 99))
+    scaling = Scaling((5, -300, 1000), (multiplier, 2200, 65536))
+    assert said_of(device, raw, scaling) == wanted(small, artefact, scaling.codes(raw))
 
 
 @needs_compiler
