@@ -70,9 +70,9 @@ def test_what_is_missing_stays_missing_and_what_is_undone_comes_back(raw: np.nda
 
 
 def _conditions() -> Conditions:
-    """Channel 0 tells which of three; the others lie elsewhere and swing otherwise in each."""
+    """Channel 0 tells which of three; a gap in it must be read as the first, though as a number it is nearest to the second."""
     return Conditions(
-        (0,), (70000,), ((-9000,), (0,), (9000,)), ((0, -500, 40), (0, 0, 0), (0, 800, -90)), ((65536, 90000, 30000),) * 3
+        (0,), (70000,), ((0,), (-9000,), (9000,)), ((0, 0, 0), (0, -500, 40), (0, 800, -90)), ((65536, 90000, 30000),) * 3
     )
 
 
