@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from components.workspace import Workspace, open_workspace
 from components.workspace.errors import NotFound
-from components.workspace.files import new_folder
+from components.workspace.files import write_bytes
 from flows import progress
 from flows.notes import describe
 from flows.runs import one_at_a_time
@@ -57,8 +58,8 @@ def report_file(model: str, workspace: Path) -> Path:
     Raises:
         NotFound: no workspace, no version, or no report of it.
     """
-    if (folder := Path(model)).is_dir():
-        file = open_workspace(folder).out / LAST / PAGE
+    if Path(model).is_dir():
+        file = open_workspace(Path(model)).out / LAST / PAGE
         if not file.is_file():
             raise NotFound(f"no report in {file.parent}", hint=f"muster train {model} makes it")
         return file.resolve()
@@ -67,10 +68,8 @@ def report_file(model: str, workspace: Path) -> Path:
     opened = open_workspace(workspace)
     version = models.find_version(opened, model)
     kept = opened.state / "reports" / "model" / version.run_id / PAGE
-    with new_folder(kept.parent) as beside:
-        models.fetch(opened, version, f"{models.REPORT}/{PAGE}", beside)
-        (beside / models.REPORT / PAGE).rename(beside / PAGE)
-        (beside / models.REPORT).rmdir()
+    with TemporaryDirectory() as folder:
+        write_bytes(kept, models.fetch(opened, version, f"{models.REPORT}/{PAGE}", Path(folder)).read_bytes())
     return kept.resolve()
 
 
