@@ -134,7 +134,7 @@ def _check_kind(file: Path, settings: Settings, profiles: tuple[Profile, ...]) -
     if without := [profile.name for profile in profiles if profile.runtime.name == "litert"]:
         raise InputError(
             f"{file}, key profiles: LiteRT has no trees, so model.kind: gradient_boosting cannot run on {', '.join(without)}",
-            hint="take them out of profiles:, set their runtime.name to onnxruntime or c99, or use model.kind: electra",
+            hint="set their runtime.name to onnxruntime or c99, take profiles and their devices out, or use model.kind: electra",
         )
 
 
