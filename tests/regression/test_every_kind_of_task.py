@@ -34,7 +34,7 @@ def test_the_run_ends_with_all_tasks_in_every_proven_artefact(ran: Path) -> None
     assert [row["passed"] for row in data["artefacts"]] == [True] * 3
     assert {row["runtime"] for row in data["artefacts"]} == {"onnxruntime", "litert", "c99"}
     for row in data["artefacts"]:
-        assert row["metrics"]["life/rmse"] < 1.02 * metrics["life/electra/rmse"]
+        assert row["metrics"]["life/rmse"] < 1.05 * metrics["life/electra/rmse"]
 
 
 def test_the_label_report_counts_values_and_those_it_clipped(ran: Path) -> None:
