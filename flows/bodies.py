@@ -61,7 +61,7 @@ def features(work: Work) -> None:
     from components.features.windows import make_windows
     from components.values import Dataset
 
-    windows = make_windows(work.workspace, Dataset.load(work.inputs["validate"]))
+    windows = make_windows(work.workspace, Dataset.load(work.inputs["validate"]), progress.say)
     windows.save(work.folder)
     save_statistics(window_statistics(work.workspace, windows), work.folder)
 
@@ -148,8 +148,11 @@ def profile_names(workspace: Workspace, profile: str) -> Any:
     return [p.name for p in workspace.profiles]
 
 
-def declared_groups(workspace: Workspace, profile: str) -> Any:
-    return _digests(workspace, workspace.settings.evaluation.groups)
+def groups_and_streams(workspace: Workspace, profile: str) -> Any:
+    """The files that features are made of beside telemetry."""
+    settings = workspace.settings
+    streams = sorted({channel.records.source for channel in settings.telemetry.channels if channel.records})
+    return _digests(workspace, settings.evaluation.groups, *(settings.records[name] for name in streams))
 
 
 def labelling_sources(workspace: Workspace, profile: str) -> Any:

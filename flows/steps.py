@@ -74,7 +74,7 @@ STEPS: tuple[Step, ...] = (
         ("validate",),
         ("seed", "telemetry", "windows", "evaluation"),
         bodies.features,
-        bodies.declared_groups,
+        bodies.groups_and_streams,
     ),
     Step(
         "label",

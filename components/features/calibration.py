@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.runtime.conditions import MISSING_RAW, Conditions
-from components.runtime.scaling import Calibration, Scaling, gain_for
+from components.runtime.scaling import FIXED, Calibration, Converter, Scaling, gain_for
+from components.workspace.settings import Telemetry
 
 # A channel that stood still during calibration is given at least a quarter of the fleet's median deviation, and where
 # it stands still on most devices a sixteenth of the deviation of all samples together.
 _OF_MEDIAN, _OF_POOLED = 4, 16
+_SPAN = 127 * 65536
 
 
 def make_calibration(
@@ -41,6 +43,20 @@ def make_calibration(
     multiplier = tuple(bare.gain // max(round(d), low) for d, low in zip(deviation, least, strict=True))
     fallback = Scaling(tuple(round(c) for c in center), multiplier)
     return replace(bare, min_deviation=least, fallback=fallback, conditions=conditions)
+
+
+def with_fixed(calibration: Calibration, telemetry: Telemetry, converter: Converter) -> Calibration:
+    """Channels of records have one scaling everywhere: 0 is code 0 and the range's end the largest.
+
+    What hardly ever happens has no deviation that a device could learn, and by it a single error would fill the input range.
+    """
+    center, multiplier = list(calibration.fallback.center), list(calibration.fallback.multiplier)
+    least = list(calibration.min_deviation)
+    for c, channel in enumerate(telemetry.channels):
+        if channel.records is not None:
+            zero, lsb = round(-converter.offset[c] / converter.lsb[c]), converter.lsb[c]
+            center[c], multiplier[c], least[c] = zero, max(round(_SPAN * lsb / channel.range[1]), 1), FIXED
+    return replace(calibration, min_deviation=tuple(least), fallback=Scaling(tuple(center), tuple(multiplier)))
 
 
 def _pooled(histories: list[NDArray[np.int16]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

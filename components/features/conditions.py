@@ -38,7 +38,8 @@ def learn_conditions(telemetry: Telemetry, regimes: int, raw: NDArray[np.int16],
     shape = (regimes, raw.shape[1])
     bare = Conditions(tuple(channels), weight, _rows(point), _rows(np.zeros(shape)), _rows(np.full(shape, 65536.0)))
     center, multiplier = _usual(raw, bare.regimes(raw), regimes)
-    center[:, channels], multiplier[:, channels] = 0, 65536
+    as_they_are = [*channels, *(c for c, channel in enumerate(telemetry.channels) if channel.records)]
+    center[:, as_they_are], multiplier[:, as_they_are] = 0, 65536
     return Conditions(bare.channels, weight, bare.point, _rows(center), _rows(multiplier))
 
 

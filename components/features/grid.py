@@ -29,6 +29,7 @@ class Grid:
 
     ``offsets``: (devices + 1,) where a device's slots begin. ``context``: (slots,) row of ``contexts`` that held at
     that slot, the last one known where nothing was sent. ``heard``: (slots,) bool, a row arrived for the slot.
+    ``moments``: (slots,) microseconds since 1970 at which the sample was taken, the slot's own where there is none.
     ``lead``: slots at the begin of every device that lie before its first row.
     """
 
@@ -39,6 +40,7 @@ class Grid:
     context: NDArray[np.int32]
     contexts: pd.DataFrame
     heard: NDArray[np.bool_]
+    moments: NDArray[np.int64]
     interval_us: int
     lead: int = 0
 
@@ -62,15 +64,18 @@ def make_grid(frame: pd.DataFrame, telemetry: Telemetry) -> Grid:
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     where = offsets[device] + slot - slot[begins][device]
     values = np.full((offsets[-1], len(telemetry.channels)), np.nan, np.float32)
-    for c, name in enumerate(telemetry.names):
-        values[where, c] = frame[name].to_numpy(np.float32)
+    for c, channel in enumerate(telemetry.channels):
+        if channel.records is None:
+            values[where, c] = frame[channel.name].to_numpy(np.float32)
     heard = np.zeros(offsets[-1], bool)
     heard[where] = True
+    moments = (np.arange(offsets[-1]) + np.repeat(slot[begins] - offsets[:-1], lengths)) * interval
+    moments[where] = micros
     codes, contexts = _contexts(frame)
     last_heard = np.maximum.accumulate(np.where(heard, np.arange(offsets[-1]), 0))  # a device's first slot is heard
     context = np.zeros(offsets[-1], np.int32)
     context[where] = codes
-    return Grid([str(n) for n in names], values, slot[begins], offsets, context[last_heard], contexts, heard, interval)
+    return Grid([str(n) for n in names], values, slot[begins], offsets, context[last_heard], contexts, heard, moments, interval)
 
 
 def with_lead(grid: Grid, lead: int) -> Grid:
@@ -83,8 +88,18 @@ def with_lead(grid: Grid, lead: int) -> Grid:
     values = np.full((offsets[-1], grid.values.shape[1]), np.nan, np.float32)
     heard, context = np.zeros(offsets[-1], bool), np.repeat(grid.context[grid.offsets[:-1]], lengths + lead)
     values[where], heard[where], context[where] = grid.values, grid.heard, grid.context
+    first_slot = grid.first_slot - lead
+    moments = (np.arange(offsets[-1]) + np.repeat(first_slot - offsets[:-1], lengths + lead)) * grid.interval_us
+    moments[where] = grid.moments
     return replace(
-        grid, values=values, heard=heard, context=context, offsets=offsets, first_slot=grid.first_slot - lead, lead=lead
+        grid,
+        values=values,
+        heard=heard,
+        context=context,
+        offsets=offsets,
+        first_slot=first_slot,
+        moments=moments,
+        lead=lead,
     )
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.features.calibration import make_calibration
+from components.features.calibration import make_calibration, with_fixed
 from components.features.conditions import learn_conditions
 from components.features.grid import Grid, make_grid, with_lead
 from components.features.split import held_out
+from components.features.streams import check_devices, read_streams, with_streams
 from components.runtime.scaling import Calibration, Converter
 from components.values import Dataset, Windows
 from components.workspace.errors import InputError
@@ -18,25 +21,37 @@ from components.workspace.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from components.features.records import Records
     from components.workspace import Workspace
     from components.workspace.settings import Telemetry
     from components.workspace.settings import Windows as Settings
 
 
-def make_windows(workspace: Workspace, dataset: Dataset) -> Windows:
+def _silent(note: str) -> None:
+    """For callers that want no notes."""
+
+
+def make_windows(workspace: Workspace, dataset: Dataset, say: Callable[[str], None] = _silent) -> Windows:
     """Cut every device's telemetry into windows of `windows.steps` slots, one every `windows.stride`.
 
     Windows reach up to `windows.lead` slots before a device's first row, as a device does whose buffer is not full yet.
 
     A window that misses more than `windows.max_missing` of its samples, or in which the device changed its firmware
     or profile, is left out. Training devices (or the training part of each device) alone make the fleet's fallback
-    scaling.
+    scaling. ``say`` hears which records belong to no sample.
 
     Raises:
-        InputError: no window is left, or a part of the split is empty.
+        NotFound: the file of a channel's records is not there.
+        InputError: no window is left, a part of the split is empty, or records are of other devices altogether.
     """
     settings = workspace.settings
-    grid = with_lead(make_grid(dataset.frame(), settings.telemetry), settings.windows.lead)
+    grid = make_grid(dataset.frame(), settings.telemetry)
+    streams = read_streams(workspace)
+    check_devices(grid, streams)
+    grid, notes = with_streams(grid, settings.telemetry, streams)
+    for note in notes:
+        say(note)
+    grid = with_lead(grid, settings.windows.lead)
     device, start = _starts(grid, settings.windows)
     kept = _whole(grid, start, settings.windows.steps, settings.windows.max_missing)
     device, start = device[kept], start[kept]
@@ -52,25 +67,34 @@ def make_windows(workspace: Workspace, dataset: Dataset) -> Windows:
     raw = converter.raw(grid.values)
     histories = _histories(grid, raw, device[~test], start[~test], settings.windows.steps, settings.windows.calibration_steps)
     conditions = learn_conditions(settings.telemetry, settings.windows.regimes, np.concatenate(histories), settings.seed)
-    calibration = make_calibration(settings.windows.calibration_steps, settings.windows.clip, histories, conditions)
+    learned = make_calibration(settings.windows.calibration_steps, settings.windows.clip, histories, conditions)
+    calibration = with_fixed(learned, settings.telemetry, converter)
     index["split"] = np.where(test, "test", "train")
     return _cut(grid, raw, start, settings.windows.steps, index, settings.telemetry.names, converter, calibration)
 
 
 def cut_unseen(
-    frame: pd.DataFrame, telemetry: Telemetry, settings: Settings, converter: Converter, calibration: Calibration
-) -> Windows:
+    frame: pd.DataFrame,
+    telemetry: Telemetry,
+    settings: Settings,
+    converter: Converter,
+    calibration: Calibration,
+    streams: Mapping[str, Records] = MappingProxyType({}),
+) -> tuple[Windows, tuple[str, ...]]:
     """Windows of telemetry that a finished model is to score: each device learns its scaling from its first samples here.
 
     ``frame`` has the columns of `Dataset.frame`, sorted by device and time. ``converter`` and ``calibration`` travel with
-    the model. All windows are held out; none may be left.
+    the model. All windows are held out; none may be left. ``streams``: by name, the records that channels are made of;
+    what of them belongs to no sample is said beside the windows.
     """
-    grid = with_lead(make_grid(frame, telemetry), settings.lead)
+    grid, notes = with_streams(make_grid(frame, telemetry), telemetry, streams)
+    grid = with_lead(grid, settings.lead)
     device, start = _starts(grid, settings)
     kept = _whole(grid, start, settings.steps, settings.max_missing)
     device, start = device[kept], start[kept]
     index = _index(grid, device, start, settings.steps).assign(split="test")
-    return _cut(grid, converter.raw(grid.values), start, settings.steps, index, telemetry.names, converter, calibration)
+    raw = converter.raw(grid.values)
+    return _cut(grid, raw, start, settings.steps, index, telemetry.names, converter, calibration), notes
 
 
 def _cut(

@@ -38,7 +38,7 @@ def lake_table(table: pa.Table, telemetry: Telemetry, key: str) -> pa.Table:
         "device_id": _text(table.column(telemetry.device), telemetry.device, key),
         "time": _times(table.column(telemetry.time.column), telemetry, key, unreadable),
     }
-    for channel in telemetry.channels:
+    for channel in telemetry.measured:
         _check_unit(table.schema.field(channel.name), channel, key)
         columns[channel.name] = _numbers(table.column(channel.name), channel, key, unreadable)
     for name in CONTEXT:
@@ -57,7 +57,7 @@ def lake_dtype(channel: Channel) -> str:
 
 def _check_names(found: list[str], telemetry: Telemetry, key: str) -> None:
     context = [getattr(telemetry.context, name) for name in CONTEXT]
-    wanted = [telemetry.device, telemetry.time.column, *telemetry.names, *(c for c in context if c)]
+    wanted = [telemetry.device, telemetry.time.column, *(c.name for c in telemetry.measured), *(c for c in context if c)]
     if twice := sorted({n for n in found if found.count(n) > 1}):
         raise InputError(f"{key}: column {', '.join(twice)} is there twice", hint="keep one of them")
     if missing := [n for n in wanted if n not in found]:

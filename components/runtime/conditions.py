@@ -27,7 +27,7 @@ class Conditions:
     """``channels``: positions of those that tell the condition. ``weight``: of their differences, in 2^-16.
 
     ``point``: (regimes, conditions) the middle of each regime in raw units. ``center``, ``multiplier``: (regimes, channels)
-    raw units, and 2^-16 codes a raw unit; 0 and 65536 for the conditions themselves, which stay as they are.
+    raw units, and 2^-16 codes a raw unit; 0 and 65536 for the conditions themselves and other channels that stay as they are.
     """
 
     channels: tuple[int, ...]

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from components.runtime.conditions import MISSING_RAW, Conditions
 
 MISSING_CODE = -128
+FIXED = 2**32 - 1
+"""As ``min_deviation``: the channel has one scaling on every device, the fallback."""
 _MAX_MULTIPLIER = 2**30
 _RAW_BIAS = 32768
 
@@ -64,7 +66,7 @@ class Calibration:
 
     ``gain`` is the multiplier of a channel whose mean absolute deviation is one raw unit; ``min_deviation`` keeps
     a channel that stood still from blowing up; ``fallback`` serves until calibration is done, and for channels
-    that gave no sample in either phase. Where there are ``conditions``, samples are first read under them.
+    that gave no sample in either phase or are `FIXED`. Where there are ``conditions``, samples are first read under them.
     """
 
     steps: int
@@ -90,7 +92,7 @@ class Calibration:
             mean, heard = _floor_mean(first[:, c] + _RAW_BIAS, first[:, c] != MISSING_RAW)
             mean -= _RAW_BIAS
             deviation, heard_again = _floor_mean(np.abs(second[:, c] - mean), second[:, c] != MISSING_RAW)
-            if not (heard and heard_again):
+            if not (heard and heard_again) or self.min_deviation[c] == FIXED:
                 center.append(self.fallback.center[c])
                 multiplier.append(self.fallback.multiplier[c])
                 continue

@@ -80,7 +80,7 @@ def bad_rows(workspace: Workspace, frame: pd.DataFrame, span: Span) -> tuple[NDA
     note("no device", frame["device_id"].isna())
     note("no time", frame["time"].isna())
     note("time outside the span of the data", (frame["time"] < span.first) | (frame["time"] > span.last))
-    for channel in settings.telemetry.channels:
+    for channel in settings.telemetry.measured:
         values = frame[channel.name].to_numpy()
         low, high = np.asarray(channel.range, values.dtype)
         if not channel.nullable:

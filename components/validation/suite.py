@@ -49,7 +49,7 @@ def run_suite(workspace: Workspace, frame: pd.DataFrame, span: Span) -> tuple[li
     context.variables.progress_bars = {"globally": False}
     suite = context.suites.add(gx.ExpectationSuite(name="telemetry", expectations=_expectations(workspace, span)))
     # Its range check is vectorised for float64 alone; for float32 it calls a Python function a row.
-    wide = frame.astype(dict.fromkeys(workspace.settings.telemetry.names, "float64"))
+    wide = frame.astype(dict.fromkeys((c.name for c in workspace.settings.telemetry.measured), "float64"))
     asset = context.data_sources.add_pandas("lake").add_dataframe_asset("rows")
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": wide})
     result = batch.validate(suite, result_format="BASIC")
@@ -69,7 +69,7 @@ def _expectations(workspace: Workspace, span: Span) -> list[Any]:
             column="time", min_value=span.first.to_pydatetime(), max_value=span.last.to_pydatetime(), mostly=mostly
         ),
     ]
-    for channel in workspace.settings.telemetry.channels:
+    for channel in workspace.settings.telemetry.measured:
         low, high = channel.range
         present = 1.0 - _NULL_SHARE_OF_NULLABLE if channel.nullable else mostly
         expectations += [

@@ -37,16 +37,16 @@ def validate(workspace: Workspace, lake: Path, folder: Path) -> Dataset:
     """
     settings = workspace.settings
     skipped = json.loads((lake.parent / "ingest.json").read_text())["skipped"]
-    frame = read_lake(lake)
-    if missing := [name for name in settings.telemetry.names if name not in frame.columns]:
+    frame, names = read_lake(lake), tuple(channel.name for channel in settings.telemetry.measured)
+    if missing := [name for name in names if name not in frame.columns]:
         raise InputError(
             f"the lake in {lake} has no channel {', '.join(missing)}: it was read under another contract",
             hint="muster step ingest",
         )
     span = believed_span(frame["time"], settings.validation.max_quarantined)
     verdict, reasons = bad_rows(workspace, frame, span)
-    accepted, duplicates = _accepted(frame, verdict, settings.telemetry.names)
-    profile = profile_of(frame, verdict, reasons, settings.telemetry.names, duplicates, skipped)
+    accepted, duplicates = _accepted(frame, verdict, names)
+    profile = profile_of(frame, verdict, reasons, names, duplicates, skipped)
     expected, suite = run_suite(workspace, frame, span)
     quarantine = _quarantine(frame, verdict, reasons, skipped)
 

@@ -34,6 +34,9 @@ def _inside(text: str) -> str:
 _MOST_WIDTHS, _LARGEST = 2.0**14, 2.0**30
 """Devices report a regression in 32 bits (`components.runtime.scoring.Gauge`)."""
 
+SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+"""In each unit that a time since the last record may have."""
+
 VersionRange = Annotated[str, AfterValidator(_specifier)]
 LocalPath = Annotated[str, AfterValidator(_inside)]
 
@@ -80,8 +83,23 @@ class Context(Section):
     site: str | None = None
 
 
+class Stream(Section):
+    """A channel that is not measured: what records say at each sample. ``value: since`` is in the channel's unit."""
+
+    source: Name = Field(description="a name under records:")
+    codes: tuple[str, ...] = Field(
+        ("*",), strict=False, min_length=1, description="which records; * stands for any text, ? for one character"
+    )
+    value: Literal["count", "since"] = Field(
+        description="'count': records since the sample before; 'since': time since the last one"
+    )
+
+
 class Channel(Section):
-    """One measured quantity. On devices a sample is an int16 ``raw``; its physical value is ``raw * lsb + offset``."""
+    """One quantity, measured or made of records.
+
+    On devices a sample is an int16 ``raw``; its physical value is ``raw * lsb + offset``.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")
     unit: str
@@ -94,11 +112,24 @@ class Channel(Section):
     lsb: float | None = Field(
         None, gt=0, description="physical step of the device's converter; default: the range over 65000 codes"
     )
+    records: Stream | None = Field(None, description="made of records, counted up to the range's end, instead of measured")
 
     @model_validator(mode="after")
     def _range_is_ordered(self) -> Self:
         if not self.range[0] < self.range[1]:
             raise ValueError(f"range of channel '{self.name}' is empty: {self.range[0]} is not below {self.range[1]}")
+        return self
+
+    @model_validator(mode="after")
+    def _records_make_a_signal(self) -> Self:
+        if self.records is None:
+            return self
+        if self.range[0] != 0:
+            raise ValueError(f"channel '{self.name}' is made of records: its range starts at 0, not at {self.range[0]:g}")
+        if self.role == "condition":
+            raise ValueError(f"channel '{self.name}' is made of records and cannot tell the operating condition")
+        if self.records.value == "since" and self.unit not in SECONDS:
+            raise ValueError(f"channel '{self.name}' tells a time: its unit is one of {', '.join(SECONDS)}, not '{self.unit}'")
         return self
 
     def converter(self) -> tuple[float, float]:
@@ -122,11 +153,18 @@ class Telemetry(Section):
         names = [c.name for c in self.channels]
         if twice := sorted({n for n in names if names.count(n) > 1}):
             raise ValueError(f"channel declared twice: {', '.join(twice)}")
+        if not self.measured:
+            raise ValueError("all channels are made of records: declare at least one that is measured")
         return self
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(c.name for c in self.channels)
+
+    @property
+    def measured(self) -> tuple[Channel, ...]:
+        """The channels that rows of telemetry have."""
+        return tuple(c for c in self.channels if c.records is None)
 
 
 class Validation(Section):
@@ -371,6 +409,10 @@ class Settings(Section):
                 raise ValueError(f"{what} named twice: {', '.join(twice)}")
         if (self.windows.regimes > 1) != any(c.role == "condition" for c in self.telemetry.channels):
             raise ValueError("windows.regimes above 1 and channels with role: condition go together")
+        for channel in self.telemetry.channels:
+            if channel.records and channel.records.source not in self.records:
+                known = ", ".join(self.records) or "nothing"
+                raise ValueError(f"channel '{channel.name}' is made of '{channel.records.source}'; records: names {known}")
         if self.windows.lead >= self.windows.steps:
             raise ValueError("windows.lead must be below windows.steps: a window holds at least one sample")
         if sum(t.kind == "anomaly" for t in self.tasks) > 1:

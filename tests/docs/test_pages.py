@@ -60,7 +60,7 @@ def _keys(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:
     """(dotted key, default as the page writes it) of every value that is no section of its own."""
     for name, field in model.model_fields.items():
         inner = next((t for t in (field.annotation, *_arguments(field.annotation)) if _is_section(t)), None)
-        many = "[]" if _arguments(field.annotation) else ""
+        many = "[]" if getattr(field.annotation, "__origin__", None) is tuple else ""
         if inner is not None:
             yield from _keys(inner, f"{prefix}{name}{many}.")
         else:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.labeling.functions.records import read_records
+from components.features.records import read_records
 from components.workspace.errors import InputError, MusterError, NotFound
 from tests.labeling.made import START, view
 

@@ -15,7 +15,7 @@ from components.quantization.targets.c99 import emit, interpreter
 from components.quantization.targets.c99.graph import Graph, Layer, Sum, Tensor, quantize_multiplier
 from components.quantization.targets.c99.network import network_body
 from components.runtime.conditions import Conditions
-from components.runtime.scaling import Calibration, Converter, Scaling
+from components.runtime.scaling import FIXED, Calibration, Converter, Scaling
 from components.runtime.scoring import Quantized
 from components.values import Architecture, Artefact, ElectraModel, Head
 from components.values.model import Normal
@@ -80,7 +80,8 @@ def artefact(
     tensors |= {n: Quantized(made.tensors[t].scale, made.tensors[t].zero) for n, t in made.outputs.items()}
     network = Network({}, tensors, interpreter.engine(made))
     fallback = Scaling((7,) * shape.channels, (900,) * shape.channels)
-    calibration = Calibration(calibration_steps, 1_000_000, (3,) * shape.channels, fallback, conditions)
+    least = (*(3,) * (shape.channels - 1), FIXED)  # the last channel has one scaling on every device
+    calibration = Calibration(calibration_steps, 1_000_000, least, fallback, conditions)
     width = tensors["embedding"]
     seen = (network.engine(codes).embedding.astype(np.float64) - width.zero) * width.scale
     values, vectors = np.linalg.eigh(np.cov(seen.T) + 1e-3 * np.eye(seen.shape[1]))

@@ -115,7 +115,7 @@ def test_unseen_windows_are_those_the_feature_step_would_make(tmp_path: Path) ->
     frame["time"] = frame["time"].dt.as_unit("us")
     written(frame, tmp_path / "accepted.parquet")
     made = make_windows(workspace, Dataset(tmp_path, len(frame), 0, 0, 6, ""))
-    again = cut_unseen(frame, workspace.settings.telemetry, workspace.settings.windows, made.converter, made.calibration)
+    again, _ = cut_unseen(frame, workspace.settings.telemetry, workspace.settings.windows, made.converter, made.calibration)
     assert np.array_equal(again.codes, made.codes)
     assert again.scalings == made.scalings
     pd.testing.assert_frame_equal(again.index.drop(columns="split"), made.index.drop(columns="split"))

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from components.features.records import Records, check_pattern
 from components.features.statistics import SCALED
-from components.labeling.functions.records import Records, check_pattern
 from components.labeling.functions.spells import Times, follows, longest_run
 from components.labeling.functions.view import Sees, WindowView, widest
 from components.workspace.errors import InputError

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.features.records import Records, read_records
 from components.labeling.functions.networks import Network
-from components.labeling.functions.records import Records, read_records
 from components.workspace.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from components.features.records import Micros, Spans
+
 Bools = NDArray[np.bool_]
-Micros = NDArray[np.int64]
-Spans = list[tuple[str, int, int]]
-"""Device, its first window, the window past its last."""
 
 Times = Callable[[str, int, int], Micros]
 """Of one span: the rising times, in microseconds, at which something happened."""

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.labeling.functions.records import read_records
+from components.features.records import read_records
 from components.labeling.people.active import select_windows, worth
 from components.labeling.people.excerpt import as_svg, excerpt
 from components.labeling.report.against import against_gold, surprises

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.features.streams import read_streams
 from components.features.windows import cut_unseen
 from components.ingestion.columns import CONTEXT, lake_table
 from components.ingestion.guess import CONTEXT_NAMES, DEVICE_NAMES, TIME_NAMES
@@ -59,13 +60,15 @@ def read_windows(detector: Detector, path: Path, workspace: Workspace | None) ->
     elif (blank := frame["hardware_profile"] == "").any():
         known = frame["device_id"].map(_inventory_profiles(workspace)).astype("str").fillna("")
         frame["hardware_profile"] = frame["hardware_profile"].where(~blank, known)
-    windows = cut_unseen(frame, contract.telemetry, contract.cut, detector.converter, detector.calibration)
+    streams = read_streams(workspace) if workspace else {}
+    telemetry, cut = contract.telemetry, contract.cut
+    windows, unplaced = cut_unseen(frame, telemetry, cut, detector.converter, detector.calibration, streams)
     if not len(windows):
         raise InputError(
             f"{path}: no window of {detector.steps} steps of {contract.telemetry.interval_s:g} s in {len(frame):,} rows",
             hint="bring longer telemetry, or check its time column and interval",
         )
-    return windows, Contract(contract.telemetry, contract.cut, (*contract.notes, *notes))
+    return windows, Contract(telemetry, cut, (*contract.notes, *notes, *unplaced))
 
 
 def read_table(file: Path) -> pa.Table:
@@ -114,7 +117,7 @@ def _frame(files: list[Path], contract: Contract, workspace: Workspace | None) -
 
     telemetry = contract.telemetry
     context = [c for c in (getattr(telemetry.context, name) for name in CONTEXT) if c]
-    wanted = {telemetry.device, telemetry.time.column, *telemetry.names, *context}
+    wanted = {telemetry.device, telemetry.time.column, *(c.name for c in telemetry.measured), *context}
     parts = []
     for file in files:
         with suppress(InputError):

@@ -22,7 +22,7 @@ static void end_of_deviations(model_state *state)
 {
     for (int c = 0; c < MODEL_CHANNELS; c++) {
         uint64_t deviation, multiplier;
-        if (!state->count[c]) continue;
+        if (!state->count[c] || MIN_DEVIATION[c] == UINT32_MAX) continue;
         deviation = state->sum[c] / state->count[c];
         if (deviation < MIN_DEVIATION[c]) deviation = MIN_DEVIATION[c];
         multiplier = GAIN / (deviation ? deviation : 1);

@@ -21,7 +21,9 @@ from components.workspace.errors import InputError, NotFound
 if TYPE_CHECKING:
     import pandas as pd
 
-    from components.labeling.functions.spells import Micros, Spans
+Micros = NDArray[np.int64]
+Spans = list[tuple[str, int, int]]
+"""Device, its first window, the window past its last."""
 
 COLUMNS = ("device_id", "time", "code")
 TEXT = "text"
@@ -43,6 +45,11 @@ class Records:
         if code is None:
             return self
         return self._once(("code", str(code)), lambda: self.codes == str(code))
+
+    def where(self, mask: NDArray[np.bool_]) -> Records:
+        """Those under ``mask``."""
+        texts = None if self.texts is None else self.texts[mask]
+        return Records(self.file, self.devices[mask], self.times[mask], self.codes[mask], texts)
 
     def saying(self, pattern: str) -> Records:
         """Those whose text holds the RE2 expression ``pattern``.
@@ -88,9 +95,7 @@ class Records:
     def _once(self, asked: tuple[str, str], mask: Callable[[], NDArray[np.bool_]]) -> Records:
         """The part under ``mask``, kept, because every part of the windows asks the same."""
         if asked not in self._asked:
-            keep = mask()
-            texts = None if self.texts is None else self.texts[keep]
-            self._asked[asked] = Records(self.file, self.devices[keep], self.times[keep], self.codes[keep], texts)
+            self._asked[asked] = self.where(mask())
         return self._asked[asked]
 
 
