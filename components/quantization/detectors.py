@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from components.quantization.calibration import CLEAR_AFTER, RAISE_AFTER
+from components.models.calibration import CLEAR_AFTER, RAISE_AFTER
 from components.quantization.trained import answers, distances, nats
 from components.runtime.engines import open_engine
 from components.runtime.scaling import MISSING_CODE

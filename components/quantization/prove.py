@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from components.quantization.selection import held_out
+from components.models.selection import held_out
 from components.quantization.targets import Trial
 from components.quantization.trained import answers
 from components.training.evaluation import evaluate

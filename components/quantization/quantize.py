@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.quantization.calibration import calibrate
-from components.quantization.selection import normal_windows, range_windows, vector_windows
+from components.models.calibration import calibrate
+from components.models.selection import normal_windows, range_windows, vector_windows
 from components.quantization.selftest import make_self_test
 from components.quantization.targets import Network
 from components.values import Artefact, BoostedModel, ElectraModel, TrainedModel, Windows

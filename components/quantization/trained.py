@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from components.quantization import reference
+from components.models import reference
 from components.runtime.scaling import MISSING_CODE
 from components.runtime.surprise import Integers
 from components.runtime.trees import LEAF_BITS, raw_score, tree_outputs

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from components.quantization.calibration import calibrate
+from components.models.calibration import calibrate
 from components.quantization.selftest import make_self_test
 from components.quantization.targets.trees import compile_trees
 from components.runtime.scaling import MISSING_CODE, Calibration, Converter, Scaling

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from components.quantization.calibration import calibrate
+from components.models.calibration import calibrate
 from components.quantization.selftest import make_self_test
 from components.quantization.targets import Network
-from components.quantization.targets.c99 import emit, interpreter
-from components.quantization.targets.c99.graph import Graph, Layer, Sum, Tensor, quantize_multiplier
+from components.quantization.targets.c99 import emit
 from components.quantization.targets.c99.network import network_body
+from components.runtime import interpreter
 from components.runtime.conditions import Conditions
+from components.runtime.integers import Graph, Layer, Sum, Tensor, quantize_multiplier
 from components.runtime.scaling import FIXED, Calibration, Converter, Scaling
 from components.runtime.scoring import Quantized
 from components.values import Architecture, Artefact, ElectraModel, Head

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from components.quantization.reference import forward
+from components.models.reference import forward
 from components.runtime.scaling import Calibration, Converter, Scaling, gain_for
 from components.values import Architecture, ElectraModel, Head, Windows
 from components.values.model import Normal

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.quantization.targets.c99 import arena, interpreter
-from components.quantization.targets.c99.graph import Layer, Sum
+from components.quantization.targets.c99 import arena
 from components.quantization.targets.c99.network import network_body
+from components.runtime import interpreter
 from components.runtime.conditions import MISSING_RAW
+from components.runtime.integers import Layer, Sum
 from components.runtime.scaling import Scaling
 
 from . import forge

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.quantization.calibration import WHITENING_SHIFT, _whitening, knots
-from components.quantization.selection import held_out, normal_windows, range_windows
+from components.models.calibration import WHITENING_SHIFT, _whitening, knots
+from components.models.selection import held_out, normal_windows, range_windows
 from components.runtime.engines import open_engine
 from components.workspace.errors import InputError
 

@@ -8,12 +8,15 @@ import threading
 import numpy as np
 import pytest
 
+from components.models.selection import range_windows
+from components.models.simulation import simulate
 from components.quantization.prove import prove
 from components.quantization.quantize import quantize
-from components.quantization.selection import range_windows
 from components.quantization.targets import litert
-from components.quantization.targets.c99 import graph, interpreter
+from components.quantization.targets.c99 import graph
+from components.runtime import interpreter
 from components.runtime.engines import open_engine
+from components.runtime.integers import Layer
 
 from . import plant
 
@@ -44,6 +47,23 @@ def test_input_codes_are_network_codes(tflite, model):
     entry = litert.signature_tensors(tflite)["input"]
     assert entry.zero == 0
     assert entry.scale == pytest.approx(model.architecture.input_scale, rel=1e-6)
+
+
+def test_what_training_simulates_is_what_the_converter_makes(tflite, model, windows):
+    """Ranges in single precision round a code in many thousands the other way, never by more than one."""
+    codes = range_windows(windows)
+    simulated = simulate(model.architecture, model.weights, codes)
+    converted = graph.read_graph(tflite)
+    for ours, theirs in zip(simulated.graph.operations, converted.operations, strict=True):
+        if isinstance(ours, Layer):
+            assert np.array_equal(ours.weights, theirs.weights)
+            assert np.array_equal(ours.bias, theirs.bias)
+    ours, theirs = simulated.engine(windows.codes[::2]), interpreter.engine(converted)(windows.codes[::2])
+    pairs = [(ours.correction, theirs.correction), (ours.embedding, theirs.embedding)]
+    pairs += [(ours.logits["fault"], theirs.logits["fault"]), (ours.numbers["life"], theirs.numbers["life"])]
+    for a, b in pairs:
+        assert (a == b).mean() > 0.999
+        assert np.abs(a.astype(int) - b).max() <= 1
 
 
 def test_litert_and_tflm_arithmetic_differ_by_a_code_at_most_in_most_outputs(tflite, windows):

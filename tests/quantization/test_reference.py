@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from components.quantization import reference
+from components.models import reference
 from components.quantization.targets.onnx_runtime import float_graph
 
 from . import plant

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from components.quantization.reference import forward
+from components.models.reference import forward
 from components.runtime.scaling import MISSING_CODE
 from components.training.finetune import sharpened
 from components.training.train import calibration_split, normal_windows, train

@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from components.quantization import reference
+from components.models import reference
 from components.quantization.targets import Network
 from components.runtime.engines import open_engine
 from components.runtime.scoring import Quantized

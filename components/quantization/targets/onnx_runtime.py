@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.quantization.reference import inputs
+from components.models.reference import inputs
 from components.quantization.targets import Network
 from components.runtime.engines import open_engine
 from components.runtime.scoring import Quantized

@@ -1,7 +1,6 @@
 """Self-contained C99 of a network or of boosted trees.
 
-graph         reads the .tflite into a few operations with every constant folded
-interpreter   their arithmetic in numpy: calibrates the artefact, answers its self-test
+graph         reads the .tflite into the operations of `components.runtime.integers`, which `interpreter` there computes
 arena         places tensors in static memory
 network       the C of a network, from an int8 .tflite
 forest        the C of boosted trees
@@ -20,9 +19,9 @@ from packaging.version import Version
 from components.quantization.targets import Network
 from components.quantization.targets.c99.emit import INTERFACE, sources
 from components.quantization.targets.c99.graph import read_graph
-from components.quantization.targets.c99.interpreter import engine
 from components.quantization.targets.c99.network import network_body
 from components.quantization.targets.litert import int8_tflite, signature_tensors
+from components.runtime.interpreter import engine
 from components.runtime.scoring import Scoring
 from components.values import Artefact, ElectraModel
 from components.workspace.errors import InputError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.quantization.targets.c99.graph import Graph, Sum
+from components.runtime.integers import Graph, Sum
 
 _ALIGNMENT = 4
 

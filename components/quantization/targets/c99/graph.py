@@ -1,99 +1,15 @@
-"""Read an int8 .tflite into the few operations of the telemetry network, with every constant that a device needs.
-
-Folded into the constants, exactly: the zero point of a layer's input goes into its bias, and scales become 32-bit
-multipliers with shifts, by the rules of TensorFlow Lite Micro (`QuantizeMultiplier`, `CalculateActivationRangeQuantized`).
-"""
+"""Read an int8 .tflite into the operations of `components.runtime.integers`, by the rules of TensorFlow Lite Micro."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import floor, frexp
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.runtime.integers import Graph, Layer, Operation, Sum, Tensor, addition, layer
 from components.workspace.errors import InputError
-
-LEFT_SHIFT = 20
-"""Headroom that TensorFlow Lite gives both terms of an addition."""
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """int8 (steps, channels) of one window; ``value = (q - zero) * scale``."""
-
-    steps: int
-    channels: int
-    scale: float
-    zero: int
-
-    @property
-    def size(self) -> int:
-        return self.steps * self.channels
-
-
-@dataclass(frozen=True)
-class Multiplier:
-    """A positive real as ``value * 2^(shift - 31)``."""
-
-    value: int
-    shift: int
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A convolution over steps with stride 1. Steps outside the window read ``in_zero``.
-
-    ``weights``: (out, kernel, in) int8, or (kernel, channels) when ``depthwise``. ``bias``: (out,) with
-    ``-in_zero * sum(weights)`` in it. ``multipliers``: one an output channel. ``before``, ``after``:
-    steps that the output needs outside the window.
-    """
-
-    source: int
-    target: int
-    depthwise: bool
-    weights: NDArray[np.int8]
-    bias: NDArray[np.int32]
-    multipliers: tuple[Multiplier, ...]
-    before: int
-    after: int
-    in_zero: int
-    out_zero: int
-    low: int
-    high: int
-
-    @property
-    def kernel(self) -> int:
-        return int(self.weights.shape[0 if self.depthwise else 1])
-
-
-@dataclass(frozen=True)
-class Sum:
-    """Elementwise sum of two tensors with scales of their own."""
-
-    sources: tuple[int, int]
-    target: int
-    zeros: tuple[int, int]
-    factors: tuple[Multiplier, Multiplier]
-    factor: Multiplier
-    out_zero: int
-    low: int
-    high: int
-
-
-Operation = Layer | Sum
-
-
-@dataclass(frozen=True)
-class Graph:
-    """Operations in order. ``outputs``: name in the file's signature -> tensor."""
-
-    tensors: dict[int, Tensor]
-    operations: tuple[Operation, ...]
-    input: int
-    outputs: dict[str, int]
 
 
 def read_graph(data: bytes) -> Graph:
@@ -103,17 +19,6 @@ def read_graph(data: bytes) -> Graph:
         InputError: it holds an operation, a stride or a shape that the C kernels do not know.
     """
     return _Reader(data).graph()
-
-
-def quantize_multiplier(real: float) -> Multiplier:
-    """`tflite::QuantizeMultiplier`: 31 bits of mantissa, rounded half up."""
-    if real == 0:
-        return Multiplier(0, 0)
-    mantissa, shift = frexp(real)
-    value = floor(mantissa * (1 << 31) + 0.5)
-    if value == 1 << 31:
-        value, shift = value // 2, shift + 1
-    return Multiplier(value, shift) if shift >= -31 else Multiplier(0, 0)
 
 
 class _Reader:
@@ -174,32 +79,18 @@ class _Reader:
         for name in ("strideW", "strideH", "dilationWFactor", "dilationHFactor"):
             _require(getattr(options, name, 1) == 1, f"{name} {getattr(options, name, 1)}")
         same = getattr(options, "padding", self._schema.Padding.VALID) == self._schema.Padding.SAME
-        depthwise = weights.ndim == 2
-        kernel = weights.shape[0 if depthwise else 1]
-        axes = 0 if depthwise else (1, 2)
         bias = np.zeros(y.channels, np.int64)
         if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
             bias = self._constant(operator.inputs[2]).astype(np.int64)
-        bias = bias - x.zero * weights.astype(np.int64).sum(axis=axes)
-        multipliers = tuple(quantize_multiplier(x.scale * s / y.scale) for s in scales)
-        largest = np.abs(bias) + 128 * np.abs(weights.astype(np.int64)).sum(axis=axes)
-        left = np.array([max(m.shift, 0) for m in multipliers])
-        _require(bool((largest << left < 2**30).all()), "a sum beyond 30 bits")  # what rounding in `rescale` leaves room for
         low, high = self._range(options, y)
-        before, after = ((kernel - 1) // 2, kernel // 2) if same else (0, 0)
-        folded = bias.astype(np.int32)
-        return Layer(source, target, depthwise, weights, folded, multipliers, before, after, x.zero, y.zero, low, high)
+        return layer(source, target, (x, y), weights, bias, scales, same=same, low=low, high=high)
 
     def _sum(self, operator: Any) -> Sum:
         left, right = (self._root(int(i)) for i in operator.inputs)
         target = int(operator.outputs[0])
         a, b, y = self._tensor(left), self._tensor(right), self._tensor(target)
         _require(a.size == b.size, "an addition that broadcasts")
-        twice = 2 * max(a.scale, b.scale)
-        factors = quantize_multiplier(a.scale / twice), quantize_multiplier(b.scale / twice)
-        factor = quantize_multiplier(twice / ((1 << LEFT_SHIFT) * y.scale))
-        low, high = self._range(operator.builtinOptions, y)
-        return Sum((left, right), target, (a.zero, b.zero), factors, factor, y.zero, low, high)
+        return addition((left, right), target, (a, b, y), *self._range(operator.builtinOptions, y))
 
     def _range(self, options: Any, y: Tensor) -> tuple[int, int]:
         """Limits of the fused activation in codes."""

@@ -6,8 +6,8 @@ from string import Template
 
 from components.quantization.targets.c99.arena import Arena, plan
 from components.quantization.targets.c99.emit import Body, gauge_tables
-from components.quantization.targets.c99.graph import Graph, Layer, Operation, Sum
 from components.quantization.targets.c99.text import array, braced, defines, kernel
+from components.runtime.integers import Graph, Layer, Operation, Sum
 from components.runtime.scoring import Scoring
 from components.workspace.errors import InputError
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from components.quantization.targets.c99.graph import LEFT_SHIFT, Graph, Layer, Multiplier, Sum
 from components.runtime.engines import Engine
+from components.runtime.integers import LEFT_SHIFT, Graph, Layer, Multiplier, Sum
 from components.runtime.scaling import MISSING_CODE
 from components.runtime.surprise import Outputs
 

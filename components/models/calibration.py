@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import log2
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.quantization.targets import Network
+from components.runtime.engines import Engine
 from components.runtime.gauge import Gauge
 from components.runtime.scoring import Quantized, Scoring
 from components.runtime.surprise import Calibrated
@@ -25,6 +25,18 @@ WHITENING_SHIFT = 13
 KNOTS = 16
 _TAIL = 8  # windows that the rarest knot rests on
 _ONE = 1 << 16
+
+
+class Network(Protocol):
+    """A model in integers. ``tensors`` names 'input', 'correction', 'embedding', 'logits.<task>' and 'number.<task>' of a
+    network; trees have none.
+    """
+
+    @property
+    def tensors(self) -> dict[str, Quantized]: ...
+
+    @property
+    def engine(self) -> Engine: ...
 
 
 def calibrate(model: TrainedModel, network: Network, codes: NDArray[np.int8]) -> Calibrated:

@@ -58,27 +58,56 @@ def inputs(architecture: Architecture, codes: NDArray[np.int8]) -> Array:
     return np.where(codes == MISSING_CODE, 0, codes).astype(np.float32) * np.float32(architecture.input_scale)
 
 
+def ranges(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8]) -> dict[str, tuple[float, float]]:
+    """Tensor -> its least and greatest value over (windows, steps, channels) int8 codes; named as in `_tensors`."""
+    found: dict[str, tuple[float, float]] = {}
+    for start in range(0, len(codes), _BATCH):
+        for name, tensor in _tensors(architecture, weights, codes[start : start + _BATCH]).items():
+            low, high = found.get(name, (np.inf, -np.inf))
+            found[name] = min(low, float(tensor.min())), max(high, float(tensor.max()))
+    return found
+
+
 def _batch(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8]) -> Floats:
-    h = np.maximum(_conv(inputs(architecture, codes), weights["stem.weight"]) + weights["stem.bias"], 0)
+    found, heads = _tensors(architecture, weights, codes), architecture.heads
+    logits = {head.task: found[head.output] for head in heads if head.classes}
+    numbers = {head.task: found[head.output][:, 0] for head in heads if not head.classes}
+    return Floats(found["correction"], found["embedding"], logits, numbers)
+
+
+def _tensors(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8]) -> dict[str, Array]:
+    """The outputs, and what the layers put out, by the names of their weights; of a block's sum, what it is before and, under
+    the name of the block, after its activation.
+    """
+    found = {"stem": np.maximum(_conv(inputs(architecture, codes), weights["stem.weight"]) + weights["stem.bias"], 0)}
+    h = found["stem"]
     for i in range(architecture.blocks):
         name = f"block{i}"
         d = np.maximum(_depthwise(h, weights[f"{name}.depthwise.weight"]) + weights[f"{name}.depthwise.bias"], 0)
-        h = np.maximum(h + d @ weights[f"{name}.pointwise.weight"][:, :, 0].T + weights[f"{name}.pointwise.bias"], 0)
-    correction = h @ weights["correct.weight"][:, :, 0].T + weights["correct.bias"]
-    embedding = h.mean(axis=1)
-    logits = {
-        head.task: embedding @ weights[f"head.{head.task}.weight"].T + weights[f"head.{head.task}.bias"]
-        for head in architecture.heads
-        if head.classes
-    }
-    numbers = {head.task: _number(weights, head.task, h) for head in architecture.heads if not head.classes}
-    return Floats(correction, embedding, logits, numbers)
+        p = d @ weights[f"{name}.pointwise.weight"][:, :, 0].T + weights[f"{name}.pointwise.bias"]
+        total = h + p
+        h = np.maximum(total, 0)
+        found |= {f"{name}.depthwise": d, f"{name}.pointwise": p, f"{name}.sum": total, name: h}
+    found["correction"] = h @ weights["correct.weight"][:, :, 0].T + weights["correct.bias"]
+    found["embedding"] = h.mean(axis=1)
+    for head in architecture.heads:
+        source = found["embedding"]
+        if not head.classes:
+            summary, hidden = f"summary.{head.task}", f"hidden.{head.task}"
+            found[summary] = np.maximum(_summary(h, weights[f"{summary}.weight"]) + weights[f"{summary}.bias"], 0)
+            found[hidden] = np.maximum(_dense(weights, hidden, found[summary]), 0)
+            source = found[hidden]
+        found[head.output] = _dense(weights, f"head.{head.task}", source)
+    return found
 
 
-def _number(weights: Mapping[str, Array], task: str, h: Array) -> Array:
-    summary = np.einsum("nsw,ws->nw", h, weights[f"summary.{task}.weight"][:, 0]) + weights[f"summary.{task}.bias"]
-    hidden = np.maximum(summary, 0) @ weights[f"hidden.{task}.weight"].T + weights[f"hidden.{task}.bias"]
-    return np.asarray((np.maximum(hidden, 0) @ weights[f"head.{task}.weight"].T + weights[f"head.{task}.bias"])[:, 0])
+def _summary(h: Array, weight: Array) -> Array:
+    """Depthwise over all steps: h (n, steps, width), weight (width, 1, steps) -> (n, width)."""
+    return np.einsum("nsw,ws->nw", h, weight[:, 0])
+
+
+def _dense(weights: Mapping[str, Array], name: str, x: Array) -> Array:
+    return np.asarray(x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"])
 
 
 def _conv(x: Array, weight: Array) -> Array:

@@ -1,0 +1,140 @@
+"""Simulated integer inference: a float network in the arithmetic of the generated C, without any converter.
+
+Weights and activations become int8 by the rules of TensorFlow Lite's post-training quantization (Jacob et al., CVPR 2018;
+TensorFlow Lite 8-bit quantization specification): symmetric weights with a scale an output channel, activations between the
+least and the greatest value that calibration windows cause. Artefacts of the other runtimes are within rounding of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.models.reference import Array, ranges
+from components.runtime import integers, interpreter
+from components.runtime.engines import Engine
+from components.runtime.integers import Graph, Operation, Tensor
+from components.runtime.scoring import Quantized
+from components.values import Architecture
+
+WEIGHT_LIMIT = 127
+"""Largest weight code: symmetric, so that no weight has a zero point."""
+_LEAST_SPAN = 1e-6
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A network in integers, as `models.calibration.Network`; ``graph`` holds its operations."""
+
+    graph: Graph
+    tensors: dict[str, Quantized]
+    engine: Engine
+
+
+def simulate(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8]) -> Simulated:
+    """``codes``: (windows, steps, channels) whose activations set the ranges."""
+    return _Builder(architecture, weights, activations(architecture, ranges(architecture, weights, codes))).build()
+
+
+def activations(architecture: Architecture, found: Mapping[str, tuple[float, float]]) -> dict[str, Quantized]:
+    """Scale and zero point of each tensor that a device holds, from the ranges that `reference.ranges` found.
+
+    TensorFlow's converter lets the last layer of a block reach as far as the sum that it goes into; so is it here.
+    """
+    spans = {name: span for name, span in found.items() if not name.endswith(".sum")}
+    for i in range(architecture.blocks):
+        (low, high), (least, greatest) = found[f"block{i}.pointwise"], found[f"block{i}.sum"]
+        spans[f"block{i}.pointwise"] = min(low, least), max(high, greatest)
+    return {"input": Quantized(architecture.input_scale, 0)} | {n: activation(*span) for n, span in spans.items()}
+
+
+def activation(low: float, high: float) -> Quantized:
+    """Scale and zero point of a tensor whose values lie between both; 0 has a code of its own."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = max(high - low, _LEAST_SPAN) / 255
+    return Quantized(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
+
+
+def weight_scales(weight: Array) -> NDArray[np.float64]:
+    """(out, ...) weights -> (out,) scales."""
+    largest = np.abs(weight.reshape(len(weight), -1)).max(axis=1).astype(np.float64)
+    return np.where(largest > 0, largest, 1.0) / WEIGHT_LIMIT
+
+
+class _Builder:
+    def __init__(self, architecture: Architecture, weights: Mapping[str, Array], scales: Mapping[str, Quantized]) -> None:
+        self._shape, self._weights, self._scales = architecture, weights, scales
+        self._places: dict[str, int] = {}
+        self._tensors: dict[int, Tensor] = {}
+        self._operations: list[Operation] = []
+
+    def build(self) -> Simulated:
+        a = self._shape
+        self._hold("input", a.steps, a.channels)
+        h = self._layer("input", "stem", relu=True)
+        for i in range(a.blocks):
+            d = self._layer(h, f"block{i}.depthwise", relu=True, depthwise=True)
+            p = self._layer(d, f"block{i}.pointwise")
+            h = self._sum(h, p, f"block{i}")
+        self._layer(h, "correct", "correction")
+        mean = np.full((a.width, 1, a.steps), 1 / a.steps, np.float32), np.zeros(a.width, np.float32)
+        embedding = self._layer(h, "embedding", depthwise=True, same=False, constants=mean)
+        for head in a.heads:
+            source = embedding
+            if not head.classes:
+                summary = self._layer(h, f"summary.{head.task}", relu=True, depthwise=True, same=False)
+                source = self._layer(summary, f"hidden.{head.task}", relu=True)
+            self._layer(source, f"head.{head.task}", head.output)
+        names = ("correction", "embedding", *(head.output for head in a.heads))
+        outputs = {name: self._places[name] for name in sorted(names)}
+        graph = Graph(self._tensors, tuple(self._operations), self._places["input"], outputs)
+        return Simulated(graph, {name: self._scales[name] for name in ("input", *outputs)}, interpreter.engine(graph))
+
+    def _hold(self, name: str, steps: int, channels: int) -> Tensor:
+        place, q = len(self._places), self._scales[name]
+        self._places[name] = place
+        self._tensors[place] = Tensor(steps, channels, q.scale, q.zero)
+        return self._tensors[place]
+
+    def _layer(
+        self,
+        source: str,
+        name: str,
+        target: str | None = None,
+        *,
+        relu: bool = False,
+        depthwise: bool = False,
+        same: bool = True,
+        constants: tuple[Array, Array] | None = None,
+    ) -> str:
+        """A layer from the tensor ``source`` to ``target``, which is called like its weights where nothing else is said."""
+        weight, bias = constants or (self._weights[f"{name}.weight"], self._weights[f"{name}.bias"])
+        target = target or name
+        x = self._tensors[self._places[source]]
+        y = self._hold(target, x.steps if same else 1, len(weight))
+        scales = weight_scales(weight)
+        q = np.rint(weight.reshape(len(weight), -1) / scales[:, None]).astype(np.int8).reshape(*weight.shape[:2], -1)
+        self._operations.append(
+            integers.layer(
+                self._places[source],
+                self._places[target],
+                (x, y),
+                q[:, 0].T if depthwise else q.transpose(0, 2, 1),
+                np.rint(bias / (scales * x.scale)).astype(np.int64),
+                scales.tolist(),
+                same=same,
+                low=max(-128, y.zero) if relu else -128,
+                high=127,
+            )
+        )
+        return target
+
+    def _sum(self, left: str, right: str, target: str) -> str:
+        a, b = (self._tensors[self._places[name]] for name in (left, right))
+        y = self._hold(target, a.steps, a.channels)
+        sources = self._places[left], self._places[right]
+        self._operations.append(integers.addition(sources, self._places[target], (a, b, y), max(-128, y.zero), 127))
+        return target
