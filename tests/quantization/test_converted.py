@@ -35,6 +35,7 @@ def test_every_output_byte_is_that_of_tensorflow_lite_micro(tflite, windows):
     codes[codes == -128] = 0
     ours = interpreter.engine(graph.read_graph(tflite))(codes)
     arrays = {"correction": ours.correction, "embedding": ours.embedding} | {f"logits.{t}": v for t, v in ours.logits.items()}
+    arrays |= {f"number.{t}": v for t, v in ours.numbers.items()}
     oracle = tflm.runtime.Interpreter.from_bytes(tflite)
     for i, window in enumerate(codes):
         oracle.set_input(window[None, None], 0)
