@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from components.quantization.targets.c99 import interpreter
+from components.runtime import interpreter
 from components.runtime.conditions import MISSING_RAW, Conditions
 from components.runtime.gauge import Gauge
 from tests.quantization import forge
