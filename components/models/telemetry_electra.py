@@ -2,8 +2,11 @@
 
 ELECTRA (Clark et al., ICLR 2020) trains a discriminator to tell which tokens a small generator replaced. On sensors
 the replaced-probability alone is a poor anomaly score, because real anomalies are no generator samples; corrected
-values are a good one (estimate the mask and the value: VIME, Yoon et al., NeurIPS 2020). So the encoder has both
-heads: detection sharpens the embedding, correction gives the residual. The generator is thrown away after training.
+values are a good one (estimate the mask and the value: VIME, Yoon et al., NeurIPS 2020). So the encoder has three
+heads. Detection sharpens what the others read and is thrown away after training, with the generator. Restoring learns from
+replaced cells alone what should have been there; repeating learns from all cells what a window like this looks like. What
+only restores is unsure of normal windows, and what only repeats learns to copy anomalies too: the residual of their mean
+sees both kinds, and since both are linear, devices compute one head.
 
 Shapes: windows are (batch, steps, channels) float32 in robust standard deviations, 0 where missing.
 """
@@ -25,14 +28,21 @@ BINS = 24
 
 @dataclass(frozen=True)
 class Encoded:
-    """``correction``: (batch, steps, channels), ``detection``: logits of the same shape, ``embedding``: (batch, width),
-    ``numbers``: regression task -> (batch,) from -1 to 1 over the task's range, and perhaps beyond.
+    """``restored``, ``repeated``: (batch, steps, channels) what the two heads take the window for, ``detection``: logits of
+    the same shape, ``embedding``: (batch, width), ``numbers``: regression task -> (batch,) from -1 to 1 over the task's
+    range, and perhaps beyond.
     """
 
-    correction: Tensor
+    restored: Tensor
+    repeated: Tensor
     detection: Tensor
     embedding: Tensor
     numbers: dict[str, Tensor]
+
+    @property
+    def correction(self) -> Tensor:
+        """The mean of both, which is what devices compute."""
+        return (self.restored + self.repeated) / 2
 
 
 class Encoder(nn.Module):
@@ -48,7 +58,8 @@ class Encoder(nn.Module):
             for _ in range(a.blocks)
         )
         self.pointwise = nn.ModuleList(_Normed(nn.Conv1d(a.width, a.width, 1, bias=False)) for _ in range(a.blocks))
-        self.correct = nn.Conv1d(a.width, a.channels, 1)
+        self.restore = nn.Conv1d(a.width, a.channels, 1)
+        self.repeat = nn.Conv1d(a.width, a.channels, 1)
         self.detect = nn.Conv1d(a.width, a.channels, 1)
         self.heads = nn.ModuleDict({h.task: nn.Linear(a.width, len(h.classes)) for h in a.heads if h.classes})
         self.gauges = nn.ModuleDict({h.task: Gauge(a) for h in a.heads if not h.classes})
@@ -58,7 +69,8 @@ class Encoder(nn.Module):
         for depthwise, pointwise in zip(self.depthwise, self.pointwise, strict=True):
             h = torch.relu(h + pointwise(torch.relu(depthwise(h))))
         numbers = {task: gauge(h) for task, gauge in self.gauges.items()}
-        return Encoded(self.correct(h).transpose(1, 2), self.detect(h).transpose(1, 2), h.mean(2), numbers)
+        restored, repeated, detection = (head(h).transpose(1, 2) for head in (self.restore, self.repeat, self.detect))
+        return Encoded(restored, repeated, detection, h.mean(2), numbers)
 
     def logits(self, task: str, embedding: Tensor) -> Tensor:
         """(batch, width) -> (batch, classes)."""
@@ -72,7 +84,10 @@ class Encoder(nn.Module):
             for i, convolution in enumerate(stack):
                 assert isinstance(convolution, _Normed)  # noqa: S101 - made in __init__
                 pairs[f"block{i}.{kind}"] = convolution.folded()
-        pairs["correct"] = (self.correct.weight, _bias(self.correct))
+        pairs["correct"] = (
+            (self.restore.weight + self.repeat.weight) / 2,
+            (_bias(self.restore) + _bias(self.repeat)) / 2,
+        )
         for task, head in self.heads.items():
             pairs[f"head.{task}"] = (head.weight, head.bias)
         for task, gauge in self.gauges.items():

@@ -32,6 +32,8 @@ from components.workspace.settings import Model
 if TYPE_CHECKING:
     from components.training.train import Rows
 
+_SHARE = 0.3
+"""Weight of what pre-training learned beside the tasks: enough that anomaly scores keep, and 1 costs tasks more."""
 _SMALLEST_BATCH = 32
 _STEPS_OF_NOISE = 8
 _SHARPNESS = 2.0
@@ -60,7 +62,7 @@ def finetune(
 
     def losses(random: torch.Generator) -> Losses:
         batch = draw_rows(rows.clean, settings.batch, random)
-        found, _ = electra_losses(encoder, generator, codes[batch], settings.detect_weight, random)
+        found = _kept_in_mind(electra_losses(encoder, generator, codes[batch], settings.detect_weight, random)[0])
         for label, taught, weights in draws:
             drawn = torch.multinomial(weights.to(engine.device), size, replacement=True, generator=random)
             chosen = taught[drawn.cpu().numpy()]
@@ -73,7 +75,7 @@ def finetune(
     def validation(random: torch.Generator) -> Losses:
         found: Losses = {}
         if len(watched):
-            found, _ = electra_losses(encoder, generator, watched, settings.detect_weight, random)
+            found = _kept_in_mind(electra_losses(encoder, generator, watched, settings.detect_weight, random)[0])
         some = [(label, held) for label, held in judged if len(held)]
         return found | {label.task: _noise_aware_loss(encoder, label, codes[held], held, random) for label, held in some}
 
@@ -81,6 +83,10 @@ def finetune(
     phase = Phase("fine-tune", settings.finetune_steps, settings.learning_rate, seed + 1)
     with placed_on(engine.device):
         run_phase(engine, phase, modules, losses, validation)
+
+
+def _kept_in_mind(losses: Losses) -> Losses:
+    return {name: _SHARE * loss for name, loss in losses.items()}
 
 
 def _draw_weights(label: LabelSet, fit: NDArray[np.int64]) -> tuple[NDArray[np.int64], Tensor]:

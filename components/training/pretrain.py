@@ -20,7 +20,8 @@ from components.workspace.settings import Model
 if TYPE_CHECKING:
     from components.training.train import Rows
 
-CORRECT_WEIGHT = 10.0
+RESTORE_WEIGHT = 10.0
+REPEAT_WEIGHT = 20.0
 GENERATOR_WEIGHT = 0.1
 _SETTLING_BATCHES, _SETTLING_BATCH = 16, 512
 _VALIDATION_WINDOWS = 256
@@ -60,11 +61,10 @@ def pretrain(
 def electra_losses(
     encoder: Encoder, generator: Generator, codes: NDArray[np.int8], detect_weight: float, random: torch.Generator
 ) -> tuple[Losses, Encoded]:
-    """Generator cross-entropy, ``detect_weight`` x detection at every cell, Huber correction, and the encoder's outputs.
+    """Generator cross-entropy, ``detect_weight`` x detection at every cell, Huber losses of restoring replaced cells and of
+    repeating all, and the encoder's outputs.
 
-    ELECTRA weighs detection with 50 against a vocabulary of 30,000; with a few bins 5 to 10 balance the terms. Only
-    replaced cells are corrected: on the others, the many, a small loss teaches to copy, and what copies an anomaly
-    leaves no residual (as masked language models learn from masked tokens alone: Devlin et al., BERT, NAACL 2019).
+    ELECTRA weighs detection with 50 against a vocabulary of 30,000; with a few bins 5 to 10 balance the terms.
     """
     x, present = as_input(codes, encoder.architecture.input_scale)
     with precision(x.device):
@@ -73,12 +73,14 @@ def electra_losses(
     seen = present.float()
     count = seen.sum().clamp(min=1)
     detection = F.binary_cross_entropy_with_logits(encoded.detection.float(), corrupted.replaced.float(), reduction="none")
-    correction = F.smooth_l1_loss(encoded.correction.float(), x, reduction="none")
+    restoring = F.smooth_l1_loss(encoded.restored.float(), x, reduction="none")
+    repeating = F.smooth_l1_loss(encoded.repeated.float(), x, reduction="none")
     replaced = (corrupted.replaced & present).float()
     losses = {
         "generator": GENERATOR_WEIGHT * corrupted.generator_loss.float(),
         "detection": detect_weight * (detection * seen).sum() / count,
-        "correction": CORRECT_WEIGHT * (correction * replaced).sum() / replaced.sum().clamp(min=1),
+        "restoring": RESTORE_WEIGHT * (restoring * replaced).sum() / replaced.sum().clamp(min=1),
+        "repeating": REPEAT_WEIGHT * (repeating * seen).sum() / count,
     }
     return losses, encoded
 

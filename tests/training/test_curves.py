@@ -87,7 +87,7 @@ def test_a_trained_model_carries_the_losses_of_both_phases(tmp_path: Path) -> No
     assert {(p.phase, p.part) for p in model.curves} == {
         (a, b) for a in ("pre-train", "fine-tune") for b in ("train", "validation")
     }
-    assert {"generator", "detection", "correction"} == set(model.curves[0].losses)
+    assert {"generator", "detection", "restoring", "repeating"} == set(model.curves[0].losses)
     assert "fault" in model.curves[-1].losses
     model.save(tmp_path)
     assert load_curves(tmp_path) == model.curves
