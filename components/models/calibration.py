@@ -19,9 +19,6 @@ from components.values import BoostedModel, ElectraModel, Head, TrainedModel
 RAISE_AFTER, CLEAR_AFTER = 2, 3
 """Windows in a row that raise and clear an alarm: one outlier raises none, and an alarm outlasts two calm windows."""
 
-WHITENING_SHIFT = 13
-"""|W'| * scale <= sqrt(12) (see `_whitening`), so 2^13 is the largest scale at which every entry fits int16."""
-
 KNOTS = 16
 _TAIL = 8  # windows that the rarest knot rests on
 _ONE = 1 << 16
@@ -92,31 +89,12 @@ def knots(scores: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
 
 
 def _integers(model: ElectraModel, tensors: dict[str, Quantized], alarm: dict[str, Any]) -> Scoring:
-    correction, embedding = tensors["correction"], tensors["embedding"]
+    correction = tensors["correction"]
     variance = model.normal.residual_variance.astype(np.float64) + correction.scale**2 / 12
-    mean = model.normal.embedding_mean.astype(np.float64) / embedding.scale
-    white = _whitening(model.normal.whitening, embedding.scale) * embedding.scale * 2**WHITENING_SHIFT
     return Scoring(
         residual_input=round(tensors["input"].scale * _ONE),
         residual_output=round(correction.scale * _ONE),
         correction_zero=correction.zero,
         channel_weight=tuple(np.clip(np.rint(256 / variance), 1, 2**31 - 1).astype(int).tolist()),
-        embedding_zero=embedding.zero,
-        embedding_mean=tuple(np.rint(16 * mean).astype(int).tolist()),
-        whitening=tuple(tuple(row) for row in np.rint(white).astype(int).tolist()),
-        whitening_shift=WHITENING_SHIFT,
-        mix=(round(model.normal.mix[0] * _ONE), round(model.normal.mix[1] * _ONE)),
         **alarm,
     )
-
-
-def _whitening(whitening: NDArray[np.float32], step: float) -> NDArray[np.float64]:
-    """A square root of the inverse of (model covariance + step^2/12).
-
-    The artefact sees embeddings rounded to ``step``, which adds a variance of step^2/12 in every direction; without
-    it, directions in which normal windows hardly vary would turn rounding into distance. Any root gives
-    the same distance; this one has singular values of at most sqrt(12)/step.
-    """
-    _, singular, directions = np.linalg.svd(whitening.astype(np.float64))
-    variance = 1 / np.maximum(singular, 1e-12) ** 2 + step**2 / 12
-    return np.asarray(directions / np.sqrt(variance)[:, None])

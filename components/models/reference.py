@@ -48,9 +48,9 @@ def values(architecture: Architecture, outputs: Floats) -> dict[str, NDArray[np.
 
 
 def raw_score(model: ElectraModel, codes: NDArray[np.int8], outputs: Floats) -> NDArray[np.float64]:
-    """(windows,) log2 of the weighted sum of residual and distance: `Scoring.raw_score` / 256 without rounding."""
+    """(windows,) log2 of the residual: `Scoring.raw_score` / 256 - 10 without rounding."""
     scale = model.architecture.input_scale
-    return log2_score(codes, outputs.correction, outputs.embedding, model.normal, scale, model.core)
+    return log2_score(codes, outputs.correction, model.normal, scale, model.core)
 
 
 def inputs(architecture: Architecture, codes: NDArray[np.int8]) -> Array:

@@ -38,9 +38,9 @@ def held_out_metrics(
     """`<task>/<method>/<metric>` of the network and of what people use; empty without a truth."""
 
     def judge(codes: NDArray[np.int8]) -> Judged:
-        correction, embedding = encode(encoder, codes)
+        correction, _ = encode(encoder, codes)
         scale, core = encoder.architecture.input_scale, workspace.settings.windows.core
-        scores = log2_score(codes, correction, embedding, normal, scale, core)
+        scores = log2_score(codes, correction, normal, scale, core)
         return Judged(scores, predict(encoder, codes), numbers(encoder, codes))
 
     methods = ElectraModel.kind, BASELINE
@@ -52,6 +52,6 @@ def calibrated_threshold(workspace: Workspace, windows: Windows, encoder: Encode
     from components.training.train import false_alarm_share
 
     codes = windows.codes[normal.calibration_rows]
-    correction, embedding = encode(encoder, codes)
-    scores = log2_score(codes, correction, embedding, normal, encoder.architecture.input_scale, workspace.settings.windows.core)
+    correction, _ = encode(encoder, codes)
+    scores = log2_score(codes, correction, normal, encoder.architecture.input_scale, workspace.settings.windows.core)
     return float(np.quantile(scores, 1 - false_alarm_share(workspace)))

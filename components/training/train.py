@@ -76,7 +76,7 @@ def train(
     engine = Engine(training_device(settings.model.device), progress, checkpoints or Checkpoints())
     encoder = train_network(workspace, windows, labels, targets, rows, engine)
     clean, quiet = rows.clean, rows.quiet
-    normal = describe_normal(encoder, windows.codes, clean, quiet if len(quiet) else clean, settings.windows.core, settings.seed)
+    normal = describe_normal(encoder, windows.codes, clean, quiet if len(quiet) else clean, settings.windows.core)
     threshold = calibrated_threshold(workspace, windows, encoder, normal)
     return ElectraModel(
         name=settings.name,

@@ -77,15 +77,11 @@ class Normal:
     """How normal windows look to the model; `quantization` turns it into the integers of `runtime.scoring.Scoring`.
 
     ``residual_variance``: (channels,) of correction residuals in the core, in standard deviations squared.
-    ``embedding_mean``: (width,), ``whitening``: (width, width), W with W @ cov @ W.T = 1.
-    ``mix``: weights of residual and distance. ``calibration_rows``: positions in `Windows` of the normal windows
-    that training did not see; every artefact calibrates its threshold on them.
+    ``calibration_rows``: positions in `Windows` of the normal windows that training did not see; every artefact calibrates
+    its threshold on them.
     """
 
     residual_variance: NDArray[np.float32]
-    embedding_mean: NDArray[np.float32]
-    whitening: NDArray[np.float32]
-    mix: tuple[float, float]
     calibration_rows: NDArray[np.int64]
 
 
@@ -211,12 +207,10 @@ class ElectraModel(TrainedModel):
     def parts(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         arrays: dict[str, NDArray[Any]] = dict(self.weights) | {
             "normal.residual_variance": self.normal.residual_variance,
-            "normal.embedding_mean": self.normal.embedding_mean,
-            "normal.whitening": self.normal.whitening,
         }
         plain: dict[str, NDArray[Any]] = {k: v.astype(np.float32) for k, v in arrays.items()}
         plain["normal.calibration_rows"] = self.normal.calibration_rows.astype(np.int64)
-        return plain, {"architecture": asdict(self.architecture), "mix": list(self.normal.mix)}
+        return plain, {"architecture": asdict(self.architecture)}
 
     @classmethod
     def of_parts(cls, arrays: dict[str, NDArray[Any]], facts: dict[str, Any], common: dict[str, Any]) -> ElectraModel:
@@ -226,13 +220,7 @@ class ElectraModel(TrainedModel):
             **common,
             architecture=Architecture(**shape),
             weights={k: v for k, v in arrays.items() if not k.startswith("normal.")},
-            normal=Normal(
-                arrays["normal.residual_variance"],
-                arrays["normal.embedding_mean"],
-                arrays["normal.whitening"],
-                (facts["mix"][0], facts["mix"][1]),
-                arrays["normal.calibration_rows"],
-            ),
+            normal=Normal(arrays["normal.residual_variance"], arrays["normal.calibration_rows"]),
         )
 
 

@@ -69,7 +69,6 @@ def graph(
 def artefact(
     made: Graph,
     calibration_steps: int = 20,
-    mix: tuple[float, float] = (0.6, 0.4),
     seed: int = 2,
     conditions: Conditions | None = None,
 ) -> Artefact:
@@ -83,19 +82,11 @@ def artefact(
     fallback = Scaling((7,) * shape.channels, (900,) * shape.channels)
     least = (*(3,) * (shape.channels - 1), FIXED)  # the last channel has one scaling on every device
     calibration = Calibration(calibration_steps, 1_000_000, least, fallback, conditions)
-    width = tensors["embedding"]
-    seen = (network.engine(codes).embedding.astype(np.float64) - width.zero) * width.scale
-    values, vectors = np.linalg.eigh(np.cov(seen.T) + 1e-3 * np.eye(seen.shape[1]))
-    normal = Normal(
-        np.full(shape.channels, 2.0, np.float32),
-        seen.mean(axis=0).astype(np.float32),
-        (vectors / np.sqrt(values)).T.astype(np.float32),
-        mix,
-        np.arange(10),
-    )
+    normal = Normal(np.full(shape.channels, 2.0, np.float32), np.arange(10))
     heads = tuple(Head(n.removeprefix("logits."), CLASSES) for n in made.outputs if n.startswith("logits."))
     heads += tuple(Head(n.removeprefix("number."), unit="cycles", range=LIFE) for n in made.outputs if n.startswith("number."))
-    architecture = Architecture(shape.steps, shape.channels, seen.shape[1], 1, 5, shape.scale, heads)
+    width = made.tensors[made.outputs["embedding"]].channels
+    architecture = Architecture(shape.steps, shape.channels, width, 1, 5, shape.scale, heads)
     channels = tuple(f"c{i}" for i in range(shape.channels))
     converter = Converter((0.5,) * shape.channels, (0.0,) * shape.channels)
     model = ElectraModel(

@@ -73,16 +73,7 @@ def model(data: Windows, width: int = 16, blocks: int = 3, kernel: int = 7, seed
     codes = np.asarray(data.codes[data.train])
     out = forward(shape, weights, codes)
     x = np.where(codes == -128, 0, codes) * np.float32(CLIP / 127)
-    centred = out.embedding - out.embedding.mean(axis=0)
-    covariance = centred.T @ centred / len(centred) + 1e-4 * np.eye(width)
-    values, vectors = np.linalg.eigh(covariance)
-    normal = Normal(
-        ((x - out.correction) ** 2).mean(axis=(0, 1)).astype(np.float32),
-        out.embedding.mean(axis=0).astype(np.float32),
-        (vectors / np.sqrt(values)).T.astype(np.float32),
-        (0.7, 0.3),
-        np.flatnonzero(data.train)[::2],
-    )
+    normal = Normal(((x - out.correction) ** 2).mean(axis=(0, 1)).astype(np.float32), np.flatnonzero(data.train)[::2])
     return ElectraModel(
         name="plant",
         architecture=shape,

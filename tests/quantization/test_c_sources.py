@@ -123,12 +123,6 @@ def test_every_shape_compiles_without_a_warning_and_passes_its_self_test(compile
     assert forge.build(tmp_path, made, compiler, "-pedantic").self_test() == 0
 
 
-def test_a_score_without_distance_leaves_its_code_and_tables_out(tmp_path):
-    made = forge.artefact(forge.graph(), mix=(1.0, 0.0))
-    assert b"WHITENING[" not in made.members["model.c"].split(b"void model_init")[0]
-    assert forge.build(tmp_path, made).self_test() == 0
-
-
 def test_a_flipped_weight_fails_the_self_test(artefact, tmp_path):
     source = artefact.members["model.c"].decode()
     first = re.search(r"W0\[\d+\] = \{(-?\d+)", source)

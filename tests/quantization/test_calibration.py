@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.models.calibration import WHITENING_SHIFT, _whitening, knots
+from components.models.calibration import knots
 from components.models.selection import held_out, normal_windows, range_windows
 from components.runtime.engines import open_engine
 from components.workspace.errors import InputError
@@ -27,22 +27,6 @@ def test_b_bits_of_surprise_are_reached_by_a_share_of_two_to_the_minus_b():
     for score, surprise in knots(scores):
         share = (scores >= score).mean()
         assert abs(-256 * np.log2(share) - surprise) < 20
-
-
-@given(seed=st.integers(0, 2**32 - 1), step=st.sampled_from([1e-3, 0.05, 2.0]), rank=st.integers(0, 6))
-def test_whitening_of_any_covariance_fits_sixteen_bits(seed, step, rank):
-    """Even where embeddings do not vary at all, or hardly: rounding bounds the weights."""
-    rng = np.random.default_rng(seed)
-    root = rng.normal(0, 10.0 ** rng.integers(-4, 5), (6, 6))
-    root[rank:] = 0
-    assert np.abs(_whitening(root.astype(np.float32), step) * step * 2**WHITENING_SHIFT).max() < 2**15
-
-
-def test_whitening_keeps_distances_when_steps_are_fine():
-    rng = np.random.default_rng(2)
-    root, x = rng.normal(0, 1, (5, 5)).astype(np.float32), rng.normal(0, 1, (50, 5))
-    fine = _whitening(root, 1e-6)
-    assert np.allclose(((x @ fine.T) ** 2).sum(axis=1), ((x @ root.T) ** 2).sum(axis=1), rtol=1e-3)
 
 
 def test_the_stated_share_of_normal_windows_reaches_the_threshold(build, windows, model):

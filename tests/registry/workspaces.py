@@ -160,18 +160,12 @@ def _artefact(
 
 
 def _scoring() -> Scoring:
-    identity = tuple(tuple(256 if i == j else 0 for j in range(CHANNELS)) for i in range(CHANNELS))
     return Scoring(
         core=(0, STEPS),
         residual_input=3096,
         residual_output=3096,
         correction_zero=0,
         channel_weight=(256,) * CHANNELS,
-        embedding_zero=0,
-        embedding_mean=(0,) * CHANNELS,
-        whitening=identity,
-        whitening_shift=8,
-        mix=(32768, 32768),
         knots=((0, 0), (2048, 1024), (8192, 4096)),
         threshold=2048,
         raise_after=2,

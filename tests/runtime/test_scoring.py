@@ -19,11 +19,6 @@ SCORING = Scoring(
     residual_output=2500,
     correction_zero=-7,
     channel_weight=(256, 512),
-    embedding_zero=-128,
-    embedding_mean=(1600, 800, 2000),
-    whitening=((900, -200, 0), (0, 700, 100), (50, 0, 800)),
-    whitening_shift=13,
-    mix=(40000, 25536),
     knots=((-500, 0), (0, 128), (100, 512), (4000, 2000)),
     threshold=1000,
     raise_after=2,
@@ -76,11 +71,9 @@ def test_the_score_is_the_formula_to_within_its_rounding(seed, missing):
     difference = (codes * (3000 / 65536) - (outputs.correction.astype(float) + 7) * (2500 / 65536))[:, 1:5]
     squares = np.where(there, difference**2 * np.asarray([1.0, 2.0]), 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
     residual = np.sqrt(squares).sum(axis=1) / np.maximum(there.any(axis=1).sum(axis=1), 1)
-    centred = outputs.embedding.astype(float) + 128 - np.asarray(SCORING.embedding_mean) / 16
-    white = centred @ np.asarray(SCORING.whitening).T / 2**13
-    exact = 1024 * (residual * 40000 + np.sqrt((white**2).mean(axis=1)) * 25536) / 65536
+    exact = 1024 * residual
     got = 2 ** (SCORING.raw_score(codes, outputs) / 256)
-    # Both terms are rounded down at 2^-10 from factors kept to 2^-10, and the logarithm to 1/256.
+    # Rounded down at 2^-10 from factors kept to 2^-10, and the logarithm to 1/256.
     assert (np.abs(got - np.maximum(exact, 1)) <= 4 + 0.01 * exact + 0.15 * np.sqrt(np.maximum(exact, 0))).all()
 
 

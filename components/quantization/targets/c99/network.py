@@ -115,33 +115,14 @@ def _score_tables(scoring: Scoring) -> str:
         "CORE_FIRST": scoring.core[0],
         "CORE_LAST": scoring.core[1],
         "CORRECTION_ZERO": f"({scoring.correction_zero})",
-        "MIX_RESIDUAL": scoring.mix[0],
-        "MIX_DISTANCE": scoring.mix[1],
     }
-    parts = [defines(constants), array("CHANNEL_WEIGHT", "int32_t", scoring.channel_weight)]
-    if scoring.mix[1] > 0:
-        parts += _distance_tables(scoring)
-    return "".join(parts)
-
-
-def _distance_tables(scoring: Scoring) -> list[str]:
-    constants = {
-        "WIDTH": len(scoring.embedding_mean),
-        "EMBEDDING_ZERO": f"({scoring.embedding_zero})",
-        "WHITENING_SHIFT": scoring.whitening_shift,
-    }
-    return [
-        defines(constants),
-        array("EMBEDDING_MEAN", "int32_t", scoring.embedding_mean),
-        array("WHITENING", "int16_t", scoring.whitening),
-    ]
+    return defines(constants) + array("CHANNEL_WEIGHT", "int32_t", scoring.channel_weight)
 
 
 def _check(scoring: Scoring) -> None:
     fits = {
         "input scale": 128 * scoring.residual_input < 2**30,
         "correction scale": 255 * scoring.residual_output < 2**30,
-        "whitening": all(abs(v) < 2**15 for row in scoring.whitening for v in row),
     }
     if broken := [name for name, fit in fits.items() if not fit]:
         raise InputError(f"{', '.join(broken)} too large for the C interface", hint="raise windows.clip")

@@ -46,35 +46,13 @@ static int64_t residual(const int16_t raw[MODEL_STEPS][MODEL_CHANNELS])
     return roots / (heard ? heard : 1);
 }
 
-#if MIX_DISTANCE > 0
-/* Mahalanobis distance of the embedding from normal windows over the root of its width; 2^-10. */
-static int64_t distance(void)
-{
-    int32_t centred[WIDTH];
-    int64_t sum = 0;
-    for (int i = 0; i < WIDTH; i++) centred[i] = (EMBEDDING[i] - EMBEDDING_ZERO) * 16 - EMBEDDING_MEAN[i];
-    for (int i = 0; i < WIDTH; i++) {
-        int64_t white = 0;
-        for (int j = 0; j < WIDTH; j++) white += (int64_t)WHITENING[i][j] * centred[j];
-        white >>= WHITENING_SHIFT + 4 - 10;
-        sum += white * white;
-    }
-    return isqrt((uint64_t)(sum / WIDTH));
-}
-#endif
-
 $largest$gauge
 void model_run(model_state *state, const int16_t raw[MODEL_STEPS][MODEL_CHANNELS], model_result *result)
 {
-    int64_t sum;
     read_regimes(raw);
     read_codes(state, raw);
     network();
-    sum = residual(raw) * MIX_RESIDUAL;
-#if MIX_DISTANCE > 0
-    sum += distance() * MIX_DISTANCE;
-#endif
-    result->surprise = surprise_of(log2_q8(sum >> 16));
+    result->surprise = surprise_of(log2_q8(residual(raw)));
     follow_alarm(state, result->surprise >= MODEL_THRESHOLD);
     result->alarm = state->alarm;
 $classes$values}
