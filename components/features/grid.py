@@ -1,4 +1,5 @@
-"""Telemetry on a regular grid: one slot every sampling interval, device after device, NaN where nothing was sent.
+"""Telemetry on a regular grid: one slot every sampling interval, device after device, NaN where nothing was sent
+and no earlier value stands.
 
 Slots are counted from 1970, so the grids of all devices share their phase and a row snaps to the slot nearest to it.
 """
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.features.sampling import in_slots
 from components.workspace.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class Grid:
 
 
 def make_grid(frame: pd.DataFrame, telemetry: Telemetry) -> Grid:
-    """Place accepted rows (sorted by device and time) on the grid; of two rows in a slot the later counts.
+    """Place accepted rows (sorted by device and time) on the grid; of two contexts in a slot the later counts.
 
     Raises:
         InputError: the grid would be absurdly longer than the rows.
@@ -66,7 +68,8 @@ def make_grid(frame: pd.DataFrame, telemetry: Telemetry) -> Grid:
     values = np.full((offsets[-1], len(telemetry.channels)), np.nan, np.float32)
     for c, channel in enumerate(telemetry.channels):
         if channel.records is None:
-            values[where, c] = frame[channel.name].to_numpy(np.float32)
+            samples = frame[channel.name].to_numpy(np.float32)
+            values[:, c] = in_slots(samples, where, offsets, channel, telemetry.interval_s)
     heard = np.zeros(offsets[-1], bool)
     heard[where] = True
     moments = (np.arange(offsets[-1]) + np.repeat(slot[begins] - offsets[:-1], lengths)) * interval

@@ -42,7 +42,7 @@ def with_streams(grid: Grid, telemetry: Telemetry, streams: Mapping[str, Records
     if not places:
         return grid, ()
     values, notes = grid.values.copy(), []
-    taken = np.flatnonzero(grid.heard)
+    taken = np.flatnonzero(grid.heard | ~np.isnan(grid.values).all(axis=1))
     for c in places:
         channel = telemetry.channels[c]
         chosen, unseen = _chosen(channel, streams)

@@ -112,6 +112,12 @@ class Channel(Section):
     lsb: float | None = Field(
         None, gt=0, description="physical step of the device's converter; default: the range over 65000 codes"
     )
+    aggregate: Literal["last", "mean", "max", "sum"] = Field("last", description="what several samples in one interval become")
+    hold_s: float | None = Field(
+        None,
+        gt=0,
+        description="how long a value stands when no other comes, as of a sensor that reports changes; null: not at all",
+    )
     records: Stream | None = Field(None, description="made of records, counted up to the range's end, instead of measured")
 
     @model_validator(mode="after")
@@ -121,9 +127,17 @@ class Channel(Section):
         return self
 
     @model_validator(mode="after")
+    def _what_stands_is_a_value(self) -> Self:
+        if self.hold_s is not None and self.aggregate == "sum":
+            raise ValueError(f"channel '{self.name}': a sum over an interval does not stand for the next; leave hold_s out")
+        return self
+
+    @model_validator(mode="after")
     def _records_make_a_signal(self) -> Self:
         if self.records is None:
             return self
+        if self.aggregate != "last" or self.hold_s is not None:
+            raise ValueError(f"channel '{self.name}' is made of records, which are told at every sample: no aggregate, no hold_s")
         if self.range[0] != 0:
             raise ValueError(f"channel '{self.name}' is made of records: its range starts at 0, not at {self.range[0]:g}")
         if self.role == "condition":
@@ -155,6 +169,8 @@ class Telemetry(Section):
             raise ValueError(f"channel declared twice: {', '.join(twice)}")
         if not self.measured:
             raise ValueError("all channels are made of records: declare at least one that is measured")
+        if short := [c.name for c in self.channels if c.hold_s is not None and c.hold_s < self.interval_s]:
+            raise ValueError(f"hold_s of {', '.join(short)} is below interval_s: the value would not reach the next sample")
         return self
 
     @property
