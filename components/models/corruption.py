@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 from components.models.telemetry_electra import Generator
 
+GENERATED_SHARE = 0.5
+"""Of the windows, those whose first span is the generator's; the others' gets a fault."""
 SPANS = 3
 """Blocks of steps x channels that are corrupted in each window."""
 TEMPERATURE = 1.5
@@ -33,7 +35,7 @@ class Corrupted:
 def corrupt(x: Tensor, present: Tensor, generator: Generator, reach: float, random: torch.Generator) -> Corrupted:
     """(batch, steps, channels) standard deviations and the bool of samples that are not missing -> corrupted batch."""
     blocks = [_block(x, random) & present for _ in range(SPANS)]
-    hidden = blocks[0] & (torch.rand((len(x), 1, 1), generator=random) < 0.5)  # the others' first span gets a fault
+    hidden = blocks[0] & (torch.rand((len(x), 1, 1), generator=random) < GENERATED_SHARE)
     logits = generator(x, hidden)
     loss = F.cross_entropy(logits, generator.bins(x[hidden])) if len(logits) else logits.sum()
     fault = _synthetic(x, random)

@@ -44,5 +44,11 @@ def _truth(segments: pd.DataFrame) -> pd.DataFrame:
             "end": end.dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "task": "anomaly",
             "value": "anomaly",
+            "root_cause": segments["root_cause_metrics_1based"].map(_channels),
         }
     )
+
+
+def _channels(numbers: str) -> str:
+    """The published numbers count metrics from 1."""
+    return ";".join(METRICS[int(number) - 1] for number in str(numbers).split(","))
