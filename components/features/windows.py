@@ -53,7 +53,7 @@ def make_windows(workspace: Workspace, dataset: Dataset, say: Callable[[str], No
         say(note)
     grid = with_lead(grid, settings.windows.lead)
     device, start = _starts(grid, settings.windows)
-    kept = _whole(grid, start, settings.windows.steps, settings.windows.max_missing)
+    kept = _whole(grid, start, settings.windows, settings.telemetry)
     device, start = device[kept], start[kept]
     if not len(start):
         raise InputError(
@@ -90,7 +90,7 @@ def cut_unseen(
     grid, notes = with_streams(make_grid(frame, telemetry), telemetry, streams)
     grid = with_lead(grid, settings.lead)
     device, start = _starts(grid, settings)
-    kept = _whole(grid, start, settings.steps, settings.max_missing)
+    kept = _whole(grid, start, settings, telemetry)
     device, start = device[kept], start[kept]
     index = _index(grid, device, start, settings.steps).assign(split="test")
     raw = converter.raw(grid.values)
@@ -130,14 +130,25 @@ def _starts(grid: Grid, cut: Settings) -> tuple[NDArray[np.int64], NDArray[np.in
     return device, first[device] + number * stride
 
 
-def _whole(grid: Grid, start: NDArray[np.int64], steps: int, max_missing: float) -> NDArray[np.bool_]:
-    """(windows,) whether enough samples are there and the context did not change."""
-    missing = _running(np.isnan(grid.values).mean(axis=1))
+def _whole(grid: Grid, start: NDArray[np.int64], cut: Settings, telemetry: Telemetry) -> NDArray[np.bool_]:
+    """(windows,) whether enough samples are there, of the channels that the device has, and the context did not change."""
+    steps, missing = cut.steps, _running(_missing(grid, telemetry))
     changed = np.zeros(len(grid.context), np.int64)
     changed[1:] = grid.context[1:] != grid.context[:-1]
     changes = np.cumsum(changed)
     share = (missing[start + steps] - missing[start]) / steps
-    return np.asarray((share <= max_missing + 1e-9) & (changes[start + steps - 1] == changes[start]))
+    return np.asarray((share <= cut.max_missing + 1e-9) & (changes[start + steps - 1] == changes[start]))
+
+
+def _missing(grid: Grid, telemetry: Telemetry) -> NDArray[np.float64]:
+    """(slots,) share of the channels that are missing, without the optional ones that the device never sent."""
+    gone = np.isnan(grid.values)
+    optional = np.asarray([channel.optional for channel in telemetry.channels])
+    if not optional.any():
+        return gone.mean(axis=1)
+    lacks = np.stack([gone[a:b].all(axis=0) & optional for _, a, b in _spans(grid)])
+    there = ~np.repeat(lacks, np.diff(grid.offsets), axis=0)
+    return (gone & there).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
 
 
 def _running(values: NDArray[Any]) -> NDArray[np.float64]:

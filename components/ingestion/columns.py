@@ -39,6 +39,9 @@ def lake_table(table: pa.Table, telemetry: Telemetry, key: str) -> pa.Table:
         "time": _times(table.column(telemetry.time.column), telemetry, key, unreadable),
     }
     for channel in telemetry.measured:
+        if channel.name not in table.column_names:  # an optional one
+            columns[channel.name] = pa.array(np.full(len(table), np.nan, lake_dtype(channel)), from_pandas=False)
+            continue
         _check_unit(table.schema.field(channel.name), channel, key)
         columns[channel.name] = _numbers(table.column(channel.name), channel, key, unreadable)
     for name in CONTEXT:
@@ -60,10 +63,11 @@ def _check_names(found: list[str], telemetry: Telemetry, key: str) -> None:
     wanted = [telemetry.device, telemetry.time.column, *(c.name for c in telemetry.measured), *(c for c in context if c)]
     if twice := sorted({n for n in found if found.count(n) > 1}):
         raise InputError(f"{key}: column {', '.join(twice)} is there twice", hint="keep one of them")
-    if missing := [n for n in wanted if n not in found]:
+    optional = {c.name for c in telemetry.measured if c.optional}
+    if missing := [n for n in wanted if n not in found and n not in optional]:
         raise InputError(
             f"{key}: no column {', '.join(missing)}",
-            hint=f"it has {', '.join(found)}; mend the object, or telemetry: in muster.yaml",
+            hint=f"it has {', '.join(found)}; mend the object, or say under telemetry.channels which are optional",
         )
     if unknown := [n for n in found if n not in wanted and n not in telemetry.ignored]:
         raise InputError(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.models.scores import in_unit, log2_score
-from components.runtime.scaling import MISSING_CODE
+from components.runtime.presence import entry
 from components.values import Architecture, ElectraModel
 
 Array = NDArray[np.float32]
@@ -54,8 +54,8 @@ def raw_score(model: ElectraModel, codes: NDArray[np.int8], outputs: Floats) -> 
 
 
 def inputs(architecture: Architecture, codes: NDArray[np.int8]) -> Array:
-    """What the float network reads: codes in standard deviations, 0 where a sample is missing."""
-    return np.where(codes == MISSING_CODE, 0, codes).astype(np.float32) * np.float32(architecture.input_scale)
+    """(windows, steps, inputs) that the float network reads: those of `runtime.presence` in standard deviations."""
+    return entry(codes, architecture.optional).astype(np.float32) * np.float32(architecture.input_scale)
 
 
 def ranges(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8]) -> dict[str, tuple[float, float]]:

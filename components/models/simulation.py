@@ -73,7 +73,7 @@ class _Builder:
 
     def build(self) -> Simulated:
         a = self._shape
-        self._hold("input", a.steps, a.channels)
+        self._hold("input", a.steps, a.inputs)
         h = self._layer("input", "stem", relu=True)
         for i in range(a.blocks):
             d = self._layer(h, f"block{i}.depthwise", relu=True, depthwise=True)
@@ -91,7 +91,7 @@ class _Builder:
         names = ("correction", "embedding", *(head.output for head in a.heads))
         outputs = {name: self._places[name] for name in sorted(names)}
         graph = Graph(self._tensors, tuple(self._operations), self._places["input"], outputs)
-        return Simulated(graph, {name: self._scales[name] for name in ("input", *outputs)}, interpreter.engine(graph))
+        return Simulated(graph, {name: self._scales[name] for name in ("input", *outputs)}, interpreter.engine(graph, a.optional))
 
     def _hold(self, name: str, steps: int, channels: int) -> Tensor:
         place, q = len(self._places), self._scales[name]

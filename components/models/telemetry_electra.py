@@ -8,7 +8,8 @@ replaced cells alone what should have been there; repeating learns from all cell
 only restores is unsure of normal windows, and what only repeats learns to copy anomalies too: the residual of their mean
 sees both kinds, and since both are linear, devices compute one head.
 
-Shapes: windows are (batch, steps, channels) float32 in robust standard deviations, 0 where missing.
+Shapes: windows are (batch, steps, channels) float32 in robust standard deviations, 0 where missing, and beside them a bool of
+the samples that are present: of channels that devices may lack, the encoder reads it too (`components.runtime.presence`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from components.runtime.presence import ABSENT
 from components.values.model import Architecture, Weights
 
 BINS = 24
@@ -52,7 +54,7 @@ class Encoder(nn.Module):
         super().__init__()
         a = architecture
         self.architecture = a
-        self.stem = _Normed(nn.Conv1d(a.channels, a.width, 3, padding=1, bias=False))
+        self.stem = _Normed(nn.Conv1d(a.inputs, a.width, 3, padding=1, bias=False))
         self.depthwise = nn.ModuleList(
             _Normed(nn.Conv1d(a.width, a.width, a.kernel, padding=a.kernel // 2, groups=a.width, bias=False))
             for _ in range(a.blocks)
@@ -64,13 +66,20 @@ class Encoder(nn.Module):
         self.heads = nn.ModuleDict({h.task: nn.Linear(a.width, len(h.classes)) for h in a.heads if h.classes})
         self.gauges = nn.ModuleDict({h.task: Gauge(a) for h in a.heads if not h.classes})
 
-    def forward(self, x: Tensor) -> Encoded:
-        h = torch.relu(self.stem(x.transpose(1, 2)))
+    def forward(self, x: Tensor, present: Tensor) -> Encoded:
+        h = torch.relu(self.stem(self._entry(x, present).transpose(1, 2)))
         for depthwise, pointwise in zip(self.depthwise, self.pointwise, strict=True):
             h = torch.relu(h + pointwise(torch.relu(depthwise(h))))
         numbers = {task: gauge(h) for task, gauge in self.gauges.items()}
         restored, repeated, detection = (head(h).transpose(1, 2) for head in (self.restore, self.repeat, self.detect))
         return Encoded(restored, repeated, detection, h.mean(2), numbers)
+
+    def _entry(self, x: Tensor, present: Tensor) -> Tensor:
+        optional = list(self.architecture.optional)
+        if not optional:
+            return x
+        absent = (~present[:, :, optional]).to(x.dtype) * (ABSENT * self.architecture.input_scale)
+        return torch.cat([x, absent], 2)
 
     def logits(self, task: str, embedding: Tensor) -> Tensor:
         """(batch, width) -> (batch, classes)."""

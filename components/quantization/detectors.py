@@ -64,7 +64,7 @@ def of_artefact(artefact: Artefact) -> Detector:
     """
     scoring = artefact.scoring
     try:
-        engine = open_engine(artefact.runtime, artefact.members, artefact.tensors)
+        engine = open_engine(artefact.runtime, artefact.members, artefact.tensors, artefact.optional)
     except ValueError as error:
         raise InputError(
             f"artefact of profile '{artefact.profile}': {error}",

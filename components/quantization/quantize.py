@@ -58,6 +58,7 @@ def quantize(
         ),
         model_digest=model_digest,
         units={h.task: h.unit for h in model.heads if not h.classes},
+        optional=model.architecture.optional if isinstance(model, ElectraModel) else (),
     )
     if network.sources is not None:
         artefact = replace(artefact, members=network.sources(artefact))

@@ -44,7 +44,7 @@ def _of_trees(model: BoostedModel, codes: NDArray[np.int8]) -> Scored:
 
 def _of_network(model: ElectraModel, codes: NDArray[np.int8]) -> Scored:
     outputs = reference.forward(model.architecture, model.weights, codes)
-    values = reference.inputs(model.architecture, codes)
+    values = codes * np.float32(model.architecture.input_scale)
     residual = np.where(codes == MISSING_CODE, 0, values - outputs.correction) ** 2 / model.normal.residual_variance
     logits = {task: np.asarray(found, np.float64) for task, found in outputs.logits.items()}
     return Scored(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from components.runtime.scaling import MISSING_CODE
+from components.runtime.presence import entry
 from components.runtime.surprise import Integers, Outputs
 
 if TYPE_CHECKING:
@@ -20,22 +20,24 @@ Engine = Callable[[NDArray[np.int8]], Outputs]
 """(windows, steps, channels) int8 codes -> outputs."""
 
 
-def open_engine(runtime: str, members: Mapping[str, bytes], tensors: Mapping[str, Quantized]) -> Engine:
+def open_engine(
+    runtime: str, members: Mapping[str, bytes], tensors: Mapping[str, Quantized], optional: tuple[int, ...] = ()
+) -> Engine:
     """Load the network of an artefact. ``tensors`` names scale and zero point of 'input', 'correction',
-    'embedding', 'logits.<task>' and 'number.<task>'.
+    'embedding', 'logits.<task>' and 'number.<task>'; ``optional``: the channels that devices may lack (`presence`).
 
     Raises:
         ValueError: this machine cannot run ``runtime`` ('c99' artefacts run on their own device only).
     """
     if runtime == "onnxruntime":
-        return _onnx(members["model.onnx"], tensors)
+        return _onnx(members["model.onnx"], tensors, optional)
     if runtime == "litert":
-        return _litert(members["model.tflite"], tensors)
+        return _litert(members["model.tflite"], tensors, optional)
     raise ValueError(f"runtime '{runtime}' does not run on this machine")
 
 
-def _onnx(model: bytes, tensors: Mapping[str, Quantized]) -> Engine:
-    """Networks take (n, steps, channels) float32 and put out dequantized float32 tensors of the same names.
+def _onnx(model: bytes, tensors: Mapping[str, Quantized], optional: tuple[int, ...]) -> Engine:
+    """Networks take (n, steps, inputs) float32 and put out dequantized float32 tensors of the same names.
 
     Trees, which have no ``tensors``, take the int8 codes as they are and put out int32 logits and numbers.
     """
@@ -51,29 +53,29 @@ def _onnx(model: bytes, tensors: Mapping[str, Quantized]) -> Engine:
     scale = np.float32(tensors["input"].scale)
 
     def run(codes: NDArray[np.int8]) -> Outputs:
-        x = np.where(codes == MISSING_CODE, 0, codes).astype(np.float32) * scale
+        x = entry(codes, optional).astype(np.float32) * scale
         values = session.run(names, {"input": x})
         return Outputs.of_network({n: _quantize(np.asarray(v), tensors[n]) for n, v in zip(names, values, strict=True)})
 
     return run
 
 
-def _litert(model: bytes, tensors: Mapping[str, Quantized]) -> Engine:
-    """LiteRT models take (1, 1, steps, channels) int8; their signature names the outputs."""
+def _litert(model: bytes, tensors: Mapping[str, Quantized], optional: tuple[int, ...]) -> Engine:
+    """LiteRT models take (1, 1, steps, inputs) int8; their signature names the outputs."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=model, num_threads=1)
     interpreter.allocate_tensors()
-    entry = interpreter.get_input_details()[0]
+    source = interpreter.get_input_details()[0]
     exits = {name: detail["index"] for name, detail in interpreter.get_signature_runner().get_output_details().items()}
     if unknown := set(exits) - set(tensors):
         raise ValueError(f"the model puts out {', '.join(sorted(unknown))}, which the artefact does not describe")
 
     def run(codes: NDArray[np.int8]) -> Outputs:
-        x = np.where(codes == MISSING_CODE, 0, codes).astype(np.int8)
+        x = entry(codes, optional)
         rows: dict[str, list[NDArray[np.int8]]] = {name: [] for name in exits}
         for window in x:
-            interpreter.set_tensor(entry["index"], window.reshape(entry["shape"]))
+            interpreter.set_tensor(source["index"], window.reshape(source["shape"]))
             interpreter.invoke()
             for name, index in exits.items():
                 rows[name].append(interpreter.get_tensor(index).copy())

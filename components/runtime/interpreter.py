@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from components.runtime.engines import Engine
 from components.runtime.integers import LEFT_SHIFT, Graph, Layer, Multiplier, Sum
-from components.runtime.scaling import MISSING_CODE
+from components.runtime.presence import entry
 from components.runtime.surprise import Outputs
 
 _BATCH = 512
@@ -18,11 +18,11 @@ Codes = NDArray[np.int8]
 Wide = NDArray[np.int64]
 
 
-def engine(graph: Graph) -> Engine:
-    """Run ``graph`` on (windows, steps, channels) int8 codes."""
+def engine(graph: Graph, optional: tuple[int, ...] = ()) -> Engine:
+    """Run ``graph`` on (windows, steps, channels) int8 codes. ``optional``: the channels that devices may lack (`presence`)."""
 
     def run(codes: Codes) -> Outputs:
-        x = np.where(codes == MISSING_CODE, 0, codes).astype(np.int8)
+        x = entry(codes, optional)
         parts = [_outputs(graph, x[i : i + _BATCH]) for i in range(0, max(len(x), 1), _BATCH)]
         whole = {name: np.concatenate([part[name] for part in parts]) for name in graph.outputs}
         return Outputs.of_network({name: v if name == "correction" else v[:, 0] for name, v in whole.items()})

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from components.models.telemetry_electra import Encoder, Generator
 from components.training.device import placed_on, precision
+from components.training.dropout import without_channels
 from components.training.loop import Engine, Losses, Phase, run_phase
 from components.training.pretrain import as_input, draw_rows, electra_losses, validation_rows
 from components.values import LabelSet, Targets
@@ -60,16 +61,19 @@ def finetune(
     watched = codes[validation_rows(rows.quiet)]
     judged = [(label, validation_rows(rows.calibration[label.covered[rows.calibration]])) for label, _, _ in draws]
 
+    def drawn_codes(chosen: NDArray[np.int64], random: torch.Generator) -> NDArray[np.int8]:
+        return without_channels(codes[chosen], encoder.architecture.optional, settings.channel_dropout, random)
+
     def losses(random: torch.Generator) -> Losses:
-        batch = draw_rows(rows.clean, settings.batch, random)
-        found = _kept_in_mind(electra_losses(encoder, generator, codes[batch], settings.detect_weight, random)[0])
+        batch = drawn_codes(draw_rows(rows.clean, settings.batch, random), random)
+        found = _kept_in_mind(electra_losses(encoder, generator, batch, settings.detect_weight, random)[0])
         for label, taught, weights in draws:
             drawn = torch.multinomial(weights.to(engine.device), size, replacement=True, generator=random)
             chosen = taught[drawn.cpu().numpy()]
-            found[label.task] = _noise_aware_loss(encoder, label, codes[chosen], chosen, random)
+            found[label.task] = _noise_aware_loss(encoder, label, drawn_codes(chosen, random), chosen, random)
         for target, taught in lessons:
             chosen = draw_rows(taught, size, random)
-            found[target.task] = NUMBER_WEIGHT * _number_loss(encoder, target, codes[chosen], chosen)
+            found[target.task] = NUMBER_WEIGHT * _number_loss(encoder, target, drawn_codes(chosen, random), chosen)
         return found
 
     def validation(random: torch.Generator) -> Losses:
@@ -99,17 +103,17 @@ def _draw_weights(label: LabelSet, fit: NDArray[np.int64]) -> tuple[NDArray[np.i
 def _noise_aware_loss(
     encoder: Encoder, label: LabelSet, codes: NDArray[np.int8], rows: NDArray[np.int64], random: torch.Generator
 ) -> Tensor:
-    x, _ = as_input(codes, encoder.architecture.input_scale)
+    x, present = as_input(codes, encoder.architecture.input_scale)
     with precision(x.device):
-        embedding = _as_coarse_as_int8(encoder(x).embedding.float(), random)
+        embedding = _as_coarse_as_int8(encoder(x, present).embedding.float(), random)
         logits = encoder.logits(label.task, embedding)
     return F.cross_entropy(logits.float(), torch.as_tensor(sharpened(label.probabilities[rows])))
 
 
 def _number_loss(encoder: Encoder, target: Targets, codes: NDArray[np.int8], rows: NDArray[np.int64]) -> Tensor:
-    x, _ = as_input(codes, encoder.architecture.input_scale)
+    x, present = as_input(codes, encoder.architecture.input_scale)
     with precision(x.device):
-        number = encoder(x).numbers[target.task]
+        number = encoder(x, present).numbers[target.task]
     return F.huber_loss(number.float(), torch.as_tensor(target.scaled[rows]), delta=_HUBER)
 
 

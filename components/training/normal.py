@@ -56,7 +56,7 @@ def numbers(encoder: Encoder, codes: NDArray[np.int8]) -> dict[str, NDArray[np.f
 def _encode(encoder: Encoder, codes: NDArray[np.int8]) -> list[Encoded]:
     encoder.eval()
     scale = encoder.architecture.input_scale
-    return [encoder(as_input(codes[i : i + _BATCH], scale)[0]) for i in range(0, len(codes), _BATCH)]
+    return [encoder(*as_input(codes[i : i + _BATCH], scale)) for i in range(0, len(codes), _BATCH)]
 
 
 def _residual_variance(

@@ -14,6 +14,7 @@ from components.models.corruption import corrupt
 from components.models.telemetry_electra import Encoded, Encoder, Generator
 from components.runtime.scaling import MISSING_CODE
 from components.training.device import placed_on, precision
+from components.training.dropout import without_channels
 from components.training.loop import Engine, Losses, Phase, run_phase
 from components.workspace.settings import Model
 
@@ -44,8 +45,9 @@ def pretrain(
     watched = codes[validation_rows(rows.quiet)]
 
     def losses(random: torch.Generator) -> Losses:
-        batch = draw_rows(rows.clean, settings.batch, random)
-        return electra_losses(encoder, generator, codes[batch], settings.detect_weight, random)[0]
+        batch = codes[draw_rows(rows.clean, settings.batch, random)]
+        seen = without_channels(batch, a.optional, settings.channel_dropout, random)
+        return electra_losses(encoder, generator, seen, settings.detect_weight, random)[0]
 
     def validation(random: torch.Generator) -> Losses:
         return electra_losses(encoder, generator, watched, settings.detect_weight, random)[0] if len(watched) else {}
@@ -69,7 +71,7 @@ def electra_losses(
     x, present = as_input(codes, encoder.architecture.input_scale)
     with precision(x.device):
         corrupted = corrupt(x, present, generator, 127 * encoder.architecture.input_scale, random)
-        encoded: Encoded = encoder(corrupted.window)
+        encoded: Encoded = encoder(corrupted.window, present)
     seen = present.float()
     count = seen.sum().clamp(min=1)
     detection = F.binary_cross_entropy_with_logits(encoded.detection.float(), corrupted.replaced.float(), reduction="none")
@@ -111,7 +113,7 @@ def settle_norms(encoder: Encoder, codes: NDArray[np.int8], rows: NDArray[np.int
     with torch.no_grad(), placed_on(device):
         for _ in range(_SETTLING_BATCHES):
             batch = draw_rows(rows, _SETTLING_BATCH, random)
-            encoder(as_input(codes[batch], encoder.architecture.input_scale)[0])
+            encoder(*as_input(codes[batch], encoder.architecture.input_scale))
     encoder.eval()
 
 

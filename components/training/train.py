@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from components.runtime.scaling import MISSING_CODE
 from components.values import Architecture, BoostedModel, ElectraModel, Head, LabelSet, Targets, TrainedModel, Windows
 from components.workspace import Workspace
 from components.workspace.errors import InputError
@@ -167,7 +168,18 @@ def _architecture(workspace: Workspace, windows: Windows) -> Architecture:
         kernel=model.kernel,
         input_scale=window.clip / 127.0,
         heads=heads_of(workspace),
+        optional=optional_channels(workspace, windows),
     )
+
+
+def optional_channels(workspace: Workspace, windows: Windows) -> tuple[int, ...]:
+    """Positions of the channels that the contract calls optional, or that a training device lacks in all its windows."""
+    optional = np.asarray([channel.optional for channel in workspace.settings.telemetry.channels])
+    rows = np.flatnonzero(windows.train)
+    device = windows.index["device_id"].to_numpy()[rows]
+    for mine in np.split(rows, np.flatnonzero(device[1:] != device[:-1]) + 1):
+        optional |= (windows.codes[mine] == MISSING_CODE).all(axis=(0, 1))
+    return tuple(np.flatnonzero(optional).tolist())
 
 
 def heads_of(workspace: Workspace) -> tuple[Head, ...]:

@@ -71,11 +71,11 @@ def _expectations(workspace: Workspace, span: Span) -> list[Any]:
     ]
     for channel in workspace.settings.telemetry.measured:
         low, high = channel.range
+        expectations.append(gxe.ExpectColumnValuesToBeBetween(column=channel.name, min_value=low, max_value=high, mostly=mostly))
+        if channel.optional:
+            continue
         present = 1.0 - _NULL_SHARE_OF_NULLABLE if channel.nullable else mostly
-        expectations += [
-            gxe.ExpectColumnValuesToBeBetween(column=channel.name, min_value=low, max_value=high, mostly=mostly),
-            gxe.ExpectColumnValuesToNotBeNull(column=channel.name, mostly=present),
-        ]
+        expectations.append(gxe.ExpectColumnValuesToNotBeNull(column=channel.name, mostly=present))
     if workspace.settings.telemetry.context.hardware_profile:
         known = ["", *workspace.settings.profiles]
         expectations.append(gxe.ExpectColumnValuesToBeInSet(column="hardware_profile", value_set=known, mostly=mostly))

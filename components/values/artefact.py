@@ -63,6 +63,7 @@ class Artefact:
     """``members``: file name -> bytes, without description and self-test. ``sha256`` and ``size`` are of the whole file.
 
     ``tasks``: task -> its classes, none for the anomaly task. ``units``: regression task -> the unit of its value.
+    ``optional``: positions of the channels that devices may lack (`runtime.presence`).
     """
 
     name: str
@@ -82,6 +83,7 @@ class Artefact:
     sha256: str = ""
     size: int = 0
     units: dict[str, str] = field(default_factory=dict)
+    optional: tuple[int, ...] = ()
 
     @property
     def file_name(self) -> str:
@@ -143,6 +145,7 @@ class Artefact:
                 sha256=sha256_bytes(data),
                 size=len(data),
                 units=dict(meta.get("units", {})),
+                optional=tuple(int(c) for c in meta.get("optional", ())),
             )
         except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise VerificationFailed(
@@ -161,6 +164,7 @@ class Artefact:
             "steps": self.steps,
             "tasks": {t: list(c) for t, c in self.tasks.items()},
             "units": self.units,
+            "optional": list(self.optional),
             "converter": {"lsb": list(self.converter.lsb), "offset": list(self.converter.offset)},
             "calibration": self.calibration.to_json(),
             "scoring": self.scoring.to_json(),

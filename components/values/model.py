@@ -45,8 +45,8 @@ class Architecture:
 
     The deploy form has batch norm folded and no dropout::
 
-        x: (steps, channels), codes * input_scale, 0 where missing
-        h = relu(conv(x, stem.weight, stem.bias))                       stem.weight (width, channels, 3)
+        x: (steps, inputs), `runtime.presence.entry` of codes * input_scale
+        h = relu(conv(x, stem.weight, stem.bias))                       stem.weight (width, inputs, 3)
         for i in range(blocks):
             d = relu(depthwise(h, block{i}.depthwise.weight, .bias))    (width, 1, kernel)
             h = relu(h + conv(d, block{i}.pointwise.weight, .bias))     (width, width, 1)
@@ -60,7 +60,8 @@ class Architecture:
         z = relu(s @ hidden.{task}.weight.T + bias)                     (width, width)
         number[task] = z @ head.{task}.weight.T + head.{task}.bias      (1, width)
 
-    ``input_scale`` is the value of one input code (standard deviations).
+    ``input_scale`` is the value of one input code (standard deviations). ``optional``: positions of the channels that devices
+    may lack, each with an input of its own behind all channels.
     """
 
     steps: int
@@ -70,6 +71,11 @@ class Architecture:
     kernel: int
     input_scale: float
     heads: tuple[Head, ...]
+    optional: tuple[int, ...] = ()
+
+    @property
+    def inputs(self) -> int:
+        return self.channels + len(self.optional)
 
 
 @dataclass(frozen=True)
@@ -216,6 +222,7 @@ class ElectraModel(TrainedModel):
     def of_parts(cls, arrays: dict[str, NDArray[Any]], facts: dict[str, Any], common: dict[str, Any]) -> ElectraModel:
         shape = dict(facts["architecture"])
         shape["heads"] = heads_of(shape["heads"])
+        shape["optional"] = tuple(shape.get("optional", ()))
         return cls(
             **common,
             architecture=Architecture(**shape),

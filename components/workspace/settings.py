@@ -106,6 +106,7 @@ class Channel(Section):
     dtype: Literal["float32", "float64", "int16", "int32", "int64"] = "float32"
     range: tuple[float, float] = Field(strict=False)
     nullable: bool = True
+    optional: bool = Field(False, description="some devices lack it, for good: the network learns what to read in its place")
     role: Literal["signal", "condition"] = Field(
         "signal", description="'condition': tells under which operating condition the others were measured (windows.regimes)"
     )
@@ -124,6 +125,12 @@ class Channel(Section):
     def _range_is_ordered(self) -> Self:
         if not self.range[0] < self.range[1]:
             raise ValueError(f"range of channel '{self.name}' is empty: {self.range[0]} is not below {self.range[1]}")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_lacked_is_null(self) -> Self:
+        if self.optional and (not self.nullable or self.records or self.role == "condition"):
+            raise ValueError(f"channel '{self.name}' is optional: it must be nullable, measured, and no operating condition")
         return self
 
     @model_validator(mode="after")
@@ -169,6 +176,8 @@ class Telemetry(Section):
             raise ValueError(f"channel declared twice: {', '.join(twice)}")
         if not self.measured:
             raise ValueError("all channels are made of records: declare at least one that is measured")
+        if all(c.optional for c in self.measured):
+            raise ValueError("all channels are optional: declare at least one that every device has")
         if short := [c.name for c in self.channels if c.hold_s is not None and c.hold_s < self.interval_s]:
             raise ValueError(f"hold_s of {', '.join(short)} is below interval_s: the value would not reach the next sample")
         return self
@@ -331,6 +340,9 @@ class Model(Section):
     finetune_steps: int = Field(600, ge=1)
     batch: int = Field(128, ge=8)
     learning_rate: float = Field(8e-3, gt=0)
+    channel_dropout: Share = Field(
+        0.1, description="share of the windows in training that each channel which devices may lack is taken out of"
+    )
     detect_weight: float = Field(5.0, ge=0, description="lambda of the detection loss")
     false_alarms_per_day: float = Field(1.0, gt=0, description="stated false-alarm rate per device-day of the threshold")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it is trained; auto: on CUDA where there is one")

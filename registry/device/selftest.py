@@ -19,7 +19,7 @@ def self_test(artefact: Artefact) -> int:
     test = artefact.self_test
     codes = artefact.self_test_codes
     try:
-        outputs = open_engine(artefact.runtime, artefact.members, artefact.tensors)(codes)
+        outputs = open_engine(artefact.runtime, artefact.members, artefact.tensors, artefact.optional)(codes)
         verdict = artefact.scoring.verdict(codes, outputs)
     except Exception as error:  # noqa: BLE001 - whatever a runtime does with a bad model, the device refuses it
         raise Refused(Reason.SELF_TEST_FAILED, f"the runtime failed: {type(error).__name__}: {error}") from None

@@ -26,11 +26,18 @@ LIFE = (0.0, 125.0)
 
 
 def graph(
-    steps: int = 16, channels: int = 3, width: int = 8, kernel: int = 5, heads: int = 1, seed: int = 1, numbers: int = 0
+    steps: int = 16,
+    channels: int = 3,
+    width: int = 8,
+    kernel: int = 5,
+    heads: int = 1,
+    seed: int = 1,
+    numbers: int = 0,
+    optional: int = 0,
 ) -> Graph:
     """Stem, one residual block, correction, embedding, heads and numbers with random weights that use the int8 range."""
     rng = np.random.default_rng(seed)
-    tensors = {0: Tensor(steps, channels, 6 / 127, 0)}
+    tensors = {0: Tensor(steps, channels + optional, 6 / 127, 0)}
     operations: list[Layer | Sum] = []
 
     def layer(source: int, out: int, kernel: int, *, depthwise: bool = False, relu: bool = False, valid: bool = False) -> int:
@@ -71,24 +78,26 @@ def artefact(
     calibration_steps: int = 20,
     seed: int = 2,
     conditions: Conditions | None = None,
+    optional: tuple[int, ...] = (),
 ) -> Artefact:
     """A C artefact of ``made`` whose score is calibrated on random windows."""
     rng = np.random.default_rng(seed)
     shape = made.tensors[0]
-    codes = np.clip(rng.normal(0, 40, (256, shape.steps, shape.channels)), -127, 127).astype(np.int8)
+    count = shape.channels - len(optional)
+    codes = np.clip(rng.normal(0, 40, (256, shape.steps, count)), -127, 127).astype(np.int8)
     tensors = {"input": Quantized(shape.scale, shape.zero)}
     tensors |= {n: Quantized(made.tensors[t].scale, made.tensors[t].zero) for n, t in made.outputs.items()}
-    network = Network({}, tensors, interpreter.engine(made))
-    fallback = Scaling((7,) * shape.channels, (900,) * shape.channels)
-    least = (*(3,) * (shape.channels - 1), FIXED)  # the last channel has one scaling on every device
+    network = Network({}, tensors, interpreter.engine(made, optional))
+    fallback = Scaling((7,) * count, (900,) * count)
+    least = (*(3,) * (count - 1), FIXED)  # the last channel has one scaling on every device
     calibration = Calibration(calibration_steps, 1_000_000, least, fallback, conditions)
-    normal = Normal(np.full(shape.channels, 2.0, np.float32), np.arange(10))
+    normal = Normal(np.full(count, 2.0, np.float32), np.arange(10))
     heads = tuple(Head(n.removeprefix("logits."), CLASSES) for n in made.outputs if n.startswith("logits."))
     heads += tuple(Head(n.removeprefix("number."), unit="cycles", range=LIFE) for n in made.outputs if n.startswith("number."))
     width = made.tensors[made.outputs["embedding"]].channels
-    architecture = Architecture(shape.steps, shape.channels, width, 1, 5, shape.scale, heads)
-    channels = tuple(f"c{i}" for i in range(shape.channels))
-    converter = Converter((0.5,) * shape.channels, (0.0,) * shape.channels)
+    architecture = Architecture(shape.steps, count, width, 1, 5, shape.scale, heads, optional)
+    channels = tuple(f"c{i}" for i in range(count))
+    converter = Converter((0.5,) * count, (0.0,) * count)
     model = ElectraModel(
         name="forged",
         architecture=architecture,
@@ -107,7 +116,9 @@ def artefact(
     tasks = {h.task: h.classes for h in heads if h.classes} | {"anomaly": ()}
     about = ("forged", "node", "c99", emit.INTERFACE, channels, shape.steps, tasks, converter, calibration, scoring, tensors)
     bare = Artefact(*about, {}, test, "0" * 64)
-    return Artefact(*about, emit.sources(bare, network_body(bare.scoring, made)), test, "0" * 64).sealed()
+    return Artefact(
+        *about, emit.sources(bare, network_body(bare.scoring, made, optional)), test, "0" * 64, optional=optional
+    ).sealed()
 
 
 class Device:

@@ -69,6 +69,27 @@ def test_any_window_gets_the_surprise_and_classes_of_python(raw, scaling, device
     assert (surprise, classes) == (wanted.surprise[0], [c[0] for c in wanted.classes.values()])
 
 
+@pytest.mark.parametrize("optional", [(0,), (1, 2), (0, 1, 2)])
+def test_what_a_device_lacks_is_read_as_python_reads_it(optional, tmp_path):
+    """Whole channels and single samples are missing, of optional channels and of others."""
+    made = forge.graph(seed=7, optional=len(optional))
+    lacking = forge.artefact(made, optional=optional)
+    device = forge.build(tmp_path, lacking, COMPILERS[0])
+    assert device.self_test() == 0
+    rng = np.random.default_rng(3)
+    raw = np.clip(rng.normal(0, 9000, (60, 16, 3)), -32767, 32767).astype(np.int16)
+    raw[rng.random(raw.shape) < 0.1] = MISSING_RAW
+    raw[np.broadcast_to(rng.random((60, 1, 3)) < 0.4, raw.shape)] = MISSING_RAW
+    device.scaling = Scaling((0,) * 3, (900,) * 3)
+    codes = device.scaling.codes(raw)
+    wanted = lacking.scoring.verdict(codes, interpreter.engine(made, optional)(codes))
+    blind = lacking.scoring.verdict(codes, interpreter.engine(made, optional)(np.where(codes == -128, 0, codes).astype(np.int8)))
+    assert (wanted.surprise != blind.surprise).any()
+    for i, window in enumerate(raw):
+        surprise, _, classes = device.run(window)
+        assert (surprise, classes) == (wanted.surprise[i], [c[i] for c in wanted.classes.values()])
+
+
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1), missing=st.sampled_from([0.0, 0.3, 0.9, 1.0]), spread=st.sampled_from([0, 5, 3000, 60000]))
 def test_a_device_learns_the_scaling_that_python_learns(seed, missing, spread, device, artefact):

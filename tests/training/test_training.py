@@ -106,7 +106,7 @@ def test_the_deploy_form_computes_what_the_trained_network_computes(windows: Win
     encoder = Encoder(shape)
     encoder.train()
     for _ in range(3):  # batch norm with statistics of its own
-        encoder(torch.randn(64, 32, 5) * 2 + 1)
+        encoder(torch.randn(64, 32, 5) * 2 + 1, torch.ones(64, 32, 5, dtype=torch.bool))
     codes = windows.codes[:40]
     correction, embedding = encode(encoder, codes)
     deployed = forward(shape, encoder.deploy_weights(), codes)

@@ -53,7 +53,7 @@ def main(file: Path, windows: Path) -> Measured:
     artefact, codes = Artefact.load(file), np.load(windows)
     importlib.import_module(MODULES[artefact.runtime])
     before = _memory("VmRSS")
-    engine = open_engine(artefact.runtime, artefact.members, artefact.tensors)
+    engine = open_engine(artefact.runtime, artefact.members, artefact.tensors, artefact.optional)
     times = []
     for i in range(_WARM_UP + _RUNS):
         window = codes[i % len(codes)][None]

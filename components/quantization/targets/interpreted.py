@@ -20,7 +20,7 @@ _PACKAGES = {"onnxruntime": "onnxruntime", "litert": "ai-edge-litert"}
 
 def try_here(profile: Profile, artefact: Artefact, codes: NDArray[np.int8]) -> Trial:
     """Run all of ``codes`` (windows, steps, channels) here, and single windows in a process of their own."""
-    engine = open_engine(artefact.runtime, artefact.members, artefact.tensors)
+    engine = open_engine(artefact.runtime, artefact.members, artefact.tensors, artefact.optional)
     measured = measure(artefact, codes)
     reached = reach(profile)
     package = _PACKAGES[artefact.runtime]

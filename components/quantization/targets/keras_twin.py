@@ -28,7 +28,7 @@ def main(job: Path, out: Path) -> None:
 
 
 def _twin(shape: dict[str, Any], weights: dict[str, NDArray[np.float32]]) -> Any:
-    """Steps lie along the width: (1, 1, steps, channels), so that every layer is a plain 2-D one."""
+    """Steps lie along the width: (1, 1, steps, inputs), so that every layer is a plain 2-D one."""
     from tensorflow import keras
 
     layers = keras.layers
@@ -66,7 +66,8 @@ def _twin(shape: dict[str, Any], weights: dict[str, NDArray[np.float32]]) -> Any
         layer.set_weights([np.full((1, shape["steps"], shape["width"], 1), 1 / shape["steps"], np.float32)])
         return y
 
-    entry = keras.Input((1, shape["steps"], shape["channels"]), batch_size=1, name="input")
+    inputs = weights["stem.weight"].shape[1]
+    entry = keras.Input((1, shape["steps"], inputs), batch_size=1, name="input")
     h = conv(entry, "stem", shape["width"], "relu")
     for i in range(shape["blocks"]):
         d = depthwise(h, f"block{i}.depthwise")

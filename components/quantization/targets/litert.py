@@ -33,7 +33,7 @@ def compile_network(model: ElectraModel, codes: NDArray[np.int8], cache: Path) -
     """``codes``: (windows, steps, channels) whose activations set the ranges."""
     members = {"model.tflite": int8_tflite(model, codes, cache)}
     tensors = signature_tensors(members["model.tflite"])
-    return Network(members, tensors, open_engine("litert", members, tensors))
+    return Network(members, tensors, open_engine("litert", members, tensors, model.architecture.optional))
 
 
 def int8_tflite(model: ElectraModel, codes: NDArray[np.int8], cache: Path) -> bytes:

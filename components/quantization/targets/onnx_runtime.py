@@ -32,17 +32,17 @@ def compile_network(model: ElectraModel, codes: NDArray[np.int8]) -> Network:
     tensors = {"input": Quantized(model.architecture.input_scale, 0)} | _outputs(quantized)
     data = bytes(quantized.SerializeToString(deterministic=True))
     members = {"model.onnx": data}
-    return Network(members, tensors, open_engine("onnxruntime", members, tensors))
+    return Network(members, tensors, open_engine("onnxruntime", members, tensors, model.architecture.optional))
 
 
 def float_graph(model: ElectraModel) -> Any:
-    """ONNX model: 'input' (n, steps, channels) float32 -> 'correction', 'embedding', 'logits.<task>', 'number.<task>'."""
+    """ONNX model: 'input' (n, steps, inputs) float32 -> 'correction', 'embedding', 'logits.<task>', 'number.<task>'."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     shape = model.architecture
     batch, nodes = "n", _nodes(model)
-    entry = helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, shape.steps, shape.channels])
+    entry = helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, shape.steps, shape.inputs])
     exits = [
         helper.make_tensor_value_info("correction", TensorProto.FLOAT, [batch, shape.steps, shape.channels]),
         helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [batch, shape.width]),

@@ -36,9 +36,9 @@ def compile_network(profile: Profile, model: ElectraModel, codes: NDArray[np.int
 
     def write(artefact: Artefact) -> dict[str, bytes]:
         assert isinstance(artefact.scoring, Scoring)  # noqa: S101 - a network's, by `calibrate`
-        return sources(artefact, network_body(artefact.scoring, graph))
+        return sources(artefact, network_body(artefact.scoring, graph, artefact.optional))
 
-    return Network({}, signature_tensors(data), engine(graph), write)
+    return Network({}, signature_tensors(data), engine(graph, model.architecture.optional), write)
 
 
 def check_interface(profile: Profile) -> None:

@@ -8,12 +8,13 @@ from components.quantization.targets.c99.arena import Arena, plan
 from components.quantization.targets.c99.emit import Body, gauge_tables
 from components.quantization.targets.c99.text import array, braced, defines, kernel
 from components.runtime.integers import Graph, Layer, Operation, Sum
+from components.runtime.presence import ABSENT
 from components.runtime.scoring import Scoring
 from components.workspace.errors import InputError
 
 
-def network_body(scoring: Scoring, graph: Graph) -> Body:
-    """What `model.c` needs beyond sensor and alarm to run ``graph``.
+def network_body(scoring: Scoring, graph: Graph, optional: tuple[int, ...] = ()) -> Body:
+    """What `model.c` needs beyond sensor and alarm to run ``graph``. ``optional``: the channels that devices may lack.
 
     Raises:
         InputError: an integer of the score does not fit the 32 or 16 bits that the C code takes it for.
@@ -42,6 +43,7 @@ def network_body(scoring: Scoring, graph: Graph) -> Body:
         *(_table(i, operation, graph) for i, operation in enumerate(graph.operations)),
         _storage(arena, places),
         _network(graph, arena),
+        _input_tables(optional),
         _score_tables(scoring),
         pipeline,
     ]
@@ -106,6 +108,11 @@ def _network(graph: Graph, arena: Arena) -> str:
             name = "depthwise" if operation.depthwise else "convolution"
             calls.append(f"    {name}(&L{i}, {at(operation.source)}, {at(operation.target)});\n")
     return f"static void network(void)\n{{\n{''.join(calls)}}}\n"
+
+
+def _input_tables(optional: tuple[int, ...]) -> str:
+    tables = array("OPTIONAL", "uint8_t", optional) if optional else ""
+    return defines({"OPTIONALS": len(optional), "ABSENT": ABSENT}) + tables
 
 
 def _score_tables(scoring: Scoring) -> str:

@@ -3,12 +3,16 @@
 static void read_codes(const model_state *state, const int16_t raw[MODEL_STEPS][MODEL_CHANNELS])
 {
     int8_t *code = INPUT;
-    for (int t = 0; t < MODEL_STEPS; t++)
+    for (int t = 0; t < MODEL_STEPS; t++) {
         for (int c = 0; c < MODEL_CHANNELS; c++) {
             const int64_t wide = (int64_t)(READ(raw, t, c) - state->center[c]) * state->multiplier[c];
             const int64_t scaled = (wide + (1 << 15)) >> 16;
             *code++ = (int8_t)(raw[t][c] == MODEL_MISSING ? 0 : scaled < -127 ? -127 : scaled > 127 ? 127 : scaled);
         }
+#if OPTIONALS > 0
+        for (int i = 0; i < OPTIONALS; i++) *code++ = raw[t][OPTIONAL[i]] == MODEL_MISSING ? ABSENT : 0;
+#endif
+    }
 }
 
 /* The largest integer whose square is at most the value, bit by bit. */
@@ -33,7 +37,7 @@ static int64_t residual(const int16_t raw[MODEL_STEPS][MODEL_CHANNELS])
         int64_t sum = 0;
         int32_t samples = 0;
         for (int t = CORE_FIRST; t < CORE_LAST; t++) {
-            const int8_t x = INPUT[t * MODEL_CHANNELS + c], y = CORRECTION[t * MODEL_CHANNELS + c];
+            const int8_t x = INPUT[t * (MODEL_CHANNELS + OPTIONALS) + c], y = CORRECTION[t * MODEL_CHANNELS + c];
             const int32_t difference = (x * RESIDUAL_INPUT - (y - CORRECTION_ZERO) * RESIDUAL_OUTPUT) >> 6;
             if (raw[t][c] == MODEL_MISSING) continue;
             sum += (int64_t)difference * difference;
