@@ -14,6 +14,7 @@ from components.runtime.gauge import Gauge
 from components.runtime.scoring import Quantized, Scoring
 from components.runtime.surprise import Calibrated
 from components.runtime.trees import TreeScoring, gauge_of
+from components.runtime.wide import BITS, Joined, Wide
 from components.values import BoostedModel, ElectraModel, Head, TrainedModel
 
 RAISE_AFTER, CLEAR_AFTER = 2, 3
@@ -22,6 +23,7 @@ RAISE_AFTER, CLEAR_AFTER = 2, 3
 KNOTS = 16
 _TAIL = 8  # windows that the rarest knot rests on
 _ONE = 1 << 16
+_MOST_NATS = 64.0  # of a step of a logit, for sums of 32 bits
 
 
 class Network(Protocol):
@@ -96,5 +98,10 @@ def _integers(model: ElectraModel, tensors: dict[str, Quantized], alarm: dict[st
         residual_output=round(correction.scale * _ONE),
         correction_zero=correction.zero,
         channel_weight=tuple(np.clip(np.rint(256 / variance), 1, 2**31 - 1).astype(int).tolist()),
+        wide={task: _joined(wide, tensors[f"logits.{task}"]) for task, wide in sorted(model.wide.items())},
         **alarm,
     )
+
+
+def _joined(wide: Wide, logits: Quantized) -> Joined:
+    return Joined(wide, round(min(logits.scale, _MOST_NATS) * (1 << BITS)), logits.zero)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from components.runtime.presence import ABSENT
+from components.runtime.wide import Wide
 from components.values.model import Architecture, Weights
 
 BINS = 24
@@ -48,12 +49,16 @@ class Encoded:
 
 
 class Encoder(nn.Module):
-    """The network of `components.values.model.Architecture` with batch norm, and the detection head."""
+    """The network of `components.values.model.Architecture` with batch norm, and the detection head.
+
+    ``wide``: task -> the wide part that its head was taught beside; `logits` are the network's alone.
+    """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         a = architecture
         self.architecture = a
+        self.wide: dict[str, Wide] = {}
         self.stem = _Normed(nn.Conv1d(a.inputs, a.width, 3, padding=1, bias=False))
         self.depthwise = nn.ModuleList(
             _Normed(nn.Conv1d(a.width, a.width, a.kernel, padding=a.kernel // 2, groups=a.width, bias=False))

@@ -14,6 +14,7 @@ from components.runtime.scaling import MISSING_CODE
 from components.runtime.scoring import Quantized, Scoring
 from components.runtime.surprise import Integers, Outputs
 from components.runtime.trees import TreeScoring
+from components.runtime.wide import BITS
 from components.training.judging.detector import Detector, Number, Scored
 from components.values import Artefact, TrainedModel
 from components.workspace.errors import InputError, NotFound
@@ -79,7 +80,10 @@ def of_artefact(artefact: Artefact) -> Detector:
             logits = {task: nats(outputs.logits[task]) for task in scoring.tasks}
             return Scored(surprise, distances(codes), logits, numbers)
         assert isinstance(scoring, Scoring)  # noqa: S101 - there are two kinds
-        logits = {task: _values(found, artefact.tensors[f"logits.{task}"]) for task, found in outputs.logits.items()}
+        logits = {
+            task: found / float(1 << BITS) if task in scoring.wide else _values(found, artefact.tensors[f"logits.{task}"])
+            for task, found in scoring.logits(codes, outputs).items()
+        }
         return Scored(surprise, _residual(scoring, codes, outputs), logits, numbers)
 
     threshold = scoring.threshold / _SURPRISE

@@ -64,18 +64,20 @@ def _edges(shape: tuple[int, ...]) -> NDArray[np.int8]:
 def _spread(network: Network, scoring: Calibrated, codes: NDArray[np.int8], n: int, *, exact: bool) -> NDArray[np.int8]:
     outputs = network.engine(codes)
     verdict = scoring.verdict(codes, outputs)
-    clear = np.arange(len(codes)) if exact else np.flatnonzero(_margin(outputs, len(codes)) >= _MARGIN)
+    margin = _margin(scoring, codes, outputs)
+    clear = np.arange(len(codes)) if exact else np.flatnonzero(margin >= _MARGIN)
     if len(clear) < n:
-        clear = np.argsort(-_margin(outputs, len(codes)), kind="stable")[:n]
+        clear = np.argsort(-margin, kind="stable")[:n]
     ordered = clear[np.argsort(verdict.surprise[clear], kind="stable")]
     return codes[ordered[np.linspace(0, len(ordered) - 1, n).round().astype(int)]]
 
 
-def _margin(outputs: Outputs, windows: int) -> NDArray[np.int16]:
-    margin = np.full(windows, 255, np.int16)
-    for logits in outputs.logits.values():
-        top = np.sort(logits.astype(np.int16), axis=1)
-        margin = np.minimum(margin, top[:, -1] - top[:, -2])
+def _margin(scoring: Calibrated, codes: NDArray[np.int8], outputs: Outputs) -> NDArray[np.int32]:
+    """(windows,) by how many steps of the network's logits the winner of every task leads, at most 255."""
+    margin = np.full(len(codes), 255, np.int32)
+    for task, logits in scoring.logits(codes, outputs).items():
+        top = np.sort(logits.astype(np.int32), axis=1)
+        margin = np.minimum(margin, (top[:, -1] - top[:, -2]) // scoring.logit_step(task))
     return margin
 
 

@@ -46,7 +46,8 @@ def _of_network(model: ElectraModel, codes: NDArray[np.int8]) -> Scored:
     outputs = reference.forward(model.architecture, model.weights, codes)
     values = codes * np.float32(model.architecture.input_scale)
     residual = np.where(codes == MISSING_CODE, 0, values - outputs.correction) ** 2 / model.normal.residual_variance
-    logits = {task: np.asarray(found, np.float64) for task, found in outputs.logits.items()}
+    wide = {task: part.nats(codes) for task, part in model.wide.items()}
+    logits = {task: found.astype(np.float64) + wide.get(task, 0.0) for task, found in outputs.logits.items()}
     return Scored(
         reference.raw_score(model, codes, outputs),
         residual.astype(np.float32),

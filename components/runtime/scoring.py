@@ -11,14 +11,16 @@ says more exactly when. Means of roots rather than of squares let no single chan
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.runtime.scaling import MISSING_CODE
-from components.runtime.surprise import Calibrated, Outputs, isqrt, log2_q8
+from components.runtime.surprise import Calibrated, Integers, Outputs, isqrt, log2_q8
+from components.runtime.wide import Joined
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Scoring(Calibrated):
     """All integers of the score of one network artefact. Made by `quantization`, read by Python and by the C generator.
 
     ``residual_input`` / ``residual_output``: value of one step of input code and correction, in 2^-16.
-    ``correction_zero``: zero point. ``channel_weight``: inverse variance in 2^-8, one a channel.
+    ``correction_zero``: zero point. ``channel_weight``: inverse variance in 2^-8, one a channel. ``wide``: task -> its wide part.
     """
 
     kind: ClassVar[str] = "electra"
@@ -42,9 +44,25 @@ class Scoring(Calibrated):
     residual_output: int
     correction_zero: int
     channel_weight: tuple[int, ...]
+    wide: Mapping[str, Joined] = field(default_factory=dict)
 
     def raw_score(self, codes: NDArray[np.int8], outputs: Outputs) -> NDArray[np.int64]:
         return log2_q8(self._residual(codes, outputs.correction))
+
+    def logits(self, codes: NDArray[np.int8], outputs: Outputs) -> Mapping[str, Integers]:
+        """int8 of the network; where it has a wide part int32 of both together, in 2^-16 nats."""
+        return {**outputs.logits, **{task: one.logits(codes, outputs.logits[task]) for task, one in self.wide.items()}}
+
+    def logit_step(self, task: str) -> int:
+        return max(self.wide[task].gain, 1) if task in self.wide else 1
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(replace(self, wide={})) | {"wide": {task: one.to_json() for task, one in self.wide.items()}}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        wide = {task: Joined.from_json(one) for task, one in value.get("wide", {}).items()}
+        return replace(super().from_json({key: item for key, item in value.items() if key != "wide"}), wide=wide)
 
     def _residual(self, codes: NDArray[np.int8], correction: NDArray[np.int8]) -> NDArray[np.int64]:
         codes, correction = codes[:, slice(*self.core)], correction[:, slice(*self.core)]

@@ -86,8 +86,16 @@ class Calibrated(ABC):
     def verdict(self, codes: NDArray[np.int8], outputs: Outputs) -> Verdict:
         """(windows, steps, channels) int8 codes and the model's outputs -> surprise, classes and values."""
         surprise = self.surprise(self.raw_score(codes, outputs))
-        classes = {task: logits.argmax(axis=1).astype(np.int8) for task, logits in outputs.logits.items()}
+        classes = {task: logits.argmax(axis=1).astype(np.int8) for task, logits in self.logits(codes, outputs).items()}
         return Verdict(surprise, classes, {task: gauge.values(outputs.numbers[task]) for task, gauge in self.gauges.items()})
+
+    def logits(self, codes: NDArray[np.int8], outputs: Outputs) -> Mapping[str, Integers]:
+        """Task -> (windows, classes), in whose order classes are decided."""
+        return outputs.logits
+
+    def logit_step(self, task: str) -> int:
+        """By how much a logit changes when the model's own does by one."""
+        return 1
 
     def surprise(self, raw_score: NDArray[np.int64]) -> NDArray[np.int32]:
         """Piecewise linear through ``knots``; the first and the last slope go on outside."""

@@ -1,4 +1,4 @@
-"""Numbers that sum a window of codes up for trees: integers, equal in Python, in ONNX Runtime and in C.
+"""Numbers that sum a window of codes up for trees and linear parts: integers, equal in Python, in ONNX Runtime and in C.
 
 Of each channel, over the samples that are there:
 
@@ -8,7 +8,8 @@ difference        deviation of the differences of neighbours
 missing, still    samples that are not there, neighbours that are equal
 haar2 .. haar64   root mean square of the difference between the halves of blocks of that many samples: the spectrum,
                   band by band (Haar, Math. Annalen 69, 1910); a missing sample stands at the mean
-part0 .. part7    means of eighths of the window; that of the whole where nothing is there
+part0 .. part7    means of eighths of the window, or of as many parts as are asked for; that of the whole where nothing
+                  is there
 
 Means and deviations are in 1/64 code, the slope in 1/16; everything fits int16 and is 0 where it has no sample to be
 made from. Dividends are kept positive and below 2^52: rounding down is then the same in integers of 64 bits, in C,
@@ -34,28 +35,28 @@ _CHUNK = 4096
 Wide = NDArray[np.int64]
 
 
-def window_features(codes: NDArray[np.int8]) -> NDArray[np.int16]:
+def window_features(codes: NDArray[np.int8], parts: int = PARTS) -> NDArray[np.int16]:
     """(windows, steps, channels) int8 codes -> (windows, channels * names), the numbers of a channel beside each other."""
-    parts = [_features(codes[i : i + _CHUNK]) for i in range(0, max(len(codes), 1), _CHUNK)]
-    return np.concatenate(parts)
+    chunks = [_features(codes[i : i + _CHUNK], parts) for i in range(0, max(len(codes), 1), _CHUNK)]
+    return np.concatenate(chunks)
 
 
-def feature_names(steps: int) -> tuple[str, ...]:
+def feature_names(steps: int, parts: int = PARTS) -> tuple[str, ...]:
     """What is known of each channel of a window of ``steps``."""
     bands = (f"haar{2 << level}" for level in range(bands_of(steps)))
-    return (*BASE, *bands, *(f"part{i}" for i in range(PARTS)))
+    return (*BASE, *bands, *(f"part{i}" for i in range(parts)))
 
 
 def bands_of(steps: int) -> int:
     return min(BANDS, steps.bit_length() - 1)
 
 
-def part_spans(steps: int) -> list[tuple[int, int]]:
+def part_spans(steps: int, parts: int = PARTS) -> list[tuple[int, int]]:
     """The first step of each part and the step past its last."""
-    return [(i * steps // PARTS, (i + 1) * steps // PARTS) for i in range(PARTS)]
+    return [(i * steps // parts, (i + 1) * steps // parts) for i in range(parts)]
 
 
-def _features(codes: NDArray[np.int8]) -> NDArray[np.int16]:
+def _features(codes: NDArray[np.int8], parts: int) -> NDArray[np.int16]:
     x = codes.transpose(0, 2, 1).astype(np.int64)
     there = x != MISSING_CODE
     x = np.where(there, x, 0)
@@ -76,7 +77,7 @@ def _features(codes: NDArray[np.int8]) -> NDArray[np.int16]:
         codes.shape[1] - n,
         (both & (step == 0)).sum(axis=2),
         *_bands(np.where(there, x - (mean >> CODE_BITS)[:, :, None], 0)),
-        *_parts(x, there, mean),
+        *_parts(x, there, mean, parts),
     ]
     return np.stack(numbers, axis=2).reshape(len(codes), -1).astype(np.int16)
 
@@ -110,9 +111,9 @@ def _bands(x: Wide) -> list[Wide]:
     return found
 
 
-def _parts(x: Wide, there: NDArray[np.bool_], mean: Wide) -> list[Wide]:
+def _parts(x: Wide, there: NDArray[np.bool_], mean: Wide, parts: int) -> list[Wide]:
     found = []
-    for begin, end in part_spans(x.shape[2]):
+    for begin, end in part_spans(x.shape[2], parts):
         n = there[:, :, begin:end].sum(axis=2)
         found.append(np.where(n > 0, _mean(n, x[:, :, begin:end].sum(axis=2)), mean))
     return found

@@ -103,9 +103,6 @@ def _shares(classes: NDArray[Any], k: int) -> Floats:
 
 
 def _logits(encoder: Encoder, task: str, codes: NDArray[np.int8], rows: NDArray[np.int64]) -> Floats:
-    import torch
+    from components.training.normal import logits
 
-    from components.training.normal import encode
-
-    with torch.no_grad():
-        return encoder.logits(task, torch.from_numpy(encode(encoder, codes[rows])[1])).numpy().astype(np.float64)
+    return logits(encoder, codes[rows])[task]

@@ -59,6 +59,7 @@ def finetune(
     lessons = [(target, np.flatnonzero(target.covered)) for target in targets]
     size = max(settings.batch // max(len(draws) + len(lessons), 1), _SMALLEST_BATCH)
     watched = codes[validation_rows(rows.quiet)]
+    _begin_with_nothing(encoder)
     judged = [(label, validation_rows(rows.calibration[label.covered[rows.calibration]])) for label, _, _ in draws]
 
     def drawn_codes(chosen: NDArray[np.int64], random: torch.Generator) -> NDArray[np.int8]:
@@ -93,6 +94,13 @@ def _kept_in_mind(losses: Losses) -> Losses:
     return {name: _SHARE * loss for name, loss in losses.items()}
 
 
+def _begin_with_nothing(encoder: Encoder) -> None:
+    """Heads beside a wide part begin at 0, so that the network learns only what that does not explain."""
+    for task in encoder.wide:
+        for parameter in encoder.heads[task].parameters():
+            torch.nn.init.zeros_(parameter)
+
+
 def _draw_weights(label: LabelSet, fit: NDArray[np.int64]) -> tuple[NDArray[np.int64], Tensor]:
     rows = fit[label.covered[fit]]
     probabilities = label.probabilities[rows]
@@ -106,8 +114,10 @@ def _noise_aware_loss(
     x, present = as_input(codes, encoder.architecture.input_scale)
     with precision(x.device):
         embedding = _as_coarse_as_int8(encoder(x, present).embedding.float(), random)
-        logits = encoder.logits(label.task, embedding)
-    return F.cross_entropy(logits.float(), torch.as_tensor(sharpened(label.probabilities[rows])))
+        logits = encoder.logits(label.task, embedding).float()
+    if label.task in encoder.wide:
+        logits = logits + torch.as_tensor(encoder.wide[label.task].nats(codes).astype(np.float32))
+    return F.cross_entropy(logits, torch.as_tensor(sharpened(label.probabilities[rows])))
 
 
 def _number_loss(encoder: Encoder, target: Targets, codes: NDArray[np.int8], rows: NDArray[np.int64]) -> Tensor:

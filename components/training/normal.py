@@ -37,12 +37,16 @@ def encode(encoder: Encoder, codes: NDArray[np.int8]) -> tuple[NDArray[np.float3
 
 def predict(encoder: Encoder, codes: NDArray[np.int8]) -> dict[str, NDArray[np.int8]]:
     """(windows, steps, channels) int8 -> task -> (windows,) class."""
+    return {task: found.argmax(axis=1).astype(np.int8) for task, found in logits(encoder, codes).items()}
+
+
+def logits(encoder: Encoder, codes: NDArray[np.int8]) -> dict[str, NDArray[np.float64]]:
+    """(windows, steps, channels) int8 -> task -> (windows, classes) of the network and of its wide part together."""
     parts = _encode(encoder, codes)
     with torch.no_grad():
-        return {
-            task: np.concatenate([encoder.logits(task, p.embedding).argmax(1).numpy() for p in parts]).astype(np.int8)
-            for task in encoder.heads
-        }
+        deep = {task: torch.cat([encoder.logits(task, p.embedding) for p in parts]).numpy() for task in encoder.heads}
+    wide = {task: part.nats(codes) for task, part in encoder.wide.items()}
+    return {task: found.astype(np.float64) + wide.get(task, 0.0) for task, found in deep.items()}
 
 
 def numbers(encoder: Encoder, codes: NDArray[np.int8]) -> dict[str, NDArray[np.float64]]:

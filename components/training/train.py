@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from components.models.telemetry_electra import Encoder
+    from components.runtime.wide import Wide
     from components.training.checkpoint import Checkpoints
     from components.training.loop import Engine
     from components.workspace.settings import Task
@@ -83,6 +84,7 @@ def train(
         name=settings.name,
         architecture=encoder.architecture,
         weights=encoder.deploy_weights(),
+        wide=encoder.wide,
         normal=normal,
         channels=windows.channels,
         converter=windows.converter,
@@ -123,10 +125,20 @@ def train_network(
     generator = pretrain(encoder, codes, rows, model, seed, engine)
     settle_norms(encoder, codes, rows.clean, seed, engine.device)
     if encoder.architecture.heads:
+        encoder.wide = _wide_parts(workspace, codes, rows, labels)
         finetune(encoder, generator, codes, rows, labels, targets, model, seed, engine)
     encoder.cpu()  # what follows is one pass over the windows
     settle_decisions(encoder, codes, rows.fit, rows.calibration, labels)
     return encoder
+
+
+def _wide_parts(workspace: Workspace, codes: NDArray[np.int8], rows: Rows, labels: list[LabelSet]) -> dict[str, Wide]:
+    """Task -> its wide part, of the tasks that decide classes and have examples of two."""
+    from components.training.wide import fit_wide
+
+    tasks = [task.name for task in workspace.settings.tasks if task.kind == "classes" and workspace.settings.model.wide]
+    found = {label.task: fit_wide(codes, label, rows.fit) for label in labels if label.task in tasks}
+    return {task: wide for task, wide in found.items() if wide is not None}
 
 
 def rows_of(windows: Windows, labels: list[LabelSet]) -> Rows:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from components.runtime.scaling import Calibration, Converter
 from components.runtime.trees import Trees
+from components.runtime.wide import Wide
 from components.values.curves import Point, load_curves, save_curves
 from components.workspace.files import sha256_tree, write_json
 
@@ -191,12 +192,16 @@ class TrainedModel(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class ElectraModel(TrainedModel):
-    """A network in its deploy form and how normal windows look to it. Its log2 score is that of `models.scores`."""
+    """A network in its deploy form and how normal windows look to it. Its log2 score is that of `models.scores`.
+
+    ``wide``: task -> the wide part whose logits are added to the network's.
+    """
 
     kind: ClassVar[str] = "electra"
     architecture: Architecture
     weights: Weights
     normal: Normal
+    wide: dict[str, Wide] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -216,6 +221,8 @@ class ElectraModel(TrainedModel):
         }
         plain: dict[str, NDArray[Any]] = {k: v.astype(np.float32) for k, v in arrays.items()}
         plain["normal.calibration_rows"] = self.normal.calibration_rows.astype(np.int64)
+        for task, wide in self.wide.items():
+            plain |= {f"wide.{task}.{name}": array for name, array in wide.arrays().items()}
         return plain, {"architecture": asdict(self.architecture)}
 
     @classmethod
@@ -226,7 +233,12 @@ class ElectraModel(TrainedModel):
         return cls(
             **common,
             architecture=Architecture(**shape),
-            weights={k: v for k, v in arrays.items() if not k.startswith("normal.")},
+            weights={k: v for k, v in arrays.items() if not k.startswith(("normal.", "wide."))},
+            wide={
+                head.task: Wide.of_arrays(arrays, f"wide.{head.task}.")
+                for head in shape["heads"]
+                if f"wide.{head.task}.bias" in arrays
+            },
             normal=Normal(arrays["normal.residual_variance"], arrays["normal.calibration_rows"]),
         )
 

@@ -344,6 +344,7 @@ class Model(Section):
         0.1, description="share of the windows in training that each channel which devices may lack is taken out of"
     )
     detect_weight: float = Field(5.0, ge=0, description="lambda of the detection loss")
+    wide: bool = Field(True, description="a linear rule on window features decides beside the network; it needs few labels")
     false_alarms_per_day: float = Field(1.0, gt=0, description="stated false-alarm rate per device-day of the threshold")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it is trained; auto: on CUDA where there is one")
     threads: int = Field(1, ge=1, description="more pay only on an otherwise idle machine: waiting threads spin")

@@ -18,6 +18,7 @@ from components.runtime.conditions import Conditions
 from components.runtime.integers import Graph, Layer, Sum, Tensor, quantize_multiplier
 from components.runtime.scaling import FIXED, Calibration, Converter, Scaling
 from components.runtime.scoring import Quantized
+from components.runtime.wide import Wide, units_of
 from components.values import Architecture, Artefact, ElectraModel, Head
 from components.values.model import Normal
 
@@ -79,8 +80,10 @@ def artefact(
     seed: int = 2,
     conditions: Conditions | None = None,
     optional: tuple[int, ...] = (),
+    *,
+    wide: bool = False,
 ) -> Artefact:
-    """A C artefact of ``made`` whose score is calibrated on random windows."""
+    """A C artefact of ``made`` whose score is calibrated on random windows; ``wide``: its tasks have wide parts."""
     rng = np.random.default_rng(seed)
     shape = made.tensors[0]
     count = shape.channels - len(optional)
@@ -110,6 +113,7 @@ def artefact(
         has_anomaly=True,
         false_alarm_share=0.01,
         metrics={},
+        wide={h.task: wide_part(shape.steps, count, rng) for h in heads if h.classes and wide},
     )
     scoring = calibrate(model, network, codes)
     test = make_self_test(network, scoring, codes, 6, exact=True, conditions=conditions)
@@ -119,6 +123,14 @@ def artefact(
     return Artefact(
         *about, emit.sources(bare, network_body(bare.scoring, made, optional)), test, "0" * 64, optional=optional
     ).sealed()
+
+
+def wide_part(steps: int, channels: int, rng: np.random.Generator, shift: int = 14) -> Wide:
+    """Random weights that use int16, of a size at which the network's logits count too."""
+    features = len(units_of(steps))
+    weight = rng.integers(-32767, 32768, (len(CLASSES), channels, features)).astype(np.int16)
+    base = rng.integers(-(1 << 16), 1 << 16, (channels, len(CLASSES))).astype(np.int32)
+    return Wide(weight, base, rng.integers(-(1 << 16), 1 << 16, len(CLASSES)).astype(np.int32), shift)
 
 
 class Device:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from components.models.reference import forward
 from components.runtime.scaling import Calibration, Converter, Scaling, gain_for
+from components.runtime.wide import Wide, units_of
 from components.values import Architecture, ElectraModel, Head, Windows
 from components.values.model import Normal
 from components.workspace import Workspace
@@ -62,8 +63,8 @@ def windows(devices: int = 6, per_device: int = 120, steps: int = 32, seed: int 
     return Windows(CHANNELS, values, codes, _index(device, per_device, devices), converter, calibration, scalings)
 
 
-def model(data: Windows, width: int = 16, blocks: int = 3, kernel: int = 7, seed: int = 5) -> ElectraModel:
-    """He-scaled random weights, a least-squares correction, and the statistics of normal training windows."""
+def model(data: Windows, width: int = 16, blocks: int = 3, kernel: int = 7, seed: int = 5, wide: bool = True) -> ElectraModel:
+    """He-scaled random weights, a wide part, a correction, and the statistics of normal training windows."""
     rng = np.random.default_rng(seed)
     steps, channels = data.codes.shape[1:]
     shape = Architecture(
@@ -86,6 +87,7 @@ def model(data: Windows, width: int = 16, blocks: int = 3, kernel: int = 7, seed
         has_anomaly=True,
         false_alarm_share=0.05,
         metrics={},
+        wide={"fault": _wide(steps, channels, rng)} if wide else {},
     )
 
 
@@ -123,6 +125,13 @@ def _weights(shape: Architecture, rng: np.random.Generator) -> dict[str, Any]:
             weights[f"hidden.{head.task}.weight"] = he(w, w)
             weights |= {f"{n}.{head.task}.bias": rng.normal(0, 0.1, w).astype(np.float32) for n in ("summary", "hidden")}
     return weights
+
+
+def _wide(steps: int, channels: int, rng: np.random.Generator) -> Wide:
+    """Random, of a size at which the network is still heard."""
+    weight = rng.normal(0, 2000, (len(CLASSES), channels, len(units_of(steps)))).astype(np.int16)
+    base = rng.normal(0, 1 << 12, (channels, len(CLASSES))).astype(np.int32)
+    return Wide(weight, base, rng.normal(0, 1 << 14, len(CLASSES)).astype(np.int32), 8)
 
 
 def _index(device: Any, per_device: int, devices: int) -> pd.DataFrame:

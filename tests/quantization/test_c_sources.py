@@ -69,11 +69,12 @@ def test_any_window_gets_the_surprise_and_classes_of_python(raw, scaling, device
     assert (surprise, classes) == (wanted.surprise[0], [c[0] for c in wanted.classes.values()])
 
 
+@pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("optional", [(0,), (1, 2), (0, 1, 2)])
-def test_what_a_device_lacks_is_read_as_python_reads_it(optional, tmp_path):
+def test_what_a_device_lacks_is_read_as_python_reads_it(optional, wide, tmp_path):
     """Whole channels and single samples are missing, of optional channels and of others."""
     made = forge.graph(seed=7, optional=len(optional))
-    lacking = forge.artefact(made, optional=optional)
+    lacking = forge.artefact(made, optional=optional, wide=wide)
     device = forge.build(tmp_path, lacking, COMPILERS[0])
     assert device.self_test() == 0
     rng = np.random.default_rng(3)
@@ -88,6 +89,46 @@ def test_what_a_device_lacks_is_read_as_python_reads_it(optional, tmp_path):
     for i, window in enumerate(raw):
         surprise, _, classes = device.run(window)
         assert (surprise, classes) == (wanted.surprise[i], [c[i] for c in wanted.classes.values()])
+
+
+@pytest.fixture(scope="module", params=COMPILERS)
+def with_wide_parts(request, tmp_path_factory):
+    """(graph, artefact, device) with a wide part beside each of two heads."""
+    made = forge.graph(heads=2)
+    artefact = forge.artefact(made, wide=True)
+    return made, artefact, forge.build(tmp_path_factory.mktemp("wide"), artefact, request.param, "-pedantic")
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(raw=raw_windows(), scaling=scalings())
+def test_any_window_gets_the_classes_that_python_sums_up_from_both_parts(raw, scaling, with_wide_parts):
+    made, artefact, device = with_wide_parts
+    device.reset()
+    device.scaling = scaling
+    surprise, _, classes = device.run(raw)
+    codes = scaling.codes(raw[None])
+    wanted = artefact.scoring.verdict(codes, interpreter.engine(made)(codes))
+    assert (surprise, classes) == (wanted.surprise[0], [c[0] for c in wanted.classes.values()])
+
+
+def test_wide_parts_decide_other_classes_than_the_network_alone(with_wide_parts):
+    """What the comparison with C would not notice: parts that are not heard at all."""
+    made, artefact, _ = with_wide_parts
+    codes = np.random.default_rng(1).normal(0, 40, (64, 16, 3)).astype(np.int8)
+    outputs = interpreter.engine(made)(codes)
+    both, alone = artefact.scoring.verdict(codes, outputs), replace(artefact.scoring, wide={}).verdict(codes, outputs)
+    wide = {task: one.wide.logits(codes).argmax(axis=1) for task, one in artefact.scoring.wide.items()}
+    for task, classes in both.classes.items():
+        assert (classes != alone.classes[task]).any() and (classes != wide[task]).any()
+
+
+def test_another_bias_of_a_wide_part_fails_the_self_test(with_wide_parts, tmp_path):
+    _, artefact, _ = with_wide_parts
+    source = artefact.members["model.c"].decode()
+    first = re.search(r"WIDE_BIAS1\[\d+\] = \{-?\d+, (-?\d+)", source)
+    changed = source[: first.start(1)] + str(1 << 29) + source[first.end(1) :]
+    broken = {**artefact.members, "model.c": changed.encode()}
+    assert forge.build(tmp_path, replace(artefact, members=broken)).self_test() > 0
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -152,10 +193,11 @@ def test_a_flipped_weight_fails_the_self_test(artefact, tmp_path):
     assert forge.build(tmp_path, replace(artefact, members=broken)).self_test() > 0
 
 
-def test_sanitizers_find_nothing(artefact, tmp_path):
+@pytest.mark.parametrize("wide", [False, True])
+def test_sanitizers_find_nothing(network, wide, tmp_path):
     """No undefined behaviour on extreme windows: overflow, shifts, indices, alignment."""
     flags = ("-fsanitize=undefined", "-fno-sanitize-recover=undefined")
-    device = forge.build(tmp_path, artefact, "gcc", *flags)
+    device = forge.build(tmp_path, forge.artefact(network, wide=wide), "gcc", *flags)
     for value in (-32768, -32767, 0, 32767):
         for multiplier in (0, 900, 2**30):
             device.scaling = Scaling((-32768, 0, 32767), (multiplier,) * 3)

@@ -28,7 +28,7 @@ def test_an_artefact_survives_its_file(build, tmp_path):
     loaded = Artefact.load(artefact.save(tmp_path))
     assert loaded.sha256 == artefact.sha256
     assert loaded.to_bytes() == artefact.to_bytes()
-    assert loaded.scoring == artefact.scoring
+    assert loaded.scoring.to_json() == artefact.scoring.to_json()
     assert np.array_equal(loaded.self_test.raw, artefact.self_test.raw)
 
 

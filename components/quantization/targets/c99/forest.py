@@ -7,11 +7,11 @@ from string import Template
 import numpy as np
 
 from components.quantization.targets.c99.emit import Body, gauge_tables
+from components.quantization.targets.c99.features import features_code, features_memory
 from components.quantization.targets.c99.text import array, braced, defines, kernel
-from components.runtime.scaling import MISSING_CODE
 from components.runtime.surprise import Calibrated
 from components.runtime.trees import EXP2_TABLE, Trees
-from components.runtime.window_features import PARTS, SLOPE_LIMIT, bands_of, feature_names
+from components.runtime.window_features import PARTS, feature_names
 from components.values import BoostedModel
 
 _SMALL = 256  # features that one byte numbers
@@ -19,24 +19,18 @@ _SMALL = 256  # features that one byte numbers
 
 def forest_body(model: BoostedModel, scoring: Calibrated) -> Body:
     """What `model.c` needs beyond sensor and alarm to run the trees of ``model``."""
+    shape = len(model.channels), model.steps, PARTS
     features = len(model.channels) * len(feature_names(model.steps))
     tasks = tuple(sorted(head.task for head in model.heads if head.classes))
     numbers = tuple(sorted(scoring.gauges))
     order = sorted(model.trees)
-    constants = {
-        "FEATURES": features,
-        "PARTS": PARTS,
-        "BANDS": bands_of(model.steps),
-        "SLOPE_LIMIT": SLOPE_LIMIT,
-        "MISSING_CODE": f"({MISSING_CODE})",
-        "MOST_CLASSES": max(len(trees.bias) for trees in model.trees.values()),
-    }
+    most = max(len(trees.bias) for trees in model.trees.values())
     index = "uint8_t" if features <= _SMALL else "uint16_t"
     none = "" if model.scored else "    result->surprise = surprise_of(log2_q8(1));\n"
     asks = none + "".join(_ask(i, task, model.scored, tasks, numbers) for i, task in enumerate(order))
     parts = [
-        defines(constants),
-        f"typedef {index} feature_index;\n",
+        features_code(*shape),
+        defines({"MOST_CLASSES": most}) + f"typedef {index} feature_index;\n",
         kernel("forest.c"),
         *(_table(i, model.trees[task]) for i, task in enumerate(order)),
         Template(kernel("forest_run.c")).substitute(asks=asks),
@@ -47,7 +41,7 @@ def forest_body(model: BoostedModel, scoring: Calibrated) -> Body:
         parts.insert(-1, gauge_tables(scoring, numbers))
     if model.scored:
         parts.insert(-1, array("EXP2_TABLE", "uint16_t", EXP2_TABLE) + kernel("log_odds.c"))
-    return Body(2 * (features + model.steps), tasks, "\n".join(parts), numbers)
+    return Body(features_memory(*shape), tasks, "\n".join(parts), numbers)
 
 
 def _ask(number: int, task: str, scored: str, tasks: tuple[str, ...], numbers: tuple[str, ...]) -> str:

@@ -7,6 +7,7 @@ from string import Template
 from components.quantization.targets.c99.arena import Arena, plan
 from components.quantization.targets.c99.emit import Body, gauge_tables
 from components.quantization.targets.c99.text import array, braced, defines, kernel
+from components.quantization.targets.c99.wide import wide_code, wide_memory
 from components.runtime.integers import Graph, Layer, Operation, Sum
 from components.runtime.presence import ABSENT
 from components.runtime.scoring import Scoring
@@ -23,18 +24,16 @@ def network_body(scoring: Scoring, graph: Graph, optional: tuple[int, ...] = ())
     arena = plan(graph)
     heads, numbers = _outputs(graph, "logits."), _outputs(graph, "number.")
     places = {"INPUT": graph.input, "CORRECTION": graph.outputs["correction"], "EMBEDDING": graph.outputs["embedding"]}
-    picks = [
-        f"    result->classes[{i}] = largest(arena.bytes + {arena.offsets[t]}, {graph.tensors[t].channels});\n"
-        for i, t in enumerate(heads.values())
-    ]
+    shape = len(scoring.channel_weight), graph.tensors[graph.input].steps
     reads = [
         f"    result->values[{i}] = value_of(&GAUGE[{i}], arena.bytes[{arena.offsets[t]}]);\n"
         for i, t in enumerate(numbers.values())
     ]
     pipeline = Template(kernel("pipeline.c")).substitute(
-        largest=kernel("largest.c") if picks else "",
+        largest=kernel("largest.c") if set(heads) - set(scoring.wide) else "",
+        wide=wide_code(scoring.wide, *shape) if scoring.wide else "",
         gauge=gauge_tables(scoring, tuple(numbers)) if reads else "",
-        classes="".join(picks),
+        classes=_picks(scoring, graph, arena, heads),
         values="".join(reads),
     )
     parts = [
@@ -47,7 +46,19 @@ def network_body(scoring: Scoring, graph: Graph, optional: tuple[int, ...] = ())
         _score_tables(scoring),
         pipeline,
     ]
-    return Body(arena.size, tuple(heads), "\n".join(parts), tuple(numbers))
+    memory = wide_memory(*shape) if scoring.wide else 0
+    return Body(arena.size + memory, tuple(heads), "\n".join(parts), tuple(numbers))
+
+
+def _picks(scoring: Scoring, graph: Graph, arena: Arena, heads: dict[str, int]) -> str:
+    """One line a task: the class that the network decides, alone or with its wide part."""
+    beside = list(scoring.wide)
+    lines = ["read_features(state, raw);"] if beside else []
+    for i, (task, tensor) in enumerate(heads.items()):
+        logits = f"arena.bytes + {arena.offsets[tensor]}"
+        both = f"decided(&WIDE_{beside.index(task)}, {logits})" if task in beside else ""
+        lines.append(f"result->classes[{i}] = {both or f'largest({logits}, {graph.tensors[tensor].channels})'};")
+    return "".join(f"    {line}\n" for line in lines)
 
 
 def _outputs(graph: Graph, kind: str) -> dict[str, int]:

@@ -50,7 +50,7 @@ static int64_t residual(const int16_t raw[MODEL_STEPS][MODEL_CHANNELS])
     return roots / (heard ? heard : 1);
 }
 
-$largest$gauge
+$largest$wide$gauge
 void model_run(model_state *state, const int16_t raw[MODEL_STEPS][MODEL_CHANNELS], model_result *result)
 {
     read_regimes(raw);
