@@ -16,7 +16,7 @@ TRAINING, TEST = pd.Timestamp("2020-01-01T00:00:00Z"), pd.Timestamp("2021-01-01T
 CYCLE = pd.Timedelta(hours=1)
 COLUMNS = ["op1", "op2", "op3", *(f"s{i:02d}" for i in range(1, 22))]
 STILL = {"s01", "s05", "s10", "s16", "s18", "s19"}  # the same under each condition, whatever happens to the engine
-CHANNELS = [name for name in COLUMNS if name not in STILL]
+CHANNELS = ["age", *(name for name in COLUMNS if name not in STILL)]
 
 
 def write(workspace_root: Path, data: Path | None, seed: int, scale: int = 1) -> None:
@@ -66,7 +66,10 @@ def _timed(rows: pd.DataFrame, part: str, start: pd.Timestamp) -> pd.DataFrame:
     """Every engine under a name of its own, its cycles an hour apart from ``start`` on."""
     names = rows["subset"].astype(str).str.lower() + f"-{part}-" + rows["unit"].astype(str).str.zfill(3)
     return rows.assign(
-        device_id=names, subset=rows["subset"].astype(str), time=start + (rows["cycle"].astype("int64") - 1) * CYCLE
+        device_id=names,
+        subset=rows["subset"].astype(str),
+        time=start + (rows["cycle"].astype("int64") - 1) * CYCLE,
+        age=rows["cycle"].astype("float32"),
     )
 
 
