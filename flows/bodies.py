@@ -108,12 +108,14 @@ def report(work: Work) -> None:
     from components.training.reporting.write import write_report
     from components.values import Windows
     from components.values.curves import load_curves
+    from components.values.networks import networks_in
 
     windows, (labels, targets) = Windows.load(work.inputs["features"]), _labels(work)
     statistics = pd.read_parquet(work.inputs["features"] / "statistics.parquet")
     anomaly = [task.name for task in work.workspace.settings.tasks if task.kind == "anomaly"]
     detector, curves = open_detector(work.inputs["train"], *anomaly), load_curves(work.inputs["train"])
-    write_report(work.folder, work.workspace, windows, labels, statistics, detector, curves, targets)
+    networks = networks_in(work.inputs["train"])
+    write_report(work.folder, work.workspace, windows, labels, statistics, detector, curves, targets, networks)
 
 
 def quantize(work: Work) -> None:

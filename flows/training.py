@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from components.values.networks import MadeNetwork, networks_in
 from components.workspace import Workspace, open_workspace
 from components.workspace.errors import NotFound
 from components.workspace.files import write_bytes
@@ -21,12 +22,14 @@ LAST, PAGE = "report", "report.html"
 @dataclass(frozen=True)
 class Trained:
     """``metrics``: `<task>/<method>/<metric>` on what is held out, empty without a truth; the model's own go by its ``kind``.
-    ``folder``: where the model is, ``report``: the page about it.
+    ``networks``: the trained one and those that were made for hardware profiles, none of boosted trees. ``folder``: where
+    the model is, ``report``: the page about it.
     """
 
     steps: tuple[StepResult, ...]
     kind: str
     metrics: dict[str, float]
+    networks: tuple[MadeNetwork, ...]
     folder: str
     report: str
 
@@ -42,7 +45,8 @@ def train(workspace: Workspace) -> Trained:
         results = make_up_to(workspace, LAST)
     folder = workspace.out / "train"
     metrics = json.loads((folder / "metrics.json").read_text())
-    return Trained(tuple(results), workspace.settings.model.kind, metrics, str(folder), str(workspace.out / LAST / PAGE))
+    kind, page = workspace.settings.model.kind, str(workspace.out / LAST / PAGE)
+    return Trained(tuple(results), kind, metrics, tuple(networks_in(folder)), str(folder), page)
 
 
 def make_up_to(workspace: Workspace, last: str) -> list[StepResult]:

@@ -46,6 +46,12 @@ def corrupt(x: Tensor, present: Tensor, generator: Generator, reach: float, rand
     return Corrupted(y, (y - x).abs() > width / 2, loss)
 
 
+def with_faults(x: Tensor, present: Tensor, reach: float, random: torch.Generator) -> Tensor:
+    """(batch, steps, channels) with synthetic faults alone, in as many blocks a window as `corrupt` has."""
+    broken = torch.stack([_block(x, random) & present for _ in range(SPANS)]).any(0)
+    return torch.where(broken, _synthetic(x, random), x).clamp(-reach, reach)
+
+
 def _block(x: Tensor, random: torch.Generator) -> Tensor:
     """One span of steps and a subset of channels a window, as bool."""
     batch, steps, channels = x.shape

@@ -59,23 +59,23 @@ def inputs(architecture: Architecture, codes: NDArray[np.int8]) -> Array:
 
 
 def ranges(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8]) -> dict[str, tuple[float, float]]:
-    """Tensor -> its least and greatest value over (windows, steps, channels) int8 codes; named as in `_tensors`."""
+    """Tensor -> its least and greatest value over (windows, steps, channels) int8 codes; named as in `tensors`."""
     found: dict[str, tuple[float, float]] = {}
     for start in range(0, len(codes), _BATCH):
-        for name, tensor in _tensors(architecture, weights, codes[start : start + _BATCH]).items():
+        for name, tensor in tensors(architecture, weights, codes[start : start + _BATCH]).items():
             low, high = found.get(name, (np.inf, -np.inf))
             found[name] = min(low, float(tensor.min())), max(high, float(tensor.max()))
     return found
 
 
 def _batch(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8]) -> Floats:
-    found, heads = _tensors(architecture, weights, codes), architecture.heads
+    found, heads = tensors(architecture, weights, codes), architecture.heads
     logits = {head.task: found[head.output] for head in heads if head.classes}
     numbers = {head.task: found[head.output][:, 0] for head in heads if not head.classes}
     return Floats(found["correction"], found["embedding"], logits, numbers)
 
 
-def _tensors(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8]) -> dict[str, Array]:
+def tensors(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8]) -> dict[str, Array]:
     """The outputs, and what the layers put out, by the names of their weights; of a block's sum, what it is before and, under
     the name of the block, after its activation.
     """

@@ -18,15 +18,19 @@ VECTOR_WINDOWS = 2048
 
 
 def range_windows(windows: Windows) -> NDArray[np.int8]:
-    """(n, steps, channels) codes of training windows: half evenly spaced, half those with the most energy.
+    """(n, steps, channels) codes of training windows that set the ranges of activations."""
+    return range_codes(windows.codes, _train(windows))
+
+
+def range_codes(codes: NDArray[np.int8], train: NDArray[np.int64]) -> NDArray[np.int8]:
+    """(n, steps, channels) of the rows ``train``, rising: half evenly spaced, half those with the most energy.
 
     Ranges must reach the events a model is to detect: calibrators that average or clip lose spikes.
     """
-    train = _train(windows)
     plain = train[_even(len(train), RANGE_WINDOWS // 2)]
-    energy = np.concatenate([_energy(windows.codes[part]) for part in np.array_split(train, max(len(train) // 4096, 1))])
+    energy = np.concatenate([_energy(codes[part]) for part in np.array_split(train, max(len(train) // 4096, 1))])
     extreme = train[np.argsort(-energy, kind="stable")[: RANGE_WINDOWS // 2]]
-    return np.asarray(windows.codes[np.union1d(plain, extreme)])
+    return np.asarray(codes[np.union1d(plain, extreme)])
 
 
 def normal_windows(model: TrainedModel, windows: Windows) -> NDArray[np.int8]:

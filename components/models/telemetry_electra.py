@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from components.runtime.presence import ABSENT
 from components.runtime.wide import Wide
-from components.values.model import Architecture, Weights
+from components.values.architecture import Architecture, Weights
 
 BINS = 24
 """Values that the generator chooses from, a channel: equal steps over the input range."""
@@ -72,19 +72,12 @@ class Encoder(nn.Module):
         self.gauges = nn.ModuleDict({h.task: Gauge(a) for h in a.heads if not h.classes})
 
     def forward(self, x: Tensor, present: Tensor) -> Encoded:
-        h = torch.relu(self.stem(self._entry(x, present).transpose(1, 2)))
+        h = torch.relu(self.stem(network_input(self.architecture, x, present).transpose(1, 2)))
         for depthwise, pointwise in zip(self.depthwise, self.pointwise, strict=True):
             h = torch.relu(h + pointwise(torch.relu(depthwise(h))))
         numbers = {task: gauge(h) for task, gauge in self.gauges.items()}
         restored, repeated, detection = (head(h).transpose(1, 2) for head in (self.restore, self.repeat, self.detect))
         return Encoded(restored, repeated, detection, h.mean(2), numbers)
-
-    def _entry(self, x: Tensor, present: Tensor) -> Tensor:
-        optional = list(self.architecture.optional)
-        if not optional:
-            return x
-        absent = (~present[:, :, optional]).to(x.dtype) * (ABSENT * self.architecture.input_scale)
-        return torch.cat([x, absent], 2)
 
     def logits(self, task: str, embedding: Tensor) -> Tensor:
         """(batch, width) -> (batch, classes)."""
@@ -114,6 +107,15 @@ class Encoder(nn.Module):
             arrays[f"{name}.weight"] = weight.detach().cpu().numpy().astype(np.float32)
             arrays[f"{name}.bias"] = bias.detach().cpu().numpy().astype(np.float32)
         return arrays
+
+
+def network_input(architecture: Architecture, x: Tensor, present: Tensor) -> Tensor:
+    """(batch, steps, channels) -> (batch, steps, inputs): `runtime.presence.entry` in standard deviations."""
+    optional = list(architecture.optional)
+    if not optional:
+        return x
+    absent = (~present[:, :, optional]).to(x.dtype) * (ABSENT * architecture.input_scale)
+    return torch.cat([x, absent], 2)
 
 
 class Gauge(nn.Module):

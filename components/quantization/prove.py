@@ -11,6 +11,7 @@ from components.models.selection import held_out
 from components.quantization.targets import Trial
 from components.quantization.trained import answers
 from components.training.evaluation import evaluate
+from components.training.judging.detector import Scored
 from components.training.numbers import rmse
 from components.values import Artefact, Check, Proof, TrainedModel, Windows
 from components.workspace.errors import InputError
@@ -75,13 +76,13 @@ def _model_checks(
     rows: NDArray[np.int64],
     trial: Trial,
 ) -> list[Check]:
-    """Parity with the float model on the same windows, and each task metric beside its own."""
+    """Parity with the profile's float model on the same windows, and each task metric beside that of the trained model."""
     verdict, numeric = trial.verdict, profile.numeric
     if verdict is None:
         return []
-    codes = np.asarray(windows.codes[rows])
-    wanted = answers(model, codes)
-    classes = {task: logits.argmax(axis=1).astype(np.int8) for task, logits in wanted.logits.items()}
+    codes, mine = np.asarray(windows.codes[rows]), model.for_profile(profile.name)
+    wanted = answers(mine, codes)
+    classes = _decided(wanted)
     checks = [
         _at_least(f"{task}/label_agreement", float((verdict.classes[task] == got).mean()), numeric.min_label_agreement)
         for task, got in classes.items()
@@ -100,13 +101,18 @@ def _model_checks(
         )
     threshold = float(artefact.scoring.threshold) if model.has_anomaly else None
     got = evaluate(workspace, windows, rows, surprise, verdict.classes, values, threshold=threshold)
-    before = evaluate(workspace, windows, rows, scores, classes, wanted.values)
+    trained = wanted if mine is model else answers(model, codes)
+    before = evaluate(workspace, windows, rows, trained.score if model.has_anomaly else None, _decided(trained), trained.values)
     for name, value in sorted(before.items()):
         if name.endswith("/rmse"):
             checks.append(_at_most(f"{name}/rise", got[name] / max(value, _TINY) - 1, numeric.max_error_rise))
         elif not name.endswith(UNGATED):
             checks.append(_at_most(f"{name}/drop", value - got[name], numeric.max_metric_drop))
     return checks + [_at_most(name, value, None) for name, value in sorted(got.items())]
+
+
+def _decided(said: Scored) -> dict[str, NDArray[np.int8]]:
+    return {task: logits.argmax(axis=1).astype(np.int8) for task, logits in said.logits.items()}
 
 
 def rank_correlation(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:

@@ -33,6 +33,7 @@ def quantize(
         InputError: the windows do not fit the model, or there are too few to calibrate on.
     """
     _check(model, windows)
+    model = model.for_profile(profile.name)
     network = _compile(profile, model, range_windows(windows), cache)
     scoring = calibrate(model, network, normal_windows(model, windows))
     vectors = vector_windows(windows), profile.proof.vectors

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from components.models.selection import range_codes
+from components.models.simulation import simulate
 from components.models.telemetry_electra import Encoder, Generator
 from components.training.device import placed_on, precision
 from components.training.dropout import without_channels
@@ -60,7 +62,9 @@ def finetune(
     size = max(settings.batch // max(len(draws) + len(lessons), 1), _SMALLEST_BATCH)
     watched = codes[validation_rows(rows.quiet)]
     _begin_with_nothing(encoder)
-    judged = [(label, validation_rows(rows.calibration[label.covered[rows.calibration]])) for label, _, _ in draws]
+    held_back = [(label, validation_rows(rows.calibration[label.covered[rows.calibration]])) for label, _, _ in draws]
+    judged = [(label, held) for label, held in held_back if len(held)]
+    ranges = range_codes(codes, np.union1d(rows.fit, rows.calibration))
 
     def drawn_codes(chosen: NDArray[np.int64], random: torch.Generator) -> NDArray[np.int8]:
         return without_channels(codes[chosen], encoder.architecture.optional, settings.channel_dropout, random)
@@ -77,17 +81,17 @@ def finetune(
             found[target.task] = NUMBER_WEIGHT * _number_loss(encoder, target, drawn_codes(chosen, random), chosen)
         return found
 
-    def validation(random: torch.Generator) -> Losses:
+    def watch(random: torch.Generator) -> dict[str, Losses]:
         found: Losses = {}
         if len(watched):
             found = _kept_in_mind(electra_losses(encoder, generator, watched, settings.detect_weight, random)[0])
-        some = [(label, held) for label, held in judged if len(held)]
-        return found | {label.task: _noise_aware_loss(encoder, label, codes[held], held, random) for label, held in some}
+        found |= {label.task: _noise_aware_loss(encoder, label, codes[held], held, random) for label, held in judged}
+        return {"validation": found, "int8": _losses_in_integers(encoder, judged, codes, ranges)}
 
     modules = torch.nn.ModuleDict({"encoder": encoder, "generator": generator})
     phase = Phase("fine-tune", settings.finetune_steps, settings.learning_rate, seed + 1)
     with placed_on(engine.device):
-        run_phase(engine, phase, modules, losses, validation)
+        run_phase(engine, phase, modules, losses, watch)
 
 
 def _kept_in_mind(losses: Losses) -> Losses:
@@ -118,6 +122,22 @@ def _noise_aware_loss(
     if label.task in encoder.wide:
         logits = logits + torch.as_tensor(encoder.wide[label.task].nats(codes).astype(np.float32))
     return F.cross_entropy(logits, torch.as_tensor(sharpened(label.probabilities[rows])))
+
+
+def _losses_in_integers(
+    encoder: Encoder, judged: list[tuple[LabelSet, NDArray[np.int64]]], codes: NDArray[np.int8], ranges: NDArray[np.int8]
+) -> Losses:
+    """The noise-aware losses of what devices would compute if training ended now."""
+    if not judged:
+        return {}
+    network, found = simulate(encoder.architecture, encoder.deploy_weights(), ranges), {}
+    for label, rows in judged:
+        q, said = network.tensors[f"logits.{label.task}"], network.engine(codes[rows]).logits[label.task]
+        logits = (said.astype(np.float32) - q.zero) * np.float32(q.scale)
+        if label.task in encoder.wide:
+            logits = logits + encoder.wide[label.task].nats(codes[rows]).astype(np.float32)
+        found[label.task] = F.cross_entropy(torch.as_tensor(logits), torch.as_tensor(sharpened(label.probabilities[rows])))
+    return found
 
 
 def _number_loss(encoder: Encoder, target: Targets, codes: NDArray[np.int8], rows: NDArray[np.int64]) -> Tensor:

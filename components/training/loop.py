@@ -7,7 +7,7 @@ training that is killed and taken up again ends with the bytes of one that was n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ Losses = dict[str, Tensor]
 """Named scalars; their sum is what the optimiser lowers."""
 Draw = Callable[[torch.Generator], Losses]
 """Draws a batch with the generator and returns its losses."""
+Watch = Callable[[torch.Generator], Mapping[str, Losses]]
+"""Part of the curve, as in `Point.part`, -> losses on windows that training never sees."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Engine:
     curve: list[Point] = field(default_factory=list)
 
 
-def run_phase(engine: Engine, phase: Phase, modules: nn.ModuleDict, losses: Draw, validation: Draw) -> None:
-    """Train ``modules`` in place. ``validation`` is asked for losses without gradient, in evaluation mode, always with the
+def run_phase(engine: Engine, phase: Phase, modules: nn.ModuleDict, losses: Draw, watch: Watch) -> None:
+    """Train ``modules`` in place. ``watch`` is asked for losses without gradient, in evaluation mode, always with the
     same random numbers, and may have none; what it draws changes nothing in the training.
 
     Raises:
@@ -75,8 +77,10 @@ def run_phase(engine: Engine, phase: Phase, modules: nn.ModuleDict, losses: Draw
             continue
         way.record("train", {name: value / (way.step - since) for name, value in sums.items()})
         sums, since = {}, way.step
-        if _validates(way.step, phase.steps) and (held := _without_training(modules, validation, engine.device, phase.seed)):
-            way.record("validation", held)
+        if _validates(way.step, phase.steps):
+            for part, held in _without_training(modules, watch, engine.device, phase.seed).items():
+                if held:
+                    way.record(part, held)
         engine.progress(phase.name, way.step, phase.steps)
         if engine.checkpoints.due or way.step == phase.steps:
             engine.checkpoints.save(phase.name, way.state())
@@ -145,13 +149,13 @@ def _validates(step: int, steps: int) -> bool:
     return step % every == 0 or step == steps
 
 
-def _without_training(modules: nn.ModuleDict, validation: Draw, device: torch.device, seed: int) -> Losses:
+def _without_training(modules: nn.ModuleDict, watch: Watch, device: torch.device, seed: int) -> Mapping[str, Losses]:
     """Losses in evaluation mode; each module has the mode it had again afterwards."""
     training = [(module, module.training) for module in modules.modules()]
     modules.eval()
     try:
         with torch.no_grad():
-            return validation(torch.Generator(device).manual_seed(seed))
+            return watch(torch.Generator(device).manual_seed(seed))
     finally:
         for module, mode in training:
             module.training = mode

@@ -24,9 +24,9 @@ def describe_normal(
 
     ``core``: first step and step past the last whose residual counts.
     """
-    fit = _thinned(fit)
+    fit = thinned(fit)
     correction, _ = encode(encoder, codes[fit])
-    return Normal(_residual_variance(codes[fit], correction, encoder.architecture.input_scale, core), calibration)
+    return Normal(residual_variance(codes[fit], correction, encoder.architecture.input_scale, core), calibration)
 
 
 def encode(encoder: Encoder, codes: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -63,7 +63,7 @@ def _encode(encoder: Encoder, codes: NDArray[np.int8]) -> list[Encoded]:
     return [encoder(*as_input(codes[i : i + _BATCH], scale)) for i in range(0, len(codes), _BATCH)]
 
 
-def _residual_variance(
+def residual_variance(
     codes: NDArray[np.int8], correction: NDArray[np.float32], scale: float, core: tuple[int, int]
 ) -> NDArray[np.float32]:
     codes, correction = codes[:, slice(*core)], correction[:, slice(*core)]
@@ -73,6 +73,6 @@ def _residual_variance(
     return np.maximum(variance, VARIANCE_FLOOR).astype(np.float32)
 
 
-def _thinned(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def thinned(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """At most `_MAX_ROWS`, evenly spaced."""
     return rows if len(rows) <= _MAX_ROWS else rows[np.linspace(0, len(rows) - 1, _MAX_ROWS).astype(int)]

@@ -49,14 +49,16 @@ def pretrain(
         seen = without_channels(batch, a.optional, settings.channel_dropout, random)
         return electra_losses(encoder, generator, seen, settings.detect_weight, random)[0]
 
-    def validation(random: torch.Generator) -> Losses:
-        return electra_losses(encoder, generator, watched, settings.detect_weight, random)[0] if len(watched) else {}
+    def watch(random: torch.Generator) -> dict[str, Losses]:
+        if not len(watched):
+            return {}
+        return {"validation": electra_losses(encoder, generator, watched, settings.detect_weight, random)[0]}
 
     encoder.train()
     modules = torch.nn.ModuleDict({"encoder": encoder, "generator": generator})
     phase = Phase("pre-train", settings.pretrain_steps, settings.learning_rate, seed)
     with placed_on(engine.device):
-        run_phase(engine, phase, modules, losses, validation)
+        run_phase(engine, phase, modules, losses, watch)
     return generator
 
 

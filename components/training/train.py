@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,6 +71,8 @@ def train(
     from components.training.loop import Engine
     from components.training.normal import describe_normal
     from components.training.report import calibrated_threshold, held_out_metrics
+    from components.training.shaping.reach import in_integers
+    from components.training.shaping.shaping import shaped
 
     settings = workspace.settings
     rows = rows_of(windows, labels)
@@ -80,12 +82,13 @@ def train(
     clean, quiet = rows.clean, rows.quiet
     normal = describe_normal(encoder, windows.codes, clean, quiet if len(quiet) else clean, settings.windows.core)
     threshold = calibrated_threshold(workspace, windows, encoder, normal)
-    return ElectraModel(
+    model = ElectraModel(
         name=settings.name,
         architecture=encoder.architecture,
         weights=encoder.deploy_weights(),
         wide=encoder.wide,
         normal=normal,
+        shapes=shaped(workspace, windows, labels, rows, encoder, engine),
         channels=windows.channels,
         converter=windows.converter,
         calibration=windows.calibration,
@@ -98,6 +101,7 @@ def train(
         threshold=threshold,
         curves=tuple(engine.curve),
     )
+    return replace(model, metrics=model.metrics | in_integers(workspace, windows, model))
 
 
 def train_network(

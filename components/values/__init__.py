@@ -9,10 +9,11 @@ Artefact  one model compiled for one hardware profile
 Proof     the record that the artefact ran in its device's own runtime
 """
 
+from components.values.architecture import Architecture, Head
 from components.values.artefact import Artefact
 from components.values.dataset import Dataset
 from components.values.labels import LabelSet
-from components.values.model import Architecture, BoostedModel, ElectraModel, Head, TrainedModel
+from components.values.model import BoostedModel, ElectraModel, TrainedModel
 from components.values.proof import Check, Proof
 from components.values.targets import Targets
 from components.values.windows import Windows

@@ -17,7 +17,8 @@ CURVES_FILE = "curves.json"
 class Point:
     """``losses``: name -> value after ``step`` steps of ``phase``; their sum is what training lowers.
 
-    ``part``: 'train', the mean over the steps since the point before, or 'validation', windows that training never sees.
+    ``part``: 'train', the mean over the steps since the point before; 'validation', windows that training never sees; or
+    'int8', such windows in the integers that devices will compute (`components.models.simulation`).
     """
 
     phase: str

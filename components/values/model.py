@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,69 +14,13 @@ from numpy.typing import NDArray
 from components.runtime.scaling import Calibration, Converter
 from components.runtime.trees import Trees
 from components.runtime.wide import Wide
+from components.values.architecture import Architecture, Head, Weights, architecture_of, heads_of
 from components.values.curves import Point, load_curves, save_curves
+from components.values.shaped import Shaped
 from components.workspace.files import sha256_tree, write_json
 
-Weights = dict[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Head:
-    """What a model says of one task: ``classes``, or, where there are none, a number of ``unit`` inside ``range``."""
-
-    task: str
-    classes: tuple[str, ...] = ()
-    unit: str = ""
-    range: tuple[float, float] = (0.0, 1.0)
-
-    @property
-    def output(self) -> str:
-        """Name of the network's tensor: logits of classes, or a number from -1 to 1 over the range."""
-        return f"{'logits' if self.classes else 'number'}.{self.task}"
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Head:
-        low, high = value.get("range", (0.0, 1.0))
-        return cls(value["task"], tuple(value["classes"]), value.get("unit", ""), (low, high))
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """A stack of depthwise separable 1-D convolutions, all 'same' padded, stride 1, over (steps, channels).
-
-    The deploy form has batch norm folded and no dropout::
-
-        x: (steps, inputs), `runtime.presence.entry` of codes * input_scale
-        h = relu(conv(x, stem.weight, stem.bias))                       stem.weight (width, inputs, 3)
-        for i in range(blocks):
-            d = relu(depthwise(h, block{i}.depthwise.weight, .bias))    (width, 1, kernel)
-            h = relu(h + conv(d, block{i}.pointwise.weight, .bias))     (width, width, 1)
-        correction = conv(h, correct.weight, correct.bias)              (channels, width, 1) -> (steps, channels)
-        embedding = mean of h over steps                                (width,)
-        logits[task] = embedding @ head.{task}.weight.T + head.{task}.bias      (classes, width)
-
-    A number sums the window up in its own way, because the mean hides what comes last::
-
-        s = relu(summary.{task}.weight * h summed over steps + bias)    (width, 1, steps)
-        z = relu(s @ hidden.{task}.weight.T + bias)                     (width, width)
-        number[task] = z @ head.{task}.weight.T + head.{task}.bias      (1, width)
-
-    ``input_scale`` is the value of one input code (standard deviations). ``optional``: positions of the channels that devices
-    may lack, each with an input of its own behind all channels.
-    """
-
-    steps: int
-    channels: int
-    width: int
-    blocks: int
-    kernel: int
-    input_scale: float
-    heads: tuple[Head, ...]
-    optional: tuple[int, ...] = ()
-
-    @property
-    def inputs(self) -> int:
-        return self.channels + len(self.optional)
+SHAPES = "shape."
+"""What the names of arrays of `Shaped` begin with."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +76,10 @@ class TrainedModel(ABC):
     @abstractmethod
     def calibration_rows(self) -> NDArray[np.int64]:
         """Positions in `Windows` of the normal windows that training did not see: artefacts calibrate on them."""
+
+    def for_profile(self, profile: str) -> Self:
+        """The model that devices of the hardware profile run: this one, or one that was made for them out of it."""
+        return self
 
     @abstractmethod
     def parts(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -194,7 +142,8 @@ class TrainedModel(ABC):
 class ElectraModel(TrainedModel):
     """A network in its deploy form and how normal windows look to it. Its log2 score is that of `models.scores`.
 
-    ``wide``: task -> the wide part whose logits are added to the network's.
+    ``wide``: task -> the wide part whose logits are added to the network's. ``shapes``: networks for profiles that this one
+    does not suit.
     """
 
     kind: ClassVar[str] = "electra"
@@ -202,6 +151,7 @@ class ElectraModel(TrainedModel):
     weights: Weights
     normal: Normal
     wide: dict[str, Wide] = field(default_factory=dict)
+    shapes: tuple[Shaped, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -215,6 +165,15 @@ class ElectraModel(TrainedModel):
     def calibration_rows(self) -> NDArray[np.int64]:
         return self.normal.calibration_rows
 
+    def for_profile(self, profile: str) -> ElectraModel:
+        """With the network of its shape, where there is one; a threshold is that of the artefact alone then."""
+        for shape in self.shapes:
+            if profile in shape.profiles:
+                normal = replace(self.normal, residual_variance=shape.residual_variance)
+                network = replace(self, architecture=shape.architecture, weights=shape.weights, normal=normal)
+                return replace(network, shapes=(), threshold=None)
+        return self
+
     def parts(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         arrays: dict[str, NDArray[Any]] = dict(self.weights) | {
             "normal.residual_variance": self.normal.residual_variance,
@@ -223,23 +182,25 @@ class ElectraModel(TrainedModel):
         plain["normal.calibration_rows"] = self.normal.calibration_rows.astype(np.int64)
         for task, wide in self.wide.items():
             plain |= {f"wide.{task}.{name}": array for name, array in wide.arrays().items()}
-        return plain, {"architecture": asdict(self.architecture)}
+        for shape in self.shapes:
+            plain |= {f"{SHAPES}{shape.name}.{name}": array for name, array in shape.arrays().items()}
+        return plain, {"architecture": asdict(self.architecture), "shapes": [shape.facts() for shape in self.shapes]}
 
     @classmethod
     def of_parts(cls, arrays: dict[str, NDArray[Any]], facts: dict[str, Any], common: dict[str, Any]) -> ElectraModel:
-        shape = dict(facts["architecture"])
-        shape["heads"] = heads_of(shape["heads"])
-        shape["optional"] = tuple(shape.get("optional", ()))
+        architecture = architecture_of(facts["architecture"])
+        shapes = [Shaped.of_parts(arrays, f"{SHAPES}{told['name']}.", told) for told in facts.get("shapes", ())]
         return cls(
             **common,
-            architecture=Architecture(**shape),
-            weights={k: v for k, v in arrays.items() if not k.startswith(("normal.", "wide."))},
+            architecture=architecture,
+            weights={k: v for k, v in arrays.items() if not k.startswith(("normal.", "wide.", SHAPES))},
             wide={
                 head.task: Wide.of_arrays(arrays, f"wide.{head.task}.")
-                for head in shape["heads"]
+                for head in architecture.heads
                 if f"wide.{head.task}.bias" in arrays
             },
             normal=Normal(arrays["normal.residual_variance"], arrays["normal.calibration_rows"]),
+            shapes=tuple(shapes),
         )
 
 
@@ -287,11 +248,6 @@ class BoostedModel(TrainedModel):
             quiet=arrays["normal.calibration_rows"],
             window_steps=facts["steps"],
         )
-
-
-def heads_of(value: list[dict[str, Any]]) -> tuple[Head, ...]:
-    """JSON -> heads."""
-    return tuple(Head.from_json(h) for h in value)
 
 
 _KINDS: dict[str, type[TrainedModel]] = {model.kind: model for model in (ElectraModel, BoostedModel)}

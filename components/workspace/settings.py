@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -25,6 +25,12 @@ def _specifier(text: str) -> str:
     return text
 
 
+def _odd(steps: int) -> int:
+    if steps % 2 == 0:
+        raise ValueError(f"{steps} is even: a kernel has a middle, so take an odd number")
+    return steps
+
+
 def _inside(text: str) -> str:
     if PurePosixPath(text).is_absolute() or ".." in PurePosixPath(text).parts:
         raise ValueError(f"'{text}' leaves the workspace; give a path relative to muster.yaml")
@@ -37,6 +43,7 @@ _MOST_WIDTHS, _LARGEST = 2.0**14, 2.0**30
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 """In each unit that a time since the last record may have."""
 
+Kernel = Annotated[int, Field(ge=3, le=15), AfterValidator(_odd)]
 VersionRange = Annotated[str, AfterValidator(_specifier)]
 LocalPath = Annotated[str, AfterValidator(_inside)]
 
@@ -323,6 +330,39 @@ class Trees(Section):
     learning_rate: float = Field(0.2, gt=0, le=1)
 
 
+Recipe = Literal["post_training", "qat", "prune", "distil"]
+
+
+class Shape(Section):
+    """A network for hardware profiles that the trained one does not suit, made out of it (components/training/shaping)."""
+
+    name: Name
+    profiles: tuple[Name, ...] = Field(min_length=1, strict=False, description="who runs it")
+    recipe: Recipe | Literal["search"] = Field(
+        "search", description="how it is made; search: what of the recipes that its size allows answers best in integers"
+    )
+    width: int | None = Field(None, ge=4, le=256, multiple_of=4, description="null: that of the model")
+    blocks: int | None = Field(None, ge=1, le=8, description="null: those of the model")
+    kernel: Kernel | None = Field(None, description="null: that of the model; only distil changes it")
+    steps: int = Field(400, ge=1, description="of training, for each recipe and phase of it")
+
+    def recipes(self, model: Model) -> tuple[Recipe, ...]:
+        """What is to be tried, cheapest first."""
+        if self.recipe != "search":
+            return (self.recipe,)
+        return tuple(recipe for recipe in _RECIPES if self.allows(recipe, model))
+
+    def allows(self, recipe: Recipe, model: Model) -> bool:
+        """Whether the recipe makes a network of this size out of one of ``model``."""
+        width, blocks, kernel = self.width or model.width, self.blocks or model.blocks, self.kernel or model.kernel
+        same = (width, blocks, kernel) == (model.width, model.blocks, model.kernel)
+        smaller = width <= model.width and blocks <= model.blocks and kernel == model.kernel
+        return {"post_training": same, "qat": same, "prune": smaller and not same, "distil": not same}[recipe]
+
+
+_RECIPES: tuple[Recipe, ...] = get_args(Recipe)
+
+
 class Model(Section):
     """The telemetry ELECTRA (see components/models/telemetry_electra.py), or boosted trees on features of windows.
 
@@ -335,7 +375,7 @@ class Model(Section):
     trees: Trees = Trees()
     width: int = Field(32, ge=8, le=256, multiple_of=4)
     blocks: int = Field(3, ge=1, le=8)
-    kernel: int = Field(7, ge=3, le=15)
+    kernel: Kernel = 7
     pretrain_steps: int = Field(400, ge=0, description="0: no pre-training")
     finetune_steps: int = Field(600, ge=1)
     batch: int = Field(128, ge=8)
@@ -348,6 +388,27 @@ class Model(Section):
     false_alarms_per_day: float = Field(1.0, gt=0, description="stated false-alarm rate per device-day of the threshold")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it is trained; auto: on CUDA where there is one")
     threads: int = Field(1, ge=1, description="more pay only on an otherwise idle machine: waiting threads spin")
+    shapes: tuple[Shape, ...] = Field((), strict=False, description="networks for profiles that this one does not suit")
+
+    @model_validator(mode="after")
+    def _shapes_can_be_made(self) -> Self:
+        if self.shapes and self.kind != "electra":
+            raise ValueError("model.shapes are made out of a network: leave them out, or use kind: electra")
+        for shape in self.shapes:
+            if shape.recipe != "search" and not shape.allows(shape.recipe, self):
+                raise ValueError(
+                    f"shape '{shape.name}': {shape.recipe} {_SIZES[shape.recipe]} "
+                    f"(width {self.width}, blocks {self.blocks}, kernel {self.kernel})"
+                )
+        return self
+
+
+_SIZES = {
+    "post_training": "keeps the size of the model",
+    "qat": "keeps the size of the model",
+    "prune": "needs a width or blocks below those of the model, and its kernel",
+    "distil": "needs another size than that of the model",
+}
 
 
 class Variant(Section):
@@ -433,9 +494,13 @@ class Settings(Section):
             ("task", [t.name for t in self.tasks]),
             ("profile", list(self.profiles)),
             ("fleet", [f.name for f in self.fleets]),
+            ("shape", [s.name for s in self.model.shapes]),
+            ("profile of a shape", [p for s in self.model.shapes for p in s.profiles]),
         ):
             if twice := sorted({n for n in names if names.count(n) > 1}):
                 raise ValueError(f"{what} named twice: {', '.join(twice)}")
+        if unknown := sorted({p for s in self.model.shapes for p in s.profiles} - set(self.profiles)):
+            raise ValueError(f"model.shapes names {', '.join(unknown)}; profiles: has {', '.join(self.profiles)}")
         if (self.windows.regimes > 1) != any(c.role == "condition" for c in self.telemetry.channels):
             raise ValueError("windows.regimes above 1 and channels with role: condition go together")
         for channel in self.telemetry.channels:

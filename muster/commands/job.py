@@ -71,6 +71,11 @@ def train(root: Root = Path(), json: Json = False, quiet: Quiet = False) -> None
         emit_line()
     if not trained.metrics:
         emit_line("nothing to judge by: evaluation.truth is not declared, or nothing is held out")
+    if len(trained.networks) > 1:
+        from components.values.networks import COLUMNS, as_row
+
+        emit_table("Networks", COLUMNS, [as_row(network) for network in trained.networks])
+        emit_line()
     emit_line(f"model       {trained.folder}")
     emit_line(f"report      {trained.report}")
 

@@ -70,7 +70,7 @@ def model(data: Windows, width: int = 16, blocks: int = 3, kernel: int = 7, seed
     shape = Architecture(
         steps, channels, width, blocks, kernel, CLIP / 127, (Head("fault", CLASSES), Head("life", unit="cycles", range=LIFE))
     )
-    weights = _weights(shape, rng)
+    weights = weights_of(shape, rng)
     codes = np.asarray(data.codes[data.train])
     out = forward(shape, weights, codes)
     x = np.where(codes == -128, 0, codes) * np.float32(CLIP / 127)
@@ -105,7 +105,9 @@ def profile(runtime: str, **changes: Any) -> Profile:
     return Profile.model_validate(sections | changes)
 
 
-def _weights(shape: Architecture, rng: np.random.Generator) -> dict[str, Any]:
+def weights_of(shape: Architecture, rng: np.random.Generator) -> dict[str, Any]:
+    """He-scaled random weights in the deploy form."""
+
     def he(*size: int) -> Any:
         return (rng.normal(0, 1, size) * np.sqrt(2 / np.prod(size[1:]))).astype(np.float32)
 

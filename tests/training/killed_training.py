@@ -1,5 +1,5 @@
 """`python killed_training.py FOLDER STEP`: train on a small plant with a checkpoint at every chance in FOLDER/checkpoints,
-and die by SIGKILL when STEP steps of both phases together are done; STEP 0 lives on and writes FOLDER/model.
+and die by SIGKILL when STEP steps of all phases together are done; STEP 0 lives on and writes FOLDER/model.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from components.training import checkpoint, loop
 from components.training.checkpoint import Checkpoints
 from components.training.train import train
+from components.workspace.settings import Shape
 from tests.training.quick import labels_of, quick_windows, quick_workspace, statistics_of
 
 
@@ -36,7 +37,8 @@ if __name__ == "__main__":
     if step:
         die_after(step)
     windows = quick_windows()
-    workspace = quick_workspace(folder, pretrain_steps=60, finetune_steps=60)
+    small = Shape(name="small", profiles=("mcu",), width=4, steps=30)
+    workspace = quick_workspace(folder, pretrain_steps=60, finetune_steps=60, shapes=(small,))
     kept = Checkpoints(folder / "checkpoints" / "key", print)
     model = train(workspace, windows, [labels_of(windows)], statistics_of(windows), checkpoints=kept)
     (folder / "model").mkdir()

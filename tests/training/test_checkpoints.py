@@ -37,14 +37,16 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.slow
-def test_killed_in_both_phases_and_taken_up_again_it_ends_with_the_same_bytes(tmp_path: Path, calm: str) -> None:
-    """Killed between two checkpoints of pre-training, then twice between two of fine-tuning."""
-    for steps in (40, 63, 27):
+def test_killed_in_every_phase_and_taken_up_again_it_ends_with_the_same_bytes(tmp_path: Path, calm: str) -> None:
+    """Killed between two checkpoints of pre-training, then twice of fine-tuning, then of two recipes of a smaller network."""
+    for steps in (40, 63, 27, 37, 33):
         assert _run(tmp_path, steps).returncode == -signal.SIGKILL
     done = _run(tmp_path, 0)
     assert done.returncode == 0, done.stderr
     assert "pre-train goes on after step 60" in done.stdout
-    assert "fine-tune goes on after step 50" in done.stdout
+    assert "fine-tune goes on after step 60" in done.stdout
+    assert "prune-small goes on after step 30" in done.stdout
+    assert "distil-small goes on after step 25" in done.stdout
     assert sha256_tree(tmp_path / "model") == calm
 
 

@@ -12,11 +12,14 @@ from components.training.reporting.reliability import Rate, Reliability
 from components.training.reporting.write import Report
 from components.validation.page import page, paragraph, table
 from components.values.curves import Point
+from components.values.networks import COLUMNS, as_row
 
 
 def report_page(report: Report) -> str:
     """The whole document."""
     sections = [*_learning(report.curves)]
+    if len(report.networks) > 1:
+        sections.append(table("Networks for hardware profiles", COLUMNS, [as_row(network) for network in report.networks]))
     if report.evaluation is None:
         sections.append(paragraph("Nothing is held out, so nothing is said of what the model reaches."))
     elif report.judged:
@@ -31,27 +34,31 @@ def report_page(report: Report) -> str:
 
 
 def _learning(curves: tuple[Point, ...]) -> list[str]:
-    """Of each phase a plot of the sum and one of every loss; the validation windows are never trained on."""
+    """Of each phase a plot of the sum and one of every loss."""
     if not curves:
         return []
-    sections = ["<h2>How it learned</h2>", paragraph("Losses by steps. Dashed: calibration windows, never trained on.")]
+    sections = [
+        "<h2>How it learned</h2>",
+        paragraph("Losses by steps. Dashed: calibration windows, never trained on; int8: in the integers that devices compute."),
+    ]
     for phase in dict.fromkeys(point.phase for point in curves):
         mine = [point for point in curves if point.phase == phase]
         names = list(dict.fromkeys(name for point in mine for name in point.losses))
-        plots = [line_plot(f"{phase}: {name}", _lines(mine, name), x_name="steps") for name in names]
-        if all(set(names) == set(point.losses) for point in mine):
-            plots.insert(0, line_plot(f"{phase}: sum of all losses", _lines(mine, None), x_name="steps"))
+        plots = [line_plot(f"{phase}: {name}", _lines(mine, {name}), x_name="steps") for name in names]
+        if len(names) > 1:
+            plots.insert(0, line_plot(f"{phase}: sum of all losses", _lines(mine, set(names)), x_name="steps"))
         sections.append("<div>" + "\n".join(plots) + "</div>")
     return sections
 
 
-def _lines(points: list[Point], name: str | None) -> list[Line]:
+def _lines(points: list[Point], names: set[str]) -> list[Line]:
+    """The sum of the losses ``names`` where all of them are known, a line a part."""
     lines = []
-    for part, dashed in (("train", False), ("validation", True)):
-        mine = [p for p in points if p.part == part and (name is None or name in p.losses)]
-        values = [(float(p.step), p.total if name is None else p.losses[name]) for p in mine]
+    for part in ("train", "validation", "int8"):
+        mine = [p for p in points if p.part == part and names <= set(p.losses)]
+        values = [(float(p.step), sum(p.losses[name] for name in names)) for p in mine]
         if values:
-            lines.append(Line(part, values, dashed=dashed))
+            lines.append(Line(part, values, dashed=part != "train"))
     return lines
 
 

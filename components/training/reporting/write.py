@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from components.training.judging.scope import Scope
 from components.training.reporting.reliability import Rate, Reliability, achieved, class_reliability, thresholds
 from components.values import LabelSet, Targets, Windows
 from components.values.curves import Point
+from components.values.networks import MadeNetwork
 from components.workspace.files import write_json, write_text
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Report:
     """``evaluation``: on what is held out, None where nothing is; ``judged``: there is a truth to judge by.
 
     ``own``: false alarms that the model's threshold states and achieves, ``rates``: the same at others; ``stated_a_day``: false
-    alarms of a device.
+    alarms of a device. ``networks``: the trained one and those that were made out of it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Report:
     rates: tuple[Rate, ...]
     stated_a_day: float
     reliability: tuple[Reliability, ...]
+    networks: tuple[MadeNetwork, ...] = ()
 
 
 def write_report(
@@ -59,6 +61,7 @@ def write_report(
     detector: Detector,
     curves: tuple[Point, ...],
     targets: Sequence[Targets] = (),
+    networks: Sequence[MadeNetwork] = (),
 ) -> Report:
     """Write `report.json` and `report.html`; parts that need a truth are in them where the workspace declares one.
 
@@ -68,6 +71,7 @@ def write_report(
     from components.training.reporting.page import report_page
 
     report = training_report(workspace, windows, labels, statistics, detector, curves, targets)
+    report = replace(report, networks=tuple(networks))
     write_json(folder / REPORT, _as_json(report))
     write_text(folder / PAGE, report_page(report))
     return report
@@ -148,6 +152,7 @@ def _as_json(report: Report) -> dict[str, Any]:
         "evaluation": report.evaluation.to_json() if report.evaluation and report.judged else None,
         "false_alarms": {"own": report.own and asdict(report.own), "others": [asdict(rate) for rate in report.rates]},
         "classes": [asdict(task) for task in report.reliability],
+        "networks": [asdict(network) for network in report.networks],
         "figures": _figures(report),
     }
 

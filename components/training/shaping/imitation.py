@@ -1,0 +1,180 @@
+"""What a network learns from the trained one, and how far it is from it in integers.
+
+Distillation (Hinton et al., 2015) of everything that the trained network says: its corrections (Huber's loss), its class
+probabilities (their divergence) and its numbers. Half of the windows carry synthetic faults, because a student that has seen
+normal windows alone may answer anything where it matters. No label is asked: what labels taught is in the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from components.models.corruption import with_faults
+from components.models.simulation import Simulated, simulate
+from components.models.telemetry_electra import Encoder
+from components.runtime.scaling import MISSING_CODE
+from components.training.device import placed_on
+from components.training.dropout import without_channels
+from components.training.finetune import NUMBER_WEIGHT
+from components.training.loop import Engine, Losses, Phase, run_phase
+from components.training.pretrain import REPEAT_WEIGHT, as_input, draw_rows, validation_rows
+from components.values.architecture import Architecture, Head, Weights
+
+Codes = NDArray[np.int8]
+Answers = Mapping[str, Tensor]
+"""'correction' (batch, steps, channels), and a head's output (batch, classes) or (batch,)."""
+FAULTY = 0.5
+"""Share of the windows that get faults."""
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """``codes``: (windows, steps, channels) of the fleet, ``rows``: those to learn from. ``watched``: codes, with faults in
+    half of them, that nothing learns from. ``ranges``: codes that set the ranges of activations.
+    """
+
+    teacher: Encoder
+    codes: Codes
+    rows: NDArray[np.int64]
+    watched: Codes
+    ranges: Codes
+    batch: int
+    channel_dropout: float
+
+
+def lessons(
+    teacher: Encoder, codes: Codes, rows: NDArray[np.int64], held: NDArray[np.int64], ranges: Codes, batch: int, dropout: float
+) -> Lessons:
+    """``held``: rows that nothing learned from; some are watched."""
+    calm = np.asarray(codes[validation_rows(held)])
+    x, present = as_input(calm, teacher.architecture.input_scale)
+    faulty = _as_codes(with_faults(x, present, _reach(teacher.architecture), torch.Generator().manual_seed(0)), calm, teacher)
+    return Lessons(teacher, codes, rows, np.concatenate([calm, faulty]), ranges, batch, dropout)
+
+
+def answers(encoder: Encoder, x: Tensor, present: Tensor) -> Answers:
+    """What a network with batch norm says of (batch, steps, channels)."""
+    encoded, found = encoder(x, present), {}
+    for head in encoder.architecture.heads:
+        classes = bool(head.classes)
+        found[head.output] = encoder.logits(head.task, encoded.embedding) if classes else encoded.numbers[head.task]
+    return {"correction": encoded.correction, **found}
+
+
+class Learner(Protocol):
+    """A module that answers like the teacher, and says the weights that a device would have."""
+
+    architecture: Architecture
+
+    def __call__(self, x: Tensor, present: Tensor) -> Answers: ...
+
+    def deploy_weights(self) -> Weights: ...
+
+
+def imitate(engine: Engine, phase: Phase, learner: Learner, taught: Lessons) -> Weights:
+    """Train ``learner``, a module, in place towards the teacher.
+
+    What comes back are the weights which at a validation point were nearest to it in integers: what is selected is what runs.
+    """
+    assert isinstance(learner, nn.Module)  # noqa: S101 - both kinds of learners are
+    a, best = learner.architecture, Best(learner.deploy_weights())
+
+    def losses(random: torch.Generator) -> Losses:
+        drawn = taught.codes[draw_rows(taught.rows, taught.batch, random)]
+        x, present = as_input(without_channels(drawn, a.optional, taught.channel_dropout, random), a.input_scale)
+        faulty = torch.rand((len(x), 1, 1), generator=random) < FAULTY
+        x = torch.where(faulty, with_faults(x, present, _reach(a), random), x)
+        with torch.no_grad():
+            wanted = answers(taught.teacher, x, present)
+        return distance(a.heads, learner(x, present), wanted, present)
+
+    def watch(_: torch.Generator) -> dict[str, Losses]:
+        weights = learner.deploy_weights()
+        found = distance_in_integers(a, weights, taught)
+        best.hear(total(found), weights)
+        return {"int8": found}
+
+    learner.train()
+    with placed_on(engine.device):
+        run_phase(engine, phase, nn.ModuleDict({"learner": learner, "best": best}).to(engine.device), losses, watch)
+    learner.eval()
+    return best.weights()
+
+
+def total(losses: Losses) -> float:
+    return float(torch.stack(list(losses.values())).sum())
+
+
+class Best(nn.Module):
+    """The weights that were best so far. A module, so that checkpoints keep it."""
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__()
+        self.names = tuple(sorted(weights))
+        self.register_buffer("loss", torch.tensor(float("inf"), dtype=torch.float64))
+        self.loss: Tensor
+        for place, name in enumerate(self.names):
+            self.register_buffer(f"kept{place}", torch.from_numpy(weights[name].copy()))
+
+    def hear(self, loss: float, weights: Weights) -> None:
+        if loss < float(self.loss):
+            self.loss.fill_(loss)
+            for place, name in enumerate(self.names):
+                self.get_buffer(f"kept{place}").copy_(torch.from_numpy(weights[name]))
+
+    def weights(self) -> Weights:
+        return {name: self.get_buffer(f"kept{place}").cpu().numpy().copy() for place, name in enumerate(self.names)}
+
+
+def distance(heads: tuple[Head, ...], got: Answers, wanted: Answers, present: Tensor) -> Losses:
+    """How far ``got`` is from ``wanted``: one loss for the correction of ``present`` samples, one a head."""
+    seen = present.float()
+    correction = F.smooth_l1_loss(got["correction"], wanted["correction"], reduction="none")
+    found = {"correction": REPEAT_WEIGHT * (correction * seen).sum() / seen.sum().clamp(min=1)}
+    for head in heads:
+        mine, theirs = got[head.output], wanted[head.output]
+        if head.classes:
+            found[head.task] = F.kl_div(mine.log_softmax(-1), theirs.log_softmax(-1), reduction="batchmean", log_target=True)
+        else:
+            found[head.task] = NUMBER_WEIGHT * F.smooth_l1_loss(mine, theirs)
+    return found
+
+
+def distance_in_integers(architecture: Architecture, weights: Weights, taught: Lessons) -> Losses:
+    """`distance` from the teacher's floats of what a device computes from ``weights``, on the watched windows."""
+    x, present = as_input(taught.watched, architecture.input_scale)
+    device = next(taught.teacher.parameters()).device
+    with torch.no_grad():
+        wanted = {k: v.cpu() for k, v in answers(taught.teacher, x.to(device), present.to(device)).items()}
+    simulated = simulate(architecture, weights, taught.ranges)
+    return distance(architecture.heads, _in_floats(architecture, simulated, taught.watched), wanted, present.cpu())
+
+
+def _in_floats(architecture: Architecture, simulated: Simulated, codes: Codes) -> Answers:
+    said = simulated.engine(codes)
+    found: dict[str, NDArray[np.generic]] = {"correction": said.correction}
+    for head in architecture.heads:
+        found[head.output] = said.logits[head.task] if head.classes else said.numbers[head.task]
+    values = {}
+    for name, array in found.items():
+        q = simulated.tensors[name]
+        values[name] = torch.from_numpy(((array.astype(np.float32) - q.zero) * q.scale).astype(np.float32)).cpu()
+    return values
+
+
+def _as_codes(x: Tensor, codes: Codes, teacher: Encoder) -> Codes:
+    """Standard deviations as int8 again; what is missing in ``codes`` stays missing."""
+    rounded = np.clip(np.rint(x.cpu().numpy() / teacher.architecture.input_scale), -127, 127).astype(np.int8)
+    return np.where(codes == MISSING_CODE, np.int8(MISSING_CODE), rounded)
+
+
+def _reach(architecture: Architecture) -> float:
+    return 127 * architecture.input_scale
