@@ -105,3 +105,29 @@ def test_two_trainings_of_one_workspace_do_not_mix(fresh: Path) -> None:
 def test_a_folder_without_a_workspace_is_not_found(tmp_path: Path) -> None:
     assert "muster init" in muster("train", tmp_path, check=3).stderr
     assert os.listdir(tmp_path) == []
+
+
+def test_a_profile_gets_the_network_that_was_made_for_it_proven_there(fresh: Path, ran: Path) -> None:
+    """A shape in muster.yaml: the training says how it was made, and its artefact is smaller and proven like any other."""
+    shape = {"name": "node", "profiles": ["mcu-cortex-m4"], "width": 8, "blocks": 1, "steps": 40}
+    change(fresh / "muster.yaml", lambda settings: settings["model"].update(shapes=[shape]))
+    told = muster("train", fresh)
+    assert "Networks" in told.stdout
+    assert "distil-qat-node done" in told.stderr
+    made = json.loads(muster("train", fresh, "--json").stdout)["data"]
+    _, node = made["networks"]
+    assert node["profiles"] == ["mcu-cortex-m4"]
+    assert node["recipe"] == min(node["losses"], key=node["losses"].get)
+    assert "Networks for hardware profiles" in Path(made["report"]).read_text()
+    assert {f"fault/{method}/macro_f1" for method in ("electra", "int8", "int8-node")} <= set(made["metrics"])
+    for step in ("quantize", "prove"):
+        muster("step", step, fresh, "--profile", "mcu-cortex-m4")
+
+    def flash(root: Path) -> float:
+        proof = json.loads((root / "out" / "prove" / "mcu-cortex-m4" / "mcu-cortex-m4.proof.json").read_text())
+        checks = {check["name"]: check for check in proof["checks"]}
+        assert checks["self_test_mismatches"]["value"] == 0
+        assert checks["fault/label_agreement"]["passed"], "it answers like its own network in floats"
+        return checks["flash"]["value"]
+
+    assert flash(fresh) < flash(ran)

@@ -35,6 +35,8 @@ release:
     - {name: all, share: 1.0}
 """
 
+SHAPE = "{name: node, profiles: [mcu], recipe: prune, width: 16}"
+
 
 def test_a_whole_configuration_is_read() -> None:
     settings = parse_yaml(GOOD, Settings, "muster.yaml")
@@ -60,6 +62,16 @@ def test_a_whole_configuration_is_read() -> None:
         ("kind: anomaly", "kind: regression, labels: gold, gold: a.csv, range: [900000, 900001]", 9, "tasks.0", "too far from 0"),
         ("kind: anomaly", "kind: anomaly, unit: cycles", 9, "tasks.0", "predicts no number"),
         ("name: wells", "nome: wells", 1, "name", "required"),
+        ("name: wells", "name: wells\nmodel: {kernel: 8}", 2, "model.kernel", "is even"),
+        (
+            "name: wells",
+            f"name: wells\nmodel: {{shapes: [{SHAPE}]}}",
+            1,
+            "(top)",
+            "model.shapes names mcu; profiles: has gateway",
+        ),
+        ("name: wells", f"name: wells\nmodel: {{width: 16, shapes: [{SHAPE}]}}", 2, "model", "needs a width or blocks below"),
+        ("name: wells", f"name: wells\nmodel: {{kind: gradient_boosting, shapes: [{SHAPE}]}}", 2, "model", "out of a network"),
     ],
 )
 def test_a_wrong_line_is_named_with_file_line_and_key(old: str, new: str, line: int, key: str, why: str) -> None:
