@@ -79,6 +79,13 @@ class Encoder(nn.Module):
         restored, repeated, detection = (head(h).transpose(1, 2) for head in (self.restore, self.repeat, self.detect))
         return Encoded(restored, repeated, detection, h.mean(2), numbers)
 
+    def on_processor(self) -> Encoder:
+        """The same network there, as PyTorch runs it without compiling anything."""
+        plain = Encoder(self.architecture)
+        plain.load_state_dict(self.state_dict())
+        plain.wide = self.wide
+        return plain.eval()
+
     def logits(self, task: str, embedding: Tensor) -> Tensor:
         """(batch, width) -> (batch, classes)."""
         head: Tensor = self.heads[task](embedding)

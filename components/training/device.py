@@ -1,7 +1,7 @@
 """Where networks are trained: on a CUDA device where there is one, else on the processor.
 
-On CUDA the networks compute in bfloat16 where autocast holds that to be safe, and weights stay float32. Runs repeat as far
-as PyTorch has deterministic kernels there; on a processor they repeat to the bit.
+On CUDA the networks are compiled and compute in bfloat16 where autocast holds that to be safe; weights stay float32. Runs
+repeat as far as PyTorch has deterministic kernels there; on a processor they repeat to the bit.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import nn
 
 from components.workspace.errors import InputError
 
@@ -32,6 +33,16 @@ def repeatable(device: torch.device) -> None:
     """Have PyTorch choose deterministic kernels; on CUDA, where some operations have none, it warns at most."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+
+
+def compiled(network: nn.Module, device: torch.device) -> None:
+    """Have PyTorch fuse what ``network`` computes on CUDA; a short training on a processor would not earn back the wait.
+
+    Where its compiler fails, as without a C compiler on the machine, the network runs as it is.
+    """
+    if device.type == "cuda":
+        torch._dynamo.config.suppress_errors = True
+        network.compile()
 
 
 def placed_on(device: torch.device) -> AbstractContextManager[object]:

@@ -37,12 +37,18 @@ Watch = Callable[[torch.Generator], Mapping[str, Losses]]
 
 @dataclass(frozen=True)
 class Phase:
-    """``seed``: of everything drawn in it."""
+    """``seed``: of everything drawn in it. ``warm_up``: loss -> share of the steps over which its weight rises from 0 to 1."""
 
     name: str
     steps: int
     learning_rate: float
     seed: int
+    warm_up: Mapping[str, float] = field(default_factory=dict)
+
+    def weighted(self, losses: Losses, step: int) -> Losses:
+        """What counts of ``losses`` at ``step``, from 0 on."""
+        shares = {name: (step + 1) / (self.steps * share) for name, share in self.warm_up.items() if share > 0}
+        return {name: value * min(shares.get(name, 1.0), 1.0) for name, value in losses.items()}
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ class _Way:
         self.points: list[Point] = []
 
     def advance(self, losses: Draw) -> Losses:
-        found = losses(self._random)
+        found = self._phase.weighted(losses(self._random), self.step)
         self._optimiser.zero_grad()
         torch.stack(list(found.values())).sum().backward()
         self._optimiser.step()

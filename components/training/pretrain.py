@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 RESTORE_WEIGHT = 10.0
 REPEAT_WEIGHT = 20.0
 GENERATOR_WEIGHT = 0.1
+WARM_UP = 0.2
+"""Share of the steps over which the weight of detection rises: a generator that knows nothing is found out at a glance."""
 _SETTLING_BATCHES, _SETTLING_BATCH = 16, 512
 _VALIDATION_WINDOWS = 256
 
@@ -56,7 +58,8 @@ def pretrain(
 
     encoder.train()
     modules = torch.nn.ModuleDict({"encoder": encoder, "generator": generator})
-    phase = Phase("pre-train", settings.pretrain_steps, settings.learning_rate, seed)
+    warm_up = {"detection": WARM_UP}
+    phase = Phase("pre-train", settings.pretrain_steps, settings.learning_rate, seed, warm_up)
     with placed_on(engine.device):
         run_phase(engine, phase, modules, losses, watch)
     return generator

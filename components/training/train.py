@@ -117,7 +117,7 @@ def train_network(
 
     from components.models.telemetry_electra import Encoder
     from components.training.decisions import settle_decisions
-    from components.training.device import repeatable
+    from components.training.device import compiled, repeatable
     from components.training.finetune import finetune
     from components.training.pretrain import pretrain, settle_norms
 
@@ -126,12 +126,13 @@ def train_network(
     torch.set_num_threads(model.threads)
     repeatable(engine.device)
     encoder = Encoder(_architecture(workspace, windows)).to(engine.device)
+    compiled(encoder, engine.device)
     generator = pretrain(encoder, codes, rows, model, seed, engine)
     settle_norms(encoder, codes, rows.clean, seed, engine.device)
     if encoder.architecture.heads:
         encoder.wide = _wide_parts(workspace, codes, rows, labels)
         finetune(encoder, generator, codes, rows, labels, targets, model, seed, engine)
-    encoder.cpu()  # what follows is one pass over the windows
+    encoder = encoder.on_processor()  # what follows is one pass over the windows
     settle_decisions(encoder, codes, rows.fit, rows.calibration, labels)
     return encoder
 

@@ -9,12 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.models.telemetry_electra import Encoder
 from components.training.checkpoint import Checkpoints
 from components.training.device import placed_on, precision, training_device
 from components.training.events import FILE, write_events
 from components.training.loop import RECORD_EVERY, Engine, Losses, Phase, run_phase
 from components.training.train import train
-from components.values import Windows
+from components.values import Architecture, Head, Windows
 from components.values.curves import Point, load_curves, save_curves
 from components.workspace.errors import InputError
 from tests.training.quick import labels_of, quick_windows, quick_workspace, statistics_of
@@ -164,6 +165,18 @@ def test_the_processor_is_chosen_where_it_is_asked_for_or_nothing_else_is_there(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert training_device("auto").type == training_device("cuda").type == "cuda"
     assert training_device("cpu").type == "cpu"
+
+
+def test_what_cuda_is_to_compile_can_be_traced_whole_and_says_the_same() -> None:
+    architecture = Architecture(16, 3, 8, 1, 5, 0.05, (Head("state", ("idle", "busy")), Head("life", range=(0.0, 9.0))), (1,))
+    torch.manual_seed(2)
+    encoder, x = Encoder(architecture), torch.randn(4, 16, 3)
+    present = torch.rand(x.shape) < 0.9
+    wanted = encoder(x, present)
+    encoder.compile(backend="eager", fullgraph=True)
+    got = encoder(x, present)
+    assert torch.allclose(got.correction, wanted.correction, atol=1e-5)
+    assert torch.allclose(got.numbers["life"], wanted.numbers["life"], atol=1e-5)
 
 
 def test_what_a_batch_is_made_of_lands_on_the_device_of_the_block() -> None:
