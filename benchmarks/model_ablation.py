@@ -38,6 +38,7 @@ TRAININGS: dict[str, list[tuple[Any, str, float]]] = {
     "restores replaced cells only": [(pretrain, "REPEAT_WEIGHT", 0.0)],
     "repeats all cells only": [(pretrain, "RESTORE_WEIGHT", 0.0)],
     "detects nothing": [],
+    "detects with full weight from the start": [(pretrain, "WARM_UP", 0.0)],
     "no generator, synthetic faults only": [(corruption, "GENERATED_SHARE", 0.0)],
     "generator only": [(corruption, "GENERATED_SHARE", 1.0), (corruption, "SPANS", 1)],
 }

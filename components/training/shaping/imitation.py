@@ -1,8 +1,9 @@
 """What a network learns from the trained one, and how far it is from it in integers.
 
 Distillation (Hinton et al., 2015) of everything that the trained network says: its corrections (Huber's loss), its class
-probabilities (their divergence) and its numbers. Half of the windows carry synthetic faults, because a student that has seen
-normal windows alone may answer anything where it matters. No label is asked: what labels taught is in the answers.
+probabilities (their divergence, wide parts included) and its numbers. Half of the windows carry synthetic faults, because a
+student that has seen normal windows alone may answer anything where it matters, and what the teacher takes for a rare class is
+drawn more often. No label is asked: what labels taught is in the answers.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from torch.nn import functional as F
 from components.models.corruption import with_faults
 from components.models.simulation import Simulated, simulate
 from components.models.telemetry_electra import Encoder
-from components.runtime.scaling import MISSING_CODE
 from components.training.device import placed_on
 from components.training.dropout import without_channels
 from components.training.finetune import NUMBER_WEIGHT
 from components.training.loop import Engine, Losses, Phase, run_phase
-from components.training.pretrain import REPEAT_WEIGHT, as_input, draw_rows, validation_rows
+from components.training.normal import predict
+from components.training.pretrain import REPEAT_WEIGHT, as_input, validation_rows
 from components.values.architecture import Architecture, Head, Weights
 
 Codes = NDArray[np.int8]
@@ -37,13 +38,14 @@ FAULTY = 0.5
 
 @dataclass(frozen=True)
 class Lessons:
-    """``codes``: (windows, steps, channels) of the fleet, ``rows``: those to learn from. ``watched``: codes, with faults in
-    half of them, that nothing learns from. ``ranges``: codes that set the ranges of activations.
+    """``codes``: (windows, steps, channels) of the fleet, ``rows``: those to learn from, drawn by ``weights``. ``watched``:
+    codes, with faults in half of them, that nothing learns from. ``ranges``: codes that set the ranges of activations.
     """
 
     teacher: Encoder
     codes: Codes
     rows: NDArray[np.int64]
+    weights: Tensor
     watched: Codes
     ranges: Codes
     batch: int
@@ -55,9 +57,9 @@ def lessons(
 ) -> Lessons:
     """``held``: rows that nothing learned from; some are watched."""
     calm = np.asarray(codes[validation_rows(held)])
-    x, present = as_input(calm, teacher.architecture.input_scale)
-    faulty = _as_codes(with_faults(x, present, _reach(teacher.architecture), torch.Generator().manual_seed(0)), calm, teacher)
-    return Lessons(teacher, codes, rows, np.concatenate([calm, faulty]), ranges, batch, dropout)
+    faulty = _with_faults(calm, teacher.architecture, 1.0, torch.Generator().manual_seed(0))
+    weights = torch.from_numpy(_weights(teacher, codes[rows]))
+    return Lessons(teacher, codes, rows, weights, np.concatenate([calm, faulty]), ranges, batch, dropout)
 
 
 def answers(encoder: Encoder, x: Tensor, present: Tensor) -> Answers:
@@ -88,13 +90,13 @@ def imitate(engine: Engine, phase: Phase, learner: Learner, taught: Lessons) -> 
     a, best = learner.architecture, Best(learner.deploy_weights())
 
     def losses(random: torch.Generator) -> Losses:
-        drawn = taught.codes[draw_rows(taught.rows, taught.batch, random)]
-        x, present = as_input(without_channels(drawn, a.optional, taught.channel_dropout, random), a.input_scale)
-        faulty = torch.rand((len(x), 1, 1), generator=random) < FAULTY
-        x = torch.where(faulty, with_faults(x, present, _reach(a), random), x)
+        drawn = torch.multinomial(taught.weights.to(engine.device), taught.batch, replacement=True, generator=random)
+        codes = without_channels(taught.codes[taught.rows[drawn.cpu().numpy()]], a.optional, taught.channel_dropout, random)
+        codes = _with_faults(codes, a, FAULTY, random)
+        x, present = as_input(codes, a.input_scale)
         with torch.no_grad():
             wanted = answers(taught.teacher, x, present)
-        return distance(a.heads, learner(x, present), wanted, present)
+        return distance(a.heads, learner(x, present), wanted, present, _wide(taught.teacher, codes))
 
     def watch(_: torch.Generator) -> dict[str, Losses]:
         weights = learner.deploy_weights()
@@ -134,15 +136,19 @@ class Best(nn.Module):
         return {name: self.get_buffer(f"kept{place}").cpu().numpy().copy() for place, name in enumerate(self.names)}
 
 
-def distance(heads: tuple[Head, ...], got: Answers, wanted: Answers, present: Tensor) -> Losses:
-    """How far ``got`` is from ``wanted``: one loss for the correction of ``present`` samples, one a head."""
+def distance(heads: tuple[Head, ...], got: Answers, wanted: Answers, present: Tensor, wide: Answers) -> Losses:
+    """How far ``got`` is from ``wanted``: one loss for the correction of ``present`` samples, one a head.
+
+    ``wide``: task -> (batch, classes) what its wide part adds to both.
+    """
     seen = present.float()
     correction = F.smooth_l1_loss(got["correction"], wanted["correction"], reduction="none")
     found = {"correction": REPEAT_WEIGHT * (correction * seen).sum() / seen.sum().clamp(min=1)}
     for head in heads:
         mine, theirs = got[head.output], wanted[head.output]
         if head.classes:
-            found[head.task] = F.kl_div(mine.log_softmax(-1), theirs.log_softmax(-1), reduction="batchmean", log_target=True)
+            mine, theirs = ((logits + wide.get(head.task, 0.0)).log_softmax(-1) for logits in (mine, theirs))
+            found[head.task] = F.kl_div(mine, theirs, reduction="batchmean", log_target=True)
         else:
             found[head.task] = NUMBER_WEIGHT * F.smooth_l1_loss(mine, theirs)
     return found
@@ -155,7 +161,8 @@ def distance_in_integers(architecture: Architecture, weights: Weights, taught: L
     with torch.no_grad():
         wanted = {k: v.cpu() for k, v in answers(taught.teacher, x.to(device), present.to(device)).items()}
     simulated = simulate(architecture, weights, taught.ranges)
-    return distance(architecture.heads, _in_floats(architecture, simulated, taught.watched), wanted, present.cpu())
+    got, wide = _in_floats(architecture, simulated, taught.watched), _wide(taught.teacher, taught.watched)
+    return distance(architecture.heads, got, wanted, present.cpu(), {task: nats.cpu() for task, nats in wide.items()})
 
 
 def _in_floats(architecture: Architecture, simulated: Simulated, codes: Codes) -> Answers:
@@ -170,11 +177,24 @@ def _in_floats(architecture: Architecture, simulated: Simulated, codes: Codes) -
     return values
 
 
-def _as_codes(x: Tensor, codes: Codes, teacher: Encoder) -> Codes:
-    """Standard deviations as int8 again; what is missing in ``codes`` stays missing."""
-    rounded = np.clip(np.rint(x.cpu().numpy() / teacher.architecture.input_scale), -127, 127).astype(np.int8)
-    return np.where(codes == MISSING_CODE, np.int8(MISSING_CODE), rounded)
+def _with_faults(codes: Codes, architecture: Architecture, share: float, random: torch.Generator) -> Codes:
+    """``codes`` with synthetic faults in ``share`` of the windows; what is missing stays missing."""
+    scale = architecture.input_scale
+    x, present = as_input(codes, scale)
+    faulty = (torch.rand((len(x), 1, 1), generator=random) < share) & present
+    x = torch.where(faulty, with_faults(x, present, 127 * scale, random), x)
+    rounded = np.rint(x.cpu().numpy() / scale).clip(-127, 127).astype(np.int8)
+    return np.where(faulty.cpu().numpy(), rounded, codes)
 
 
-def _reach(architecture: Architecture) -> float:
-    return 127 * architecture.input_scale
+def _weights(teacher: Encoder, codes: Codes) -> NDArray[np.float64]:
+    """(windows,) how often each is drawn: by the inverse square root of the share of its classes, mean over tasks."""
+    weights = np.zeros(len(codes))
+    for found in predict(teacher, codes).values():
+        share = np.bincount(found) / len(found)
+        weights += 1 / np.sqrt(share[found])
+    return weights if weights.any() else np.ones(len(codes))
+
+
+def _wide(teacher: Encoder, codes: Codes) -> Answers:
+    return {task: torch.as_tensor(part.nats(codes).astype(np.float32)) for task, part in teacher.wide.items()}
