@@ -101,7 +101,8 @@ class Read:
 
     def __init__(self, encoder: Encoder, windows: Windows, rows: NDArray[np.int64]) -> None:
         codes = np.asarray(windows.codes[rows])
-        correction, self.embedding = encode(encoder, codes)
+        types = encoder.architecture.positions(windows.profiles[rows])
+        correction, self.embedding = encode(encoder, codes, types)
         values = codes.astype(np.float32) * np.float32(encoder.architecture.input_scale)
         self.squares = np.where(codes == MISSING_CODE, 0.0, values - correction) ** 2
 

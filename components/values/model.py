@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +18,8 @@ from components.values.curves import Point, load_curves, save_curves
 from components.workspace.files import sha256_tree, write_json
 
 Weights = dict[str, NDArray[np.float32]]
+TYPES = "type.embedding"
+"""Weights of a network that knows device types: (types, width)."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,12 @@ class Architecture:
         z = relu(s @ hidden.{task}.weight.T + bias)                     (width, width)
         number[task] = z @ head.{task}.weight.T + head.{task}.bias      (1, width)
 
+    Of a network that knows device types, a window from a device of type t has a stem of its own::
+
+        h = relu(conv(x, stem.weight, stem.bias + type.embedding[t]))   type.embedding (types, width); 0 for a type unknown
+
     ``input_scale`` is the value of one input code (standard deviations). ``optional``: positions of the channels that devices
-    may lack, each with an input of its own behind all channels.
+    may lack, each with an input of its own behind all channels. ``types``: hardware profiles with a vector of their own.
     """
 
     steps: int
@@ -73,10 +79,17 @@ class Architecture:
     input_scale: float
     heads: tuple[Head, ...]
     optional: tuple[int, ...] = ()
+    types: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> int:
         return self.channels + len(self.optional)
+
+    def positions(self, profiles: NDArray[Any]) -> NDArray[np.int64]:
+        """(windows,) names of hardware profiles -> (windows,) positions in ``types``, -1 for all others."""
+        import pandas as pd
+
+        return np.asarray(pd.Index(self.types, dtype=object).get_indexer(pd.Index(profiles, dtype=object)), np.int64)
 
 
 @dataclass(frozen=True)
@@ -132,6 +145,11 @@ class TrainedModel(ABC):
     @abstractmethod
     def calibration_rows(self) -> NDArray[np.int64]:
         """Positions in `Windows` of the normal windows that training did not see: artefacts calibrate on them."""
+
+    def for_profile(self, profile: str) -> TrainedModel:
+        """What devices of the hardware profile run: what is constant on all of them is computed."""
+        del profile
+        return self
 
     @abstractmethod
     def parts(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -215,6 +233,16 @@ class ElectraModel(TrainedModel):
     def calibration_rows(self) -> NDArray[np.int64]:
         return self.normal.calibration_rows
 
+    def for_profile(self, profile: str) -> ElectraModel:
+        """The network for devices of this type alone: its vector is part of ``stem.bias``, that of a type unknown is 0."""
+        a = self.architecture
+        if not a.types:
+            return self
+        weights = {name: weight for name, weight in self.weights.items() if name != TYPES}
+        if profile in a.types:
+            weights["stem.bias"] = weights["stem.bias"] + self.weights[TYPES][a.types.index(profile)]
+        return replace(self, architecture=replace(a, types=()), weights=weights)
+
     def parts(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         arrays: dict[str, NDArray[Any]] = dict(self.weights) | {
             "normal.residual_variance": self.normal.residual_variance,
@@ -229,7 +257,7 @@ class ElectraModel(TrainedModel):
     def of_parts(cls, arrays: dict[str, NDArray[Any]], facts: dict[str, Any], common: dict[str, Any]) -> ElectraModel:
         shape = dict(facts["architecture"])
         shape["heads"] = heads_of(shape["heads"])
-        shape["optional"] = tuple(shape.get("optional", ()))
+        shape |= {name: tuple(shape.get(name, ())) for name in ("optional", "types")}
         return cls(
             **common,
             architecture=Architecture(**shape),

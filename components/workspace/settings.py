@@ -343,6 +343,11 @@ class Model(Section):
     channel_dropout: Share = Field(
         0.1, description="share of the windows in training that each channel which devices may lack is taken out of"
     )
+    device_types: bool = Field(
+        False,
+        description="each hardware profile has a learned vector that is added to what the stem puts out; for fleets whose "
+        "devices of unlike hardware behave unlike",
+    )
     detect_weight: float = Field(5.0, ge=0, description="lambda of the detection loss")
     wide: bool = Field(True, description="a linear rule on window features decides beside the network; it needs few labels")
     false_alarms_per_day: float = Field(1.0, gt=0, description="stated false-alarm rate per device-day of the threshold")
