@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from components.models.selection import held_out
+from components.models.selection import held_out, own_windows
 from components.quantization.targets import Trial
 from components.quantization.trained import answers
 from components.training.evaluation import evaluate
@@ -37,7 +37,9 @@ def prove(workspace: Workspace, profile: Profile, artefact: Artefact, model: Tra
         raise InputError(
             f"artefact of profile '{artefact.profile}' cannot be proven for '{profile.name}'", hint="name its own profile"
         )
-    rows = held_out(windows, workspace.settings.evaluation.max_windows)
+    mine = own_windows(model, windows, profile.name)
+    model = model.for_profile(profile.name)
+    rows = held_out(windows, workspace.settings.evaluation.max_windows, mine)
     trial = _try(profile, artefact, windows, rows)
     checks = _device_checks(profile, trial) + _model_checks(workspace, profile, artefact, model, windows, rows, trial)
     machine = f"{trial.machine}; RAM: {trial.note}" if trial.note else trial.machine
