@@ -24,7 +24,7 @@ Mine = NDArray[np.bool_] | None
 
 
 def own_windows(model: TrainedModel, windows: Windows, profile: str) -> Mine:
-    """The windows from devices of ``profile``, where ``model`` knows that type: it has no word on others for these devices."""
+    """The windows from devices of ``profile`` where ``model`` knows that type: with its vector, others would be misread."""
     if not isinstance(model, ElectraModel) or profile not in model.architecture.types:
         return None
     return np.asarray(windows.profiles == profile)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from components.runtime.scaling import MISSING_CODE
 
 TYPES_HIDDEN = 0.1
-"""Share of the windows in training whose type is hidden, that of channels which devices may lack (`model.channel_dropout`)."""
+"""Share of the windows in training whose type is hidden: as much as `model.channel_dropout` hides of a channel."""
 
 
 def without_channels(

@@ -326,7 +326,7 @@ class Trees(Section):
 class Model(Section):
     """The telemetry ELECTRA (see components/models/telemetry_electra.py), or boosted trees on features of windows.
 
-    ``trees`` belongs to gradient_boosting, the numbers of network and training to electra.
+    ``trees`` belongs to gradient_boosting, ``device_types`` and the numbers of network and training to electra.
     """
 
     kind: Literal["electra", "gradient_boosting"] = Field(
