@@ -65,7 +65,7 @@ def test_what_is_a_fault_on_one_type_and_normal_on_the_other_is_told_apart(
 def test_each_window_is_read_as_the_network_of_its_own_type_reads_it(
     fleet: tuple[Windows, NDArray[np.bool_]], model: ElectraModel
 ) -> None:
-    """In the trained network, in the reference and in what devices run; a type that training never saw adds nothing."""
+    """In the reference, when windows are judged and scored, and on devices; a type that training never saw adds nothing."""
     data, _ = fleet
     codes, profiles = data.codes[:400], data.profiles[:400].copy()
     profiles[::5], profiles[1::50] = STRANGE, None
@@ -80,6 +80,7 @@ def test_each_window_is_read_as_the_network_of_its_own_type_reads_it(
         assert (own.architecture.types, TYPES in own.weights) == ((), False)
         alone = answers(own, codes[rows])
         np.testing.assert_allclose(alone.score, typed.score[rows], atol=1e-5)
+        np.testing.assert_allclose(alone.residual, typed.residual[rows], rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(alone.logits["fault"], typed.logits["fault"][rows], atol=1e-5)
         assert own.for_profile(RISING) is own
     assert np.abs(answers(model.for_profile(RISING), codes).score - answers(model.for_profile(FALLING), codes).score).max() > 0.1
