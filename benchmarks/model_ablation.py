@@ -38,7 +38,6 @@ TRAININGS: dict[str, list[tuple[Any, str, float]]] = {
     "restores replaced cells only": [(pretrain, "REPEAT_WEIGHT", 0.0)],
     "repeats all cells only": [(pretrain, "RESTORE_WEIGHT", 0.0)],
     "detects nothing": [],
-    "detects with full weight from the start": [(pretrain, "WARM_UP", 0.0)],
     "no generator, synthetic faults only": [(corruption, "GENERATED_SHARE", 0.0)],
     "generator only": [(corruption, "GENERATED_SHARE", 1.0), (corruption, "SPANS", 1)],
 }
@@ -102,7 +101,8 @@ class Read:
 
     def __init__(self, encoder: Encoder, windows: Windows, rows: NDArray[np.int64]) -> None:
         codes = np.asarray(windows.codes[rows])
-        correction, self.embedding = encode(encoder, codes)
+        types = encoder.architecture.positions(windows.profiles[rows])
+        correction, self.embedding = encode(encoder, codes, types)
         values = codes.astype(np.float32) * np.float32(encoder.architecture.input_scale)
         self.squares = np.where(codes == MISSING_CODE, 0.0, values - correction) ** 2
 

@@ -75,7 +75,7 @@ def judged(workspace: Workspace, seed: int) -> dict[str, Scores]:
     assert truth is not None
     wanted = true_numbers(windows.index.iloc[rows], truth[truth["task"] == TASK], targets.range, settings.telemetry.interval_s)
     boosted = boosted_numbers(statistics, targets, seed, settings.model.threads)(statistics.iloc[rows])
-    network = answers(model, np.asarray(windows.codes[rows])).values[TASK]
+    network = answers(model, np.asarray(windows.codes[rows]), windows.profiles[rows]).values[TASK]
     subset = windows.index["site"].to_numpy()[rows]
     return {"network": by_subset(network - wanted, subset), "gradient boosting": by_subset(boosted - wanted, subset)}
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from components.models.scores import in_unit, log2_score
 from components.runtime.presence import entry
 from components.values import Architecture, ElectraModel
+from components.values.architecture import TYPES
 
 Array = NDArray[np.float32]
 _BATCH = 512
@@ -30,9 +31,16 @@ class Floats:
     numbers: dict[str, Array]
 
 
-def forward(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8]) -> Floats:
-    """(windows, steps, channels) int8 codes -> float outputs, in batches that keep memory small."""
-    parts = [_batch(architecture, weights, codes[i : i + _BATCH]) for i in range(0, max(len(codes), 1), _BATCH)]
+def forward(
+    architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8], types: NDArray[np.int64] | None = None
+) -> Floats:
+    """(windows, steps, channels) int8 codes -> float outputs, in batches that keep memory small.
+
+    ``types``: (windows,) of `Architecture.positions`; None: all unknown.
+    """
+    types = np.full(len(codes), -1) if types is None else types
+    batches = [slice(start, start + _BATCH) for start in range(0, max(len(codes), 1), _BATCH)]
+    parts = [_batch(architecture, weights, codes[some], types[some]) for some in batches]
     return Floats(
         np.concatenate([p.correction for p in parts]),
         np.concatenate([p.embedding for p in parts]),
@@ -62,24 +70,27 @@ def ranges(architecture: Architecture, weights: Mapping[str, Array], codes: NDAr
     """Tensor -> its least and greatest value over (windows, steps, channels) int8 codes; named as in `tensors`."""
     found: dict[str, tuple[float, float]] = {}
     for start in range(0, len(codes), _BATCH):
-        for name, tensor in tensors(architecture, weights, codes[start : start + _BATCH]).items():
+        part = codes[start : start + _BATCH]
+        for name, tensor in tensors(architecture, weights, part).items():
             low, high = found.get(name, (np.inf, -np.inf))
             found[name] = min(low, float(tensor.min())), max(high, float(tensor.max()))
     return found
 
 
-def _batch(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8]) -> Floats:
-    found, heads = tensors(architecture, weights, codes), architecture.heads
+def _batch(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8], types: NDArray[np.int64]) -> Floats:
+    found, heads = tensors(architecture, weights, codes, types), architecture.heads
     logits = {head.task: found[head.output] for head in heads if head.classes}
     numbers = {head.task: found[head.output][:, 0] for head in heads if not head.classes}
     return Floats(found["correction"], found["embedding"], logits, numbers)
 
 
-def tensors(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8]) -> dict[str, Array]:
+def tensors(
+    architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8], types: NDArray[np.int64] | None = None
+) -> dict[str, Array]:
     """The outputs, and what the layers put out, by the names of their weights; of a block's sum, what it is before and, under
     the name of the block, after its activation.
     """
-    found = {"stem": np.maximum(_conv(inputs(architecture, codes), weights["stem.weight"]) + weights["stem.bias"], 0)}
+    found = {"stem": np.maximum(_conv(inputs(architecture, codes), weights["stem.weight"]) + _stem_bias(weights, types), 0)}
     h = found["stem"]
     for i in range(architecture.blocks):
         name = f"block{i}"
@@ -99,6 +110,14 @@ def tensors(architecture: Architecture, weights: Mapping[str, Array], codes: NDA
             source = found[hidden]
         found[head.output] = _dense(weights, f"head.{head.task}", source)
     return found
+
+
+def _stem_bias(weights: Mapping[str, Array], types: NDArray[np.int64] | None) -> Array:
+    """(width,), or (windows, 1, width) of a network that knows types."""
+    if TYPES not in weights or types is None:
+        return weights["stem.bias"]
+    vectors = weights[TYPES]
+    return np.asarray(weights["stem.bias"] + np.vstack([vectors, np.zeros_like(vectors[:1])])[types][:, None])
 
 
 def _summary(h: Array, weight: Array) -> Array:

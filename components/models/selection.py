@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.runtime.scaling import MISSING_CODE
-from components.values import TrainedModel, Windows
+from components.values import ElectraModel, TrainedModel, Windows
 from components.workspace.errors import InputError
 
 RANGE_WINDOWS = 512
@@ -15,11 +15,27 @@ NORMAL_WINDOWS = 8192
 """Normal windows whose scores set the false-alarm rate."""
 VECTOR_WINDOWS = 2048
 """Windows that self-test vectors are chosen from."""
+OWN_WINDOWS = 64
+"""From so many on, an artefact is calibrated and proven on windows of its own device type alone: the score that one window in
+eight reaches then rests on 8, as the rarest knot of `models.calibration` does. With fewer, those of other types say more."""
+
+Mine = NDArray[np.bool_] | None
+"""(windows,) of `own_windows`; None: all."""
 
 
-def range_windows(windows: Windows) -> NDArray[np.int8]:
+def own_windows(model: TrainedModel, windows: Windows, profile: str) -> Mine:
+    """The windows from devices of ``profile`` where ``model`` knows that type: with its vector, others would be misread."""
+    return of_type(model.architecture.types, windows, profile) if isinstance(model, ElectraModel) else None
+
+
+def of_type(types: tuple[str, ...], windows: Windows, profile: str) -> Mine:
+    """The same of a network that knows the device ``types``."""
+    return np.asarray(windows.profiles == profile) if profile in types else None
+
+
+def range_windows(windows: Windows, mine: Mine = None) -> NDArray[np.int8]:
     """(n, steps, channels) codes of training windows that set the ranges of activations."""
-    return range_codes(windows.codes, _train(windows))
+    return range_codes(windows.codes, enough(_train(windows), mine))
 
 
 def range_codes(codes: NDArray[np.int8], train: NDArray[np.int64]) -> NDArray[np.int8]:
@@ -33,21 +49,22 @@ def range_codes(codes: NDArray[np.int8], train: NDArray[np.int64]) -> NDArray[np
     return np.asarray(codes[np.union1d(plain, extreme)])
 
 
-def normal_windows(model: TrainedModel, windows: Windows) -> NDArray[np.int8]:
+def normal_windows(model: TrainedModel, windows: Windows, mine: Mine = None) -> NDArray[np.int8]:
     """(n, steps, channels) codes of the normal windows that training set aside, evenly spaced when they are many."""
     rows = model.calibration_rows
     if len(rows) < 2 or rows.max() >= len(windows):
         raise InputError("the model's calibration rows are not in these windows", hint="train again on them")
+    rows = enough(rows, mine)
     return np.asarray(windows.codes[rows[_even(len(rows), NORMAL_WINDOWS)]])
 
 
-def vector_windows(windows: Windows) -> NDArray[np.int8]:
+def vector_windows(windows: Windows, mine: Mine = None) -> NDArray[np.int8]:
     """(n, steps, channels) codes of evenly spaced training windows, to choose self-test vectors from."""
-    train = _train(windows)
+    train = enough(_train(windows), mine)
     return np.asarray(windows.codes[train[_even(len(train), VECTOR_WINDOWS)]])
 
 
-def held_out(windows: Windows, limit: int) -> NDArray[np.int64]:
+def held_out(windows: Windows, limit: int, mine: Mine = None) -> NDArray[np.int64]:
     """Positions of held-out windows, at most ``limit`` where whole devices allow it.
 
     Devices are kept or left whole, evenly spaced over the fleet, because events are judged over a device's whole
@@ -56,6 +73,7 @@ def held_out(windows: Windows, limit: int) -> NDArray[np.int64]:
     rows = np.flatnonzero(windows.test)
     if not len(rows):
         raise InputError("no window is held out", hint="set evaluation.holdout, groups or after so that some are")
+    rows = enough(rows, mine)
     device, counts = np.unique(windows.index["device_id"].to_numpy()[rows].astype(str), return_counts=True)
     order = _spread(len(device))
     keep = order[: max(int(np.searchsorted(np.cumsum(counts[order]), limit, side="right")), 1)]
@@ -67,6 +85,11 @@ def _train(windows: Windows) -> NDArray[np.int64]:
     if len(rows) < 2:
         raise InputError(f"{len(rows)} training windows cannot calibrate an artefact", hint="ingest more telemetry")
     return rows
+
+
+def enough(rows: NDArray[np.int64], mine: Mine) -> NDArray[np.int64]:
+    own = rows if mine is None else rows[mine[rows]]
+    return own if len(own) >= OWN_WINDOWS else rows
 
 
 def _even(n: int, wanted: int) -> NDArray[np.int64]:

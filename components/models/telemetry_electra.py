@@ -10,6 +10,7 @@ sees both kinds, and since both are linear, devices compute one head.
 
 Shapes: windows are (batch, steps, channels) float32 in robust standard deviations, 0 where missing, and beside them a bool of
 the samples that are present: of channels that devices may lack, the encoder reads it too (`components.runtime.presence`).
+A learned vector of the device's type is added behind the stem's batch norm, where it is a change of the folded bias.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from components.runtime.presence import ABSENT
 from components.runtime.wide import Wide
-from components.values.architecture import Architecture, Weights
+from components.values.architecture import TYPES, Architecture, Weights
 
 BINS = 24
 """Values that the generator chooses from, a channel: equal steps over the input range."""
@@ -60,6 +62,7 @@ class Encoder(nn.Module):
         self.architecture = a
         self.wide: dict[str, Wide] = {}
         self.stem = _Normed(nn.Conv1d(a.inputs, a.width, 3, padding=1, bias=False))
+        self.types = nn.Parameter(torch.zeros(len(a.types), a.width)) if a.types else None
         self.depthwise = nn.ModuleList(
             _Normed(nn.Conv1d(a.width, a.width, a.kernel, padding=a.kernel // 2, groups=a.width, bias=False))
             for _ in range(a.blocks)
@@ -71,8 +74,9 @@ class Encoder(nn.Module):
         self.heads = nn.ModuleDict({h.task: nn.Linear(a.width, len(h.classes)) for h in a.heads if h.classes})
         self.gauges = nn.ModuleDict({h.task: Gauge(a) for h in a.heads if not h.classes})
 
-    def forward(self, x: Tensor, present: Tensor) -> Encoded:
-        h = torch.relu(self.stem(network_input(self.architecture, x, present).transpose(1, 2)))
+    def forward(self, x: Tensor, present: Tensor, types: NDArray[np.int64] | None = None) -> Encoded:
+        """``types``: (batch,) of `Architecture.positions`; None: all unknown."""
+        h = torch.relu(self._typed(self.stem(network_input(self.architecture, x, present).transpose(1, 2)), types))
         for depthwise, pointwise in zip(self.depthwise, self.pointwise, strict=True):
             h = torch.relu(h + pointwise(torch.relu(depthwise(h))))
         numbers = {task: gauge(h) for task, gauge in self.gauges.items()}
@@ -85,6 +89,13 @@ class Encoder(nn.Module):
         plain.load_state_dict(self.state_dict())
         plain.wide = self.wide
         return plain.eval()
+
+    def _typed(self, h: Tensor, types: NDArray[np.int64] | None) -> Tensor:
+        """(batch, width, steps) with the vector of each window's type added to all steps."""
+        if self.types is None or types is None:
+            return h
+        vectors = torch.cat([self.types, torch.zeros_like(self.types[:1])])  # the last, at -1, is of a type unknown
+        return h + vectors[torch.as_tensor(types)][:, :, None]
 
     def logits(self, task: str, embedding: Tensor) -> Tensor:
         """(batch, width) -> (batch, classes)."""
@@ -113,6 +124,8 @@ class Encoder(nn.Module):
         for name, (weight, bias) in pairs.items():
             arrays[f"{name}.weight"] = weight.detach().cpu().numpy().astype(np.float32)
             arrays[f"{name}.bias"] = bias.detach().cpu().numpy().astype(np.float32)
+        if self.types is not None:
+            arrays[TYPES] = self.types.detach().cpu().numpy().astype(np.float32)
         return arrays
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,13 +53,13 @@ def of_model(model: TrainedModel, anomaly: str = "anomaly") -> Detector:
         false_alarm_share=model.false_alarm_share,
         raise_after=RAISE_AFTER,
         clear_after=CLEAR_AFTER,
-        score=lambda codes: answers(model, codes),
+        score=lambda codes, profiles: answers(model, codes, profiles),
         numbers={head.task: Number(head.unit, head.range) for head in model.heads if not head.classes},
     )
 
 
 def of_artefact(artefact: Artefact) -> Detector:
-    """Scores are the artefact's own integers, in bits of surprise.
+    """Scores are the artefact's own integers, in bits of surprise; it reads every window as one of its own devices'.
 
     Raises:
         InputError: its runtime does not run on this machine.
@@ -72,7 +73,8 @@ def of_artefact(artefact: Artefact) -> Detector:
             hint="name the trained model, or the artefact of a profile with ONNX Runtime or LiteRT",
         ) from None
 
-    def score(codes: NDArray[np.int8]) -> Scored:
+    def score(codes: NDArray[np.int8], profiles: NDArray[Any]) -> Scored:
+        del profiles
         outputs = engine(codes)
         surprise = scoring.surprise(scoring.raw_score(codes, outputs)) / _SURPRISE
         numbers = {task: gauge.in_unit(gauge.values(outputs.numbers[task])) for task, gauge in scoring.gauges.items()}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from components.models.selection import held_out
+from components.models.selection import held_out, own_windows
 from components.quantization.targets import Trial
 from components.quantization.trained import answers
 from components.training.evaluation import evaluate
@@ -38,7 +38,7 @@ def prove(workspace: Workspace, profile: Profile, artefact: Artefact, model: Tra
         raise InputError(
             f"artefact of profile '{artefact.profile}' cannot be proven for '{profile.name}'", hint="name its own profile"
         )
-    rows = held_out(windows, workspace.settings.evaluation.max_windows)
+    rows = held_out(windows, workspace.settings.evaluation.max_windows, own_windows(model, windows, profile.name))
     trial = _try(profile, artefact, windows, rows)
     checks = _device_checks(profile, trial) + _model_checks(workspace, profile, artefact, model, windows, rows, trial)
     machine = f"{trial.machine}; RAM: {trial.note}" if trial.note else trial.machine
@@ -101,7 +101,7 @@ def _model_checks(
         )
     threshold = float(artefact.scoring.threshold) if model.has_anomaly else None
     got = evaluate(workspace, windows, rows, surprise, verdict.classes, values, threshold=threshold)
-    trained = wanted if mine is model else answers(model, codes)
+    trained = wanted if mine is model else answers(model, codes, windows.profiles[rows])
     before = evaluate(workspace, windows, rows, trained.score if model.has_anomaly else None, _decided(trained), trained.values)
     for name, value in sorted(before.items()):
         if name.endswith("/rmse"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.models.calibration import calibrate
-from components.models.selection import normal_windows, range_windows, vector_windows
+from components.models.selection import normal_windows, own_windows, range_windows, vector_windows
 from components.quantization.selftest import make_self_test
 from components.quantization.targets import Network
 from components.values import Artefact, BoostedModel, ElectraModel, TrainedModel, Windows
@@ -33,10 +33,11 @@ def quantize(
         InputError: the windows do not fit the model, or there are too few to calibrate on.
     """
     _check(model, windows)
+    mine = own_windows(model, windows, profile.name)
     model = model.for_profile(profile.name)
-    network = _compile(profile, model, range_windows(windows), cache)
-    scoring = calibrate(model, network, normal_windows(model, windows))
-    vectors = vector_windows(windows), profile.proof.vectors
+    network = _compile(profile, model, range_windows(windows, mine), cache)
+    scoring = calibrate(model, network, normal_windows(model, windows, mine))
+    vectors = vector_windows(windows, mine), profile.proof.vectors
     artefact = Artefact(
         name=model.name,
         profile=profile.name,

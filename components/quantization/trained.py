@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,12 +16,15 @@ from components.training.judging.detector import Scored
 from components.values import BoostedModel, ElectraModel, TrainedModel
 
 
-def answers(model: TrainedModel, codes: NDArray[np.int8]) -> Scored:
-    """(windows, steps, channels) int8 codes -> score, residual and logits of ``model``."""
+def answers(model: TrainedModel, codes: NDArray[np.int8], profiles: NDArray[Any] | None = None) -> Scored:
+    """(windows, steps, channels) int8 codes -> score, residual and logits of ``model``.
+
+    ``profiles``: (windows,) hardware profile of each window's device, for a model that knows types; None: all unknown.
+    """
     if isinstance(model, BoostedModel):
         return _of_trees(model, codes)
     assert isinstance(model, ElectraModel)  # noqa: S101 - there are two kinds
-    return _of_network(model, codes)
+    return _of_network(model, codes, None if profiles is None else model.architecture.positions(profiles))
 
 
 def distances(codes: NDArray[np.int8]) -> NDArray[np.float32]:
@@ -42,8 +47,8 @@ def _of_trees(model: BoostedModel, codes: NDArray[np.int8]) -> Scored:
     return Scored(scores, distances(codes), logits, tree_values(model.heads, outputs))
 
 
-def _of_network(model: ElectraModel, codes: NDArray[np.int8]) -> Scored:
-    outputs = reference.forward(model.architecture, model.weights, codes)
+def _of_network(model: ElectraModel, codes: NDArray[np.int8], types: NDArray[np.int64] | None) -> Scored:
+    outputs = reference.forward(model.architecture, model.weights, codes, types)
     values = codes * np.float32(model.architecture.input_scale)
     residual = np.where(codes == MISSING_CODE, 0, values - outputs.correction) ** 2 / model.normal.residual_variance
     wide = {task: part.nats(codes) for task, part in model.wide.items()}

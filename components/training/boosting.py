@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,9 +76,11 @@ def boost(
     )
     threshold = float(np.quantile(judge(model, windows.codes[quiet]).scores, 1 - share))
     methods = BoostedModel.kind, FLOAT_BASELINE
-    metrics = compared(
-        workspace, windows, labels, targets, statistics, partial(judge, model), methods, threshold, rows.clean, progress
-    )
+
+    def ours(test: NDArray[np.int64]) -> Judged:
+        return judge(model, windows.codes[test])
+
+    metrics = compared(workspace, windows, labels, targets, statistics, ours, methods, threshold, rows.clean, progress)
     return replace(model, metrics=metrics, threshold=threshold)
 
 

@@ -38,7 +38,7 @@ def compared(
     labels: list[LabelSet],
     targets: Sequence[Targets],
     statistics: pd.DataFrame,
-    judge: Callable[[NDArray[np.int8]], Judged],
+    judge: Callable[[NDArray[np.int64]], Judged],
     methods: tuple[str, str],
     threshold: float,
     clean: NDArray[np.int64],
@@ -46,13 +46,14 @@ def compared(
 ) -> dict[str, float]:
     """`<task>/<method>/<metric>` for the model, `DETECTORS` and boosting on float statistics; empty without a truth.
 
-    ``methods``: what the model and the boosting baseline are called. ``clean``: rows that detectors are fitted on.
+    ``judge``: what the model says of rows. ``methods``: what it and the boosting baseline are called. ``clean``: rows that
+    detectors are fitted on.
     """
     test = np.flatnonzero(windows.test)
     if read_truth(workspace) is None or not len(test):
         return {}
     progress("evaluate", 0, 4)
-    ours = judge(windows.codes[test])
+    ours = judge(test)
     found = {methods[0]: evaluate(workspace, windows, test, ours.scores, ours.classes, ours.values, threshold=threshold)}
     progress("evaluate", 1, 4)
     if any(task.kind == "anomaly" for task in workspace.settings.tasks):

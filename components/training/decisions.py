@@ -39,15 +39,23 @@ Floats = NDArray[np.float64]
 
 
 def settle_decisions(
-    encoder: Encoder, codes: NDArray[np.int8], fit: NDArray[np.int64], calibration: NDArray[np.int64], labels: list[LabelSet]
+    encoder: Encoder,
+    codes: NDArray[np.int8],
+    fit: NDArray[np.int64],
+    calibration: NDArray[np.int64],
+    labels: list[LabelSet],
+    types: NDArray[np.int64] | None = None,
 ) -> None:
-    """Shift the biases of each labelled task's head in place. ``fit``, ``calibration``: rows of ``codes``, (windows,)."""
+    """Shift the biases of each labelled task's head in place. ``fit``, ``calibration``: rows of ``codes``, (windows,).
+
+    ``types``: (windows,) of `Architecture.positions`; None: all unknown.
+    """
     import torch
 
     for label in labels:
         if label.task not in encoder.heads:
             continue
-        shift = settled(partial(_logits, encoder, label.task, codes), label, fit, calibration)
+        shift = settled(partial(_logits, encoder, label.task, codes, types), label, fit, calibration)
         with torch.no_grad():
             encoder.heads[label.task].bias += torch.from_numpy(shift.astype(np.float32))  # type: ignore[operator]
 
@@ -102,7 +110,9 @@ def _shares(classes: NDArray[Any], k: int) -> Floats:
     return np.bincount(classes, minlength=k) / len(classes)
 
 
-def _logits(encoder: Encoder, task: str, codes: NDArray[np.int8], rows: NDArray[np.int64]) -> Floats:
+def _logits(
+    encoder: Encoder, task: str, codes: NDArray[np.int8], types: NDArray[np.int64] | None, rows: NDArray[np.int64]
+) -> Floats:
     from components.training.normal import logits
 
-    return logits(encoder, codes[rows])[task]
+    return logits(encoder, codes[rows], None if types is None else types[rows])[task]

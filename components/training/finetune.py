@@ -26,10 +26,11 @@ from components.models.selection import range_codes
 from components.models.simulation import simulate
 from components.models.telemetry_electra import Encoder, Generator
 from components.training.device import placed_on, precision
-from components.training.dropout import without_channels
+from components.training.dropout import without_channels, without_types
 from components.training.loop import Engine, Losses, Phase, run_phase
 from components.training.pretrain import as_input, draw_rows, electra_losses, validation_rows
 from components.values import LabelSet, Targets
+from components.values.architecture import for_type
 from components.workspace.settings import Model
 
 if TYPE_CHECKING:
@@ -44,11 +45,15 @@ _HUBER = 0.5
 NUMBER_WEIGHT = 20.0
 """Of the loss of a number: an error of a quarter of the range weighs as much as a class that the head gives a half."""
 
+Read = tuple[NDArray[np.int8], NDArray[np.int64]]
+"""Windows as the encoder is to read them: codes and types."""
+
 
 def finetune(
     encoder: Encoder,
     generator: Generator,
     codes: NDArray[np.int8],
+    types: NDArray[np.int64],
     rows: Rows,
     labels: list[LabelSet],
     targets: Sequence[Targets],
@@ -56,37 +61,43 @@ def finetune(
     seed: int,
     engine: Engine,
 ) -> None:
-    """Train heads and encoder in place on what ``rows`` has to fit on; its calibration windows are for the validation losses."""
+    """Train heads and encoder in place on what ``rows`` has to fit on; its calibration windows are for the validation losses.
+
+    ``types``: (windows,) of `Architecture.positions`.
+    """
     draws = [(label, *_draw_weights(label, rows.fit)) for label in labels if label.task in encoder.heads]
     lessons = [(target, np.flatnonzero(target.covered)) for target in targets]
     size = max(settings.batch // max(len(draws) + len(lessons), 1), _SMALLEST_BATCH)
-    watched = codes[validation_rows(rows.quiet)]
+    watched = validation_rows(rows.quiet)
     _begin_with_nothing(encoder)
     held_back = [(label, validation_rows(rows.calibration[label.covered[rows.calibration]])) for label, _, _ in draws]
     judged = [(label, held) for label, held in held_back if len(held)]
     ranges = range_codes(codes, np.union1d(rows.fit, rows.calibration))
 
-    def drawn_codes(chosen: NDArray[np.int64], random: torch.Generator) -> NDArray[np.int8]:
-        return without_channels(codes[chosen], encoder.architecture.optional, settings.channel_dropout, random)
+    def seen(chosen: NDArray[np.int64], random: torch.Generator) -> Read:
+        lacking = without_channels(codes[chosen], encoder.architecture.optional, settings.channel_dropout, random)
+        return lacking, without_types(types[chosen], random)
 
     def losses(random: torch.Generator) -> Losses:
-        batch = drawn_codes(draw_rows(rows.clean, settings.batch, random), random)
-        found = _kept_in_mind(electra_losses(encoder, generator, batch, settings.detect_weight, random)[0])
+        batch, known = seen(draw_rows(rows.clean, settings.batch, random), random)
+        found = _kept_in_mind(electra_losses(encoder, generator, batch, settings.detect_weight, random, known)[0])
         for label, taught, weights in draws:
             drawn = torch.multinomial(weights.to(engine.device), size, replacement=True, generator=random)
             chosen = taught[drawn.cpu().numpy()]
-            found[label.task] = _noise_aware_loss(encoder, label, drawn_codes(chosen, random), chosen, random)
+            found[label.task] = _noise_aware_loss(encoder, label, seen(chosen, random), chosen, random)
         for target, taught in lessons:
             chosen = draw_rows(taught, size, random)
-            found[target.task] = NUMBER_WEIGHT * _number_loss(encoder, target, drawn_codes(chosen, random), chosen)
+            found[target.task] = NUMBER_WEIGHT * _number_loss(encoder, target, seen(chosen, random), chosen)
         return found
 
     def watch(random: torch.Generator) -> dict[str, Losses]:
         found: Losses = {}
         if len(watched):
-            found = _kept_in_mind(electra_losses(encoder, generator, watched, settings.detect_weight, random)[0])
-        found |= {label.task: _noise_aware_loss(encoder, label, codes[held], held, random) for label, held in judged}
-        return {"validation": found, "int8": _losses_in_integers(encoder, judged, codes, ranges)}
+            kept = electra_losses(encoder, generator, codes[watched], settings.detect_weight, random, types[watched])
+            found = _kept_in_mind(kept[0])
+        for label, held in judged:
+            found[label.task] = _noise_aware_loss(encoder, label, (codes[held], types[held]), held, random)
+        return {"validation": found, "int8": _losses_in_integers(encoder, judged, codes, types, ranges)}
 
     modules = torch.nn.ModuleDict({"encoder": encoder, "generator": generator})
     phase = Phase("fine-tune", settings.finetune_steps, settings.learning_rate, seed + 1)
@@ -112,12 +123,11 @@ def _draw_weights(label: LabelSet, fit: NDArray[np.int64]) -> tuple[NDArray[np.i
     return rows, torch.from_numpy(weights.astype(np.float64))
 
 
-def _noise_aware_loss(
-    encoder: Encoder, label: LabelSet, codes: NDArray[np.int8], rows: NDArray[np.int64], random: torch.Generator
-) -> Tensor:
+def _noise_aware_loss(encoder: Encoder, label: LabelSet, read: Read, rows: NDArray[np.int64], random: torch.Generator) -> Tensor:
+    codes, types = read
     x, present = as_input(codes, encoder.architecture.input_scale)
     with precision(x.device):
-        embedding = _as_coarse_as_int8(encoder(x, present).embedding.float(), random)
+        embedding = _as_coarse_as_int8(encoder(x, present, types).embedding.float(), random)
         logits = encoder.logits(label.task, embedding).float()
     if label.task in encoder.wide:
         logits = logits + torch.as_tensor(encoder.wide[label.task].nats(codes).astype(np.float32))
@@ -125,25 +135,33 @@ def _noise_aware_loss(
 
 
 def _losses_in_integers(
-    encoder: Encoder, judged: list[tuple[LabelSet, NDArray[np.int64]]], codes: NDArray[np.int8], ranges: NDArray[np.int8]
+    encoder: Encoder,
+    judged: list[tuple[LabelSet, NDArray[np.int64]]],
+    codes: NDArray[np.int8],
+    types: NDArray[np.int64],
+    ranges: NDArray[np.int8],
 ) -> Losses:
-    """The noise-aware losses of what devices would compute if training ended now."""
-    if not judged:
-        return {}
-    network, found = simulate(encoder.architecture, encoder.deploy_weights(), ranges), {}
+    """The noise-aware losses of what devices would compute if training ended now, each type of device its own network."""
+    a, weights, found = encoder.architecture, encoder.deploy_weights(), {}
+    known = np.unique(np.concatenate([types[rows] for _, rows in judged])) if judged else ()
+    networks = {t: simulate(*for_type(a, weights, a.types[t] if t >= 0 else ""), ranges) for t in known}
     for label, rows in judged:
-        q, said = network.tensors[f"logits.{label.task}"], network.engine(codes[rows]).logits[label.task]
-        logits = (said.astype(np.float32) - q.zero) * np.float32(q.scale)
+        logits = np.empty((len(rows), len(label.classes)), np.float32)
+        for t, network in networks.items():
+            mine = types[rows] == t
+            q, said = network.tensors[f"logits.{label.task}"], network.engine(codes[rows[mine]]).logits[label.task]
+            logits[mine] = (said.astype(np.float32) - q.zero) * np.float32(q.scale)
         if label.task in encoder.wide:
-            logits = logits + encoder.wide[label.task].nats(codes[rows]).astype(np.float32)
+            logits += encoder.wide[label.task].nats(codes[rows]).astype(np.float32)
         found[label.task] = F.cross_entropy(torch.as_tensor(logits), torch.as_tensor(sharpened(label.probabilities[rows])))
     return found
 
 
-def _number_loss(encoder: Encoder, target: Targets, codes: NDArray[np.int8], rows: NDArray[np.int64]) -> Tensor:
+def _number_loss(encoder: Encoder, target: Targets, read: Read, rows: NDArray[np.int64]) -> Tensor:
+    codes, types = read
     x, present = as_input(codes, encoder.architecture.input_scale)
     with precision(x.device):
-        number = encoder(x, present).numbers[target.task]
+        number = encoder(x, present, types).numbers[target.task]
     return F.huber_loss(number.float(), torch.as_tensor(target.scaled[rows]), delta=_HUBER)
 
 

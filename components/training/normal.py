@@ -18,49 +18,59 @@ _BATCH = 1024
 
 
 def describe_normal(
-    encoder: Encoder, codes: NDArray[np.int8], fit: NDArray[np.int64], calibration: NDArray[np.int64], core: tuple[int, int]
+    encoder: Encoder,
+    codes: NDArray[np.int8],
+    types: NDArray[np.int64],
+    fit: NDArray[np.int64],
+    calibration: NDArray[np.int64],
+    core: tuple[int, int],
 ) -> Normal:
     """Statistics from the windows ``fit``; every artefact takes its threshold from ``calibration``.
 
-    ``core``: first step and step past the last whose residual counts.
+    ``types``: (windows,) of `Architecture.positions`. ``core``: first step and step past the last whose residual counts.
     """
     fit = thinned(fit)
-    correction, _ = encode(encoder, codes[fit])
+    correction, _ = encode(encoder, codes[fit], types[fit])
     return Normal(residual_variance(codes[fit], correction, encoder.architecture.input_scale, core), calibration)
 
 
-def encode(encoder: Encoder, codes: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(windows, steps, channels) int8 -> (correction, embedding) as arrays."""
-    parts = _encode(encoder, codes)
+def encode(
+    encoder: Encoder, codes: NDArray[np.int8], types: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(windows, steps, channels) int8 -> (correction, embedding) as arrays.
+
+    ``types``, here and below: (windows,) of `Architecture.positions`; None: all unknown.
+    """
+    parts = _encode(encoder, codes, types)
     return np.concatenate([p.correction.numpy() for p in parts]), np.concatenate([p.embedding.numpy() for p in parts])
 
 
-def predict(encoder: Encoder, codes: NDArray[np.int8]) -> dict[str, NDArray[np.int8]]:
+def predict(encoder: Encoder, codes: NDArray[np.int8], types: NDArray[np.int64] | None = None) -> dict[str, NDArray[np.int8]]:
     """(windows, steps, channels) int8 -> task -> (windows,) class."""
-    return {task: found.argmax(axis=1).astype(np.int8) for task, found in logits(encoder, codes).items()}
+    return {task: found.argmax(axis=1).astype(np.int8) for task, found in logits(encoder, codes, types).items()}
 
 
-def logits(encoder: Encoder, codes: NDArray[np.int8]) -> dict[str, NDArray[np.float64]]:
+def logits(encoder: Encoder, codes: NDArray[np.int8], types: NDArray[np.int64] | None = None) -> dict[str, NDArray[np.float64]]:
     """(windows, steps, channels) int8 -> task -> (windows, classes) of the network and of its wide part together."""
-    parts = _encode(encoder, codes)
+    parts = _encode(encoder, codes, types)
     with torch.no_grad():
         deep = {task: torch.cat([encoder.logits(task, p.embedding) for p in parts]).numpy() for task in encoder.heads}
     wide = {task: part.nats(codes) for task, part in encoder.wide.items()}
     return {task: found.astype(np.float64) + wide.get(task, 0.0) for task, found in deep.items()}
 
 
-def numbers(encoder: Encoder, codes: NDArray[np.int8]) -> dict[str, NDArray[np.float64]]:
+def numbers(encoder: Encoder, codes: NDArray[np.int8], types: NDArray[np.int64] | None = None) -> dict[str, NDArray[np.float64]]:
     """(windows, steps, channels) int8 -> regression task -> (windows,) values in its unit, inside its range."""
-    parts = _encode(encoder, codes)
+    parts = _encode(encoder, codes, types)
     ranges = {h.task: h.range for h in encoder.architecture.heads if not h.classes}
     return {task: in_unit(np.concatenate([p.numbers[task].numpy() for p in parts]), span) for task, span in ranges.items()}
 
 
 @torch.no_grad()
-def _encode(encoder: Encoder, codes: NDArray[np.int8]) -> list[Encoded]:
+def _encode(encoder: Encoder, codes: NDArray[np.int8], types: NDArray[np.int64] | None) -> list[Encoded]:
     encoder.eval()
-    scale = encoder.architecture.input_scale
-    return [encoder(*as_input(codes[i : i + _BATCH], scale)) for i in range(0, len(codes), _BATCH)]
+    scale, batches = encoder.architecture.input_scale, [slice(i, i + _BATCH) for i in range(0, len(codes), _BATCH)]
+    return [encoder(*as_input(codes[some], scale), None if types is None else types[some]) for some in batches]
 
 
 def residual_variance(

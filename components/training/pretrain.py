@@ -14,7 +14,7 @@ from components.models.corruption import corrupt
 from components.models.telemetry_electra import Encoded, Encoder, Generator
 from components.runtime.scaling import MISSING_CODE
 from components.training.device import placed_on, precision
-from components.training.dropout import without_channels
+from components.training.dropout import without_channels, without_types
 from components.training.loop import Engine, Losses, Phase, run_phase
 from components.workspace.settings import Model
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 RESTORE_WEIGHT = 10.0
 REPEAT_WEIGHT = 20.0
 GENERATOR_WEIGHT = 0.1
-WARM_UP = 0.2
-"""Share of the steps over which the weight of detection rises: a generator that knows nothing is found out at a glance."""
 _SETTLING_BATCHES, _SETTLING_BATCH = 16, 512
 _VALIDATION_WINDOWS = 256
 
@@ -33,6 +31,7 @@ _VALIDATION_WINDOWS = 256
 def pretrain(
     encoder: Encoder,
     codes: NDArray[np.int8],
+    types: NDArray[np.int64],
     rows: Rows,
     settings: Model,
     seed: int,
@@ -40,25 +39,28 @@ def pretrain(
 ) -> Generator:
     """Train ``encoder`` in place on the clean windows of ``codes``; return the generator for joint fine-tuning.
 
-    The quiet ones are for the validation loss. No steps: both stay as they were drawn.
+    The quiet ones are for the validation loss. ``types``: (windows,) of `Architecture.positions`. No steps: both stay as they
+    were drawn.
     """
     a = encoder.architecture
     generator = Generator(a.channels, max(8, a.width // 4), 127 * a.input_scale).to(engine.device)
-    watched = codes[validation_rows(rows.quiet)]
+    watched = validation_rows(rows.quiet)
 
     def losses(random: torch.Generator) -> Losses:
-        batch = codes[draw_rows(rows.clean, settings.batch, random)]
-        seen = without_channels(batch, a.optional, settings.channel_dropout, random)
-        return electra_losses(encoder, generator, seen, settings.detect_weight, random)[0]
+        batch = draw_rows(rows.clean, settings.batch, random)
+        seen = without_channels(codes[batch], a.optional, settings.channel_dropout, random)
+        known = without_types(types[batch], random)
+        return electra_losses(encoder, generator, seen, settings.detect_weight, random, known)[0]
 
     def watch(random: torch.Generator) -> dict[str, Losses]:
         if not len(watched):
             return {}
-        return {"validation": electra_losses(encoder, generator, watched, settings.detect_weight, random)[0]}
+        found, _ = electra_losses(encoder, generator, codes[watched], settings.detect_weight, random, types[watched])
+        return {"validation": found}
 
     encoder.train()
     modules = torch.nn.ModuleDict({"encoder": encoder, "generator": generator})
-    warm_up = {"detection": WARM_UP}
+    warm_up = {"detection": settings.detect_warm_up}
     phase = Phase("pre-train", settings.pretrain_steps, settings.learning_rate, seed, warm_up)
     with placed_on(engine.device):
         run_phase(engine, phase, modules, losses, watch)
@@ -66,7 +68,12 @@ def pretrain(
 
 
 def electra_losses(
-    encoder: Encoder, generator: Generator, codes: NDArray[np.int8], detect_weight: float, random: torch.Generator
+    encoder: Encoder,
+    generator: Generator,
+    codes: NDArray[np.int8],
+    detect_weight: float,
+    random: torch.Generator,
+    types: NDArray[np.int64] | None = None,
 ) -> tuple[Losses, Encoded]:
     """Generator cross-entropy, ``detect_weight`` x detection at every cell, Huber losses of restoring replaced cells and of
     repeating all, and the encoder's outputs.
@@ -76,7 +83,7 @@ def electra_losses(
     x, present = as_input(codes, encoder.architecture.input_scale)
     with precision(x.device):
         corrupted = corrupt(x, present, generator, 127 * encoder.architecture.input_scale, random)
-        encoded: Encoded = encoder(corrupted.window, present)
+        encoded: Encoded = encoder(corrupted.window, present, types)
     seen = present.float()
     count = seen.sum().clamp(min=1)
     detection = F.binary_cross_entropy_with_logits(encoded.detection.float(), corrupted.replaced.float(), reduction="none")
@@ -103,7 +110,14 @@ def validation_rows(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return rows[few]
 
 
-def settle_norms(encoder: Encoder, codes: NDArray[np.int8], rows: NDArray[np.int64], seed: int, device: torch.device) -> None:
+def settle_norms(
+    encoder: Encoder,
+    codes: NDArray[np.int8],
+    types: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    seed: int,
+    device: torch.device,
+) -> None:
     """Give batch norm the statistics of whole, natural windows, and hold them.
 
     Pre-training fed corrupted windows and fine-tuning draws rare classes often: with either's statistics the network
@@ -118,7 +132,7 @@ def settle_norms(encoder: Encoder, codes: NDArray[np.int8], rows: NDArray[np.int
     with torch.no_grad(), placed_on(device):
         for _ in range(_SETTLING_BATCHES):
             batch = draw_rows(rows, _SETTLING_BATCH, random)
-            encoder(*as_input(codes[batch], encoder.architecture.input_scale))
+            encoder(*as_input(codes[batch], encoder.architecture.input_scale), types[batch])
     encoder.eval()
 
 

@@ -37,11 +37,12 @@ def held_out_metrics(
 ) -> dict[str, float]:
     """`<task>/<method>/<metric>` of the network and of what people use; empty without a truth."""
 
-    def judge(codes: NDArray[np.int8]) -> Judged:
-        correction, _ = encode(encoder, codes)
+    def judge(rows: NDArray[np.int64]) -> Judged:
+        codes, types = windows.codes[rows], encoder.architecture.positions(windows.profiles[rows])
+        correction, _ = encode(encoder, codes, types)
         scale, core = encoder.architecture.input_scale, workspace.settings.windows.core
         scores = log2_score(codes, correction, normal, scale, core)
-        return Judged(scores, predict(encoder, codes), numbers(encoder, codes))
+        return Judged(scores, predict(encoder, codes, types), numbers(encoder, codes, types))
 
     methods = ElectraModel.kind, BASELINE
     return compared(workspace, windows, labels, targets, statistics, judge, methods, threshold, clean, progress)
@@ -51,7 +52,7 @@ def calibrated_threshold(workspace: Workspace, windows: Windows, encoder: Encode
     """The log2 score that the stated share of normal calibration windows reaches."""
     from components.training.train import false_alarm_share
 
-    codes = windows.codes[normal.calibration_rows]
-    correction, _ = encode(encoder, codes)
+    codes, profiles = windows.codes[normal.calibration_rows], windows.profiles[normal.calibration_rows]
+    correction, _ = encode(encoder, codes, encoder.architecture.positions(profiles))
     scores = log2_score(codes, correction, normal, encoder.architecture.input_scale, workspace.settings.windows.core)
     return float(np.quantile(scores, 1 - false_alarm_share(workspace)))

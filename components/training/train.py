@@ -80,7 +80,8 @@ def train(
     engine = Engine(training_device(settings.model.device), progress, checkpoints or Checkpoints())
     encoder = train_network(workspace, windows, labels, targets, rows, engine)
     clean, quiet = rows.clean, rows.quiet
-    normal = describe_normal(encoder, windows.codes, clean, quiet if len(quiet) else clean, settings.windows.core)
+    types = encoder.architecture.positions(windows.profiles)
+    normal = describe_normal(encoder, windows.codes, types, clean, quiet if len(quiet) else clean, settings.windows.core)
     threshold = calibrated_threshold(workspace, windows, encoder, normal)
     model = ElectraModel(
         name=settings.name,
@@ -127,13 +128,14 @@ def train_network(
     repeatable(engine.device)
     encoder = Encoder(_architecture(workspace, windows)).to(engine.device)
     compiled(encoder, engine.device)
-    generator = pretrain(encoder, codes, rows, model, seed, engine)
-    settle_norms(encoder, codes, rows.clean, seed, engine.device)
+    types = encoder.architecture.positions(windows.profiles)
+    generator = pretrain(encoder, codes, types, rows, model, seed, engine)
+    settle_norms(encoder, codes, types, rows.clean, seed, engine.device)
     if encoder.architecture.heads:
         encoder.wide = _wide_parts(workspace, codes, rows, labels)
-        finetune(encoder, generator, codes, rows, labels, targets, model, seed, engine)
+        finetune(encoder, generator, codes, types, rows, labels, targets, model, seed, engine)
     encoder = encoder.on_processor()  # what follows is one pass over the windows
-    settle_decisions(encoder, codes, rows.fit, rows.calibration, labels)
+    settle_decisions(encoder, codes, rows.fit, rows.calibration, labels, types)
     return encoder
 
 
@@ -186,6 +188,7 @@ def _architecture(workspace: Workspace, windows: Windows) -> Architecture:
         input_scale=window.clip / 127.0,
         heads=heads_of(workspace),
         optional=optional_channels(workspace, windows),
+        types=device_types(windows) if model.device_types else (),
     )
 
 
@@ -197,6 +200,11 @@ def optional_channels(workspace: Workspace, windows: Windows) -> tuple[int, ...]
     for mine in np.split(rows, np.flatnonzero(device[1:] != device[:-1]) + 1):
         optional |= (windows.codes[mine] == MISSING_CODE).all(axis=(0, 1))
     return tuple(np.flatnonzero(optional).tolist())
+
+
+def device_types(windows: Windows) -> tuple[str, ...]:
+    """The hardware profiles of the devices that there are training windows of, sorted."""
+    return tuple(sorted({str(profile) for profile in windows.index["hardware_profile"][windows.train].dropna().unique()} - {""}))
 
 
 def heads_of(workspace: Workspace) -> tuple[Head, ...]:

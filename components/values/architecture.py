@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Weights = dict[str, NDArray[np.float32]]
+TYPES = "type.embedding"
+"""Weights of a network that knows device types: (types, width)."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,12 @@ class Architecture:
         z = relu(s @ hidden.{task}.weight.T + bias)                     (width, width)
         number[task] = z @ head.{task}.weight.T + head.{task}.bias      (1, width)
 
+    Of a network that knows device types, a window from a device of type t has a stem of its own::
+
+        h = relu(conv(x, stem.weight, stem.bias + type.embedding[t]))   type.embedding (types, width); 0 for a type unknown
+
     ``input_scale`` is the value of one input code (standard deviations). ``optional``: positions of the channels that devices
-    may lack, each with an input of its own behind all channels.
+    may lack, each with an input of its own behind all channels. ``types``: hardware profiles with a vector of their own.
     """
 
     steps: int
@@ -64,10 +70,17 @@ class Architecture:
     input_scale: float
     heads: tuple[Head, ...]
     optional: tuple[int, ...] = ()
+    types: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> int:
         return self.channels + len(self.optional)
+
+    def positions(self, profiles: NDArray[Any]) -> NDArray[np.int64]:
+        """(windows,) names of hardware profiles -> (windows,) positions in ``types``, -1 for all others."""
+        import pandas as pd
+
+        return np.asarray(pd.Index(self.types, dtype=object).get_indexer(pd.Index(profiles, dtype=object)), np.int64)
 
     @property
     def multiplications(self) -> int:
@@ -97,4 +110,13 @@ def heads_of(value: list[dict[str, Any]]) -> tuple[Head, ...]:
 
 def architecture_of(value: dict[str, Any]) -> Architecture:
     """JSON -> architecture."""
-    return Architecture(**value | {"heads": heads_of(value["heads"]), "optional": tuple(value.get("optional", ()))})
+    tuples = {name: tuple(value.get(name, ())) for name in ("optional", "types")}
+    return Architecture(**value | {"heads": heads_of(value["heads"])} | tuples)
+
+
+def for_type(architecture: Architecture, weights: Weights, profile: str) -> tuple[Architecture, Weights]:
+    """The network for devices of one type alone: its vector is part of ``stem.bias``, that of a type unknown is 0."""
+    kept = {name: weight for name, weight in weights.items() if name != TYPES}
+    if profile in architecture.types:
+        kept["stem.bias"] = kept["stem.bias"] + weights[TYPES][architecture.types.index(profile)]
+    return replace(architecture, types=()), kept

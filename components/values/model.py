@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from components.runtime.scaling import Calibration, Converter
 from components.runtime.trees import Trees
 from components.runtime.wide import Wide
-from components.values.architecture import Architecture, Head, Weights, architecture_of, heads_of
+from components.values.architecture import Architecture, Head, Weights, architecture_of, for_type, heads_of
 from components.values.curves import Point, load_curves, save_curves
 from components.values.shaped import Shaped
 from components.workspace.files import sha256_tree, write_json
@@ -166,13 +166,18 @@ class ElectraModel(TrainedModel):
         return self.normal.calibration_rows
 
     def for_profile(self, profile: str) -> ElectraModel:
-        """With the network of its shape, where there is one; a threshold is that of the artefact alone then."""
+        """The network made for the profile, where there is one; else the trained one with what is constant on its devices
+        computed. A threshold is that of the artefact alone then.
+        """
         for shape in self.shapes:
             if profile in shape.profiles:
                 normal = replace(self.normal, residual_variance=shape.residual_variance)
                 network = replace(self, architecture=shape.architecture, weights=shape.weights, normal=normal)
                 return replace(network, shapes=(), threshold=None)
-        return self
+        if not self.architecture.types:
+            return self
+        architecture, weights = for_type(self.architecture, self.weights, profile)
+        return replace(self, architecture=architecture, weights=weights)
 
     def parts(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         arrays: dict[str, NDArray[Any]] = dict(self.weights) | {

@@ -47,6 +47,11 @@ class Windows:
     def test(self) -> NDArray[np.bool_]:
         return ~self.train
 
+    @property
+    def profiles(self) -> NDArray[Any]:
+        """(windows,) name of the hardware profile of each window's device, empty where it is not known."""
+        return np.asarray(self.index["hardware_profile"], object)
+
     def save(self, folder: Path) -> None:
         np.save(folder / "values.npy", self.values)
         np.save(folder / "codes.npy", self.codes)

@@ -366,7 +366,7 @@ _RECIPES: tuple[Recipe, ...] = get_args(Recipe)
 class Model(Section):
     """The telemetry ELECTRA (see components/models/telemetry_electra.py), or boosted trees on features of windows.
 
-    ``trees`` belongs to gradient_boosting, the numbers of network and training to electra.
+    ``trees`` belongs to gradient_boosting, ``device_types`` and the numbers of network and training to electra.
     """
 
     kind: Literal["electra", "gradient_boosting"] = Field(
@@ -383,7 +383,15 @@ class Model(Section):
     channel_dropout: Share = Field(
         0.1, description="share of the windows in training that each channel which devices may lack is taken out of"
     )
+    device_types: bool = Field(
+        False,
+        description="each hardware profile has a learned vector that is added to what the stem puts out; for fleets whose "
+        "devices of unlike hardware behave unlike",
+    )
     detect_weight: float = Field(5.0, ge=0, description="lambda of the detection loss")
+    detect_warm_up: Share = Field(
+        0.0, description="share of pre-training over which that weight rises, so that the generator learns something first"
+    )
     wide: bool = Field(True, description="a linear rule on window features decides beside the network; it needs few labels")
     false_alarms_per_day: float = Field(1.0, gt=0, description="stated false-alarm rate per device-day of the threshold")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it is trained; auto: on CUDA where there is one")
@@ -395,6 +403,8 @@ class Model(Section):
         if self.shapes and self.kind != "electra":
             raise ValueError("model.shapes are made out of a network: leave them out, or use kind: electra")
         for shape in self.shapes:
+            if self.device_types and len(shape.profiles) > 1:
+                raise ValueError(f"shape '{shape.name}': with device_types each profile needs a shape of its own")
             if shape.recipe != "search" and not shape.allows(shape.recipe, self):
                 raise ValueError(
                     f"shape '{shape.name}': {shape.recipe} {_SIZES[shape.recipe]} "

@@ -24,7 +24,8 @@ def detector(threshold: float | None = 2.0, anomaly: str = "anomaly") -> Detecto
     count = len(CHANNELS)
     calibration = Calibration(120, gain_for(_CLIP), (20,) * count, Scaling((0,) * count, (655,) * count))
 
-    def score(codes: np.ndarray) -> Scored:
+    def score(codes: np.ndarray, profiles: np.ndarray) -> Scored:
+        del profiles
         values = np.where(codes == MISSING_CODE, 0, codes).astype(np.float32) * np.float32(_CLIP / 127)
         flow = values[:, :, 0].mean(axis=1).astype(float)
         residual = values**2

@@ -107,7 +107,7 @@ def test_training_in_integers_mends_what_quantization_after_training_breaks(wind
         encoder.stem.norm.bias[0] *= 40
         for reader in (encoder.restore, encoder.repeat, encoder.detect):
             reader.weight[:, 0] /= 40
-    taught = lessons(encoder, windows.codes, rows.fit, rows.quiet, range_windows(windows), 64, 0.0)
+    taught = lessons(encoder, -1, windows.codes, rows.fit, rows.quiet, range_windows(windows), 64, 0.0)
     architecture, weights = encoder.architecture, encoder.deploy_weights()
     broken = total(distance_in_integers(architecture, weights, taught))
     mended = imitate(engine, Phase("qat", 200, 2e-3, 1), Student(architecture, weights, taught.ranges), taught)

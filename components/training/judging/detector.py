@@ -62,6 +62,7 @@ class Detector:
 
     ``threshold``: on `Scored.score`; None when none travels with the model.
     ``false_alarm_share``: share of normal windows at or above the threshold.
+    ``score``: (windows, steps, channels) codes and (windows,) names of their devices' hardware profiles -> what it says.
     """
 
     name: str
@@ -77,13 +78,13 @@ class Detector:
     false_alarm_share: float
     raise_after: int
     clear_after: int
-    score: Callable[[NDArray[np.int8]], Scored]
+    score: Callable[[NDArray[np.int8], NDArray[Any]], Scored]
     numbers: Mapping[str, Number] = field(default_factory=dict)
 
 
-def listen(detector: Detector, codes: NDArray[np.int8], size: int = 2048) -> Said:
+def listen(detector: Detector, codes: NDArray[np.int8], profiles: NDArray[Any], size: int = 2048) -> Said:
     """What the detector says of all windows, ``size`` at a time; residuals, as large as the windows, are not kept."""
-    parts = [_said(detector.score(codes[i : i + size])) for i in range(0, max(len(codes), 1), size)]
+    parts = [_said(detector.score(codes[i : i + size], profiles[i : i + size])) for i in range(0, max(len(codes), 1), size)]
     return Said(
         np.concatenate([p.score for p in parts]),
         np.concatenate([p.shares for p in parts]),

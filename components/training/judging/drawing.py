@@ -84,11 +84,12 @@ def _draw(evaluation: Evaluation, span: _Span) -> str:
     rows = truth.index.index.to_numpy()
     margin = max(int((span.last - span.first) * _MARGIN), _LEAST_MARGIN)
     begin, end = max(span.first - margin, 0), min(span.last + margin, len(truth.steps))
-    residual = evaluation.detector.score(evaluation.windows.codes[rows]).residual
+    windows = evaluation.windows
+    residual = evaluation.detector.score(windows.codes[rows], windows.profiles[rows]).residual
     blame = step_blame(truth.placed, residual)
     top = top_channels(blame[span.first : span.last].mean(axis=0)[None], CHANNELS)[0]
     score = truth.placed.mean(evaluation.said.score[rows])
-    values = step_values(truth, evaluation.windows.values[rows][:, :, top])
+    values = step_values(truth, windows.values[rows][:, :, top])
     columns = np.column_stack([np.where(truth.covered, score, np.nan), values])[begin:end].astype(np.float32)
     usual = [[float(score.min()), float(evaluation.model.threshold or 0.0)], *(_usual(values[:, c]) for c in range(len(top)))]
     channels = (("score", "log2"), *((evaluation.detector.channels[c], "") for c in top.tolist()))

@@ -56,7 +56,7 @@ def judge_scope(scope: Scope, detector: Detector, workspace: Workspace | None, *
     seed = workspace.settings.seed if workspace else SEED
     buffer_steps = workspace.settings.evaluation.buffer_steps if workspace else BUFFER_STEPS
     windows, truth = part_of(scope.windows, scope.rows), scope.truth
-    said = listen(detector, windows.codes)
+    said = listen(detector, windows.codes, windows.profiles)
     methods = list(compare(detector, windows, said, scope.lesson, seed, autoencoder=autoencoder))
     if workspace and (method := boosted(workspace, detector, windows, scope.lesson, seed)):
         methods.append(method)
@@ -111,7 +111,7 @@ def _on_devices(
         if scores is not None and method.threshold is not None:
             alarm = standing(scores >= method.threshold, detector.raise_after, detector.clear_after)
         causes = method.name == MODEL and any(event.causes for event in truth.events)
-        blame = step_blame(truth.placed, detector.score(windows.codes[rows]).residual) if causes else None
+        blame = step_blame(truth.placed, detector.score(windows.codes[rows], windows.profiles[rows]).residual) if causes else None
         tables = {
             task: _table(true[rows], method.classes[task][rows], len(detector.classes[task]))
             for task, true in wanted.items()

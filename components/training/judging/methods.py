@@ -33,13 +33,14 @@ AUTOENCODER = "conv_autoencoder"
 
 @dataclass(frozen=True)
 class Lesson:
-    """What there is to learn from. ``fit``, ``calibration``: positions in ``codes``, apart from each other.
+    """What there is to learn from. ``fit``, ``calibration``: positions in ``codes``, apart from each other; ``profiles``: of all.
 
     ``labels``, ``targets``, ``statistics``, ``train``: for gradient boosting, empty where a workspace has none. ``seen``:
     device_id, start and end of the windows that the model may have been trained on, None where that is not known.
     """
 
     codes: NDArray[np.int8]
+    profiles: NDArray[Any]
     fit: NDArray[np.int64]
     calibration: NDArray[np.int64]
     labels: tuple[LabelSet, ...]
@@ -88,6 +89,7 @@ def lesson_of(windows: Windows, labels: list[LabelSet], targets: tuple[Targets, 
     quiet = calibration[normal[calibration]]
     return Lesson(
         windows.codes,
+        windows.profiles,
         fit[normal[fit]],
         quiet if len(quiet) else calibration,
         tuple(labels),
@@ -126,7 +128,8 @@ def first_windows(windows: Windows, share: float) -> tuple[Lesson, NDArray[np.bo
     source = f"{len(fit):,} windows, the first {share:.0%} of each device's; these windows are not judged"
     touching = windows.index["start"] < windows.index["device_id"].map(windows.index[early].groupby("device_id")["end"].max())
     judged = ~early & ~np.asarray(touching)
-    return Lesson(windows.codes, fit, calibration, (), (), None, np.zeros(0, np.int64), None, source), judged
+    lesson = Lesson(windows.codes, windows.profiles, fit, calibration, (), (), None, np.zeros(0, np.int64), None, source)
+    return lesson, judged
 
 
 def compare(
@@ -139,7 +142,8 @@ def compare(
         return
     threshold = detector.threshold
     if threshold is None:
-        threshold = _threshold(detector.score(lesson.codes[lesson.calibration]).score, detector)
+        calm = detector.score(lesson.codes[lesson.calibration], lesson.profiles[lesson.calibration])
+        threshold = _threshold(calm.score, detector)
     yield Method(MODEL, said.score, threshold, classes, said.values)
     for name, fit in (DETECTORS | ({AUTOENCODER: conv_autoencoder} if autoencoder else {})).items():
         score = fit(lesson.codes, lesson.fit, seed)

@@ -30,7 +30,7 @@ def window_table(detector: Detector, windows: Windows) -> pd.DataFrame:
     ``share_1``..: the channels with the largest shares of the residual. The threshold is null where none travels with
     the model, and then nothing alarms.
     """
-    said = listen(detector, windows.codes)
+    said = listen(detector, windows.codes, windows.profiles)
     table = windows.index[["device_id", "start", "end"]].copy()
     if detector.anomaly:
         table["score"] = said.score
@@ -60,7 +60,7 @@ def step_table(detector: Detector, windows: Windows, interval_s: float) -> pd.Da
     parts = []
     for device, index in windows.index.groupby("device_id", sort=True):
         rows = index.index.to_numpy()
-        said = detector.score(windows.codes[rows])
+        said = detector.score(windows.codes[rows], windows.profiles[rows])
         place = placed(index, interval_s, detector.core)
         covered = place.covered(np.ones(len(rows), bool))
         micros = round(place.begin * 1e6) + np.arange(len(covered)) * round(interval_s * 1e6)

@@ -108,7 +108,7 @@ def _rates(evaluation: Evaluation, truth: Truth, lesson: Lesson) -> tuple[Rate |
     if not calm.any():
         return None, ()
     scores, devices = evaluation.said.score[calm], _devices(index[calm])
-    calibration = listen(detector, lesson.codes[lesson.calibration]).score
+    calibration = listen(detector, lesson.codes[lesson.calibration], lesson.profiles[lesson.calibration]).score
     own = None
     if detector.threshold is not None:
         own = achieved(detector.false_alarm_share, detector.threshold, scores, devices, evaluation.seed)

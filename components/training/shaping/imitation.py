@@ -40,9 +40,11 @@ FAULTY = 0.5
 class Lessons:
     """``codes``: (windows, steps, channels) of the fleet, ``rows``: those to learn from, drawn by ``weights``. ``watched``:
     codes, with faults in half of them, that nothing learns from. ``ranges``: codes that set the ranges of activations.
+    ``kind``: position of the device type that the teacher answers for, -1 for none.
     """
 
     teacher: Encoder
+    kind: int
     codes: Codes
     rows: NDArray[np.int64]
     weights: Tensor
@@ -53,18 +55,25 @@ class Lessons:
 
 
 def lessons(
-    teacher: Encoder, codes: Codes, rows: NDArray[np.int64], held: NDArray[np.int64], ranges: Codes, batch: int, dropout: float
+    teacher: Encoder,
+    kind: int,
+    codes: Codes,
+    rows: NDArray[np.int64],
+    held: NDArray[np.int64],
+    ranges: Codes,
+    batch: int,
+    dropout: float,
 ) -> Lessons:
     """``held``: rows that nothing learned from; some are watched."""
     calm = np.asarray(codes[validation_rows(held)])
     faulty = _with_faults(calm, teacher.architecture, 1.0, torch.Generator().manual_seed(0))
-    weights = torch.from_numpy(_weights(teacher, codes[rows]))
-    return Lessons(teacher, codes, rows, weights, np.concatenate([calm, faulty]), ranges, batch, dropout)
+    weights = torch.from_numpy(_weights(teacher, kind, codes[rows]))
+    return Lessons(teacher, kind, codes, rows, weights, np.concatenate([calm, faulty]), ranges, batch, dropout)
 
 
-def answers(encoder: Encoder, x: Tensor, present: Tensor) -> Answers:
-    """What a network with batch norm says of (batch, steps, channels)."""
-    encoded, found = encoder(x, present), {}
+def answers(encoder: Encoder, x: Tensor, present: Tensor, kind: int = -1) -> Answers:
+    """What a network with batch norm says of (batch, steps, channels) from devices of one type."""
+    encoded, found = encoder(x, present, np.full(len(x), kind)), {}
     for head in encoder.architecture.heads:
         classes = bool(head.classes)
         found[head.output] = encoder.logits(head.task, encoded.embedding) if classes else encoded.numbers[head.task]
@@ -95,7 +104,7 @@ def imitate(engine: Engine, phase: Phase, learner: Learner, taught: Lessons) -> 
         codes = _with_faults(codes, a, FAULTY, random)
         x, present = as_input(codes, a.input_scale)
         with torch.no_grad():
-            wanted = answers(taught.teacher, x, present)
+            wanted = answers(taught.teacher, x, present, taught.kind)
         return distance(a.heads, learner(x, present), wanted, present, _wide(taught.teacher, codes))
 
     def watch(_: torch.Generator) -> dict[str, Losses]:
@@ -159,7 +168,7 @@ def distance_in_integers(architecture: Architecture, weights: Weights, taught: L
     x, present = as_input(taught.watched, architecture.input_scale)
     device = next(taught.teacher.parameters()).device
     with torch.no_grad():
-        wanted = {k: v.cpu() for k, v in answers(taught.teacher, x.to(device), present.to(device)).items()}
+        wanted = {k: v.cpu() for k, v in answers(taught.teacher, x.to(device), present.to(device), taught.kind).items()}
     simulated = simulate(architecture, weights, taught.ranges)
     got, wide = _in_floats(architecture, simulated, taught.watched), _wide(taught.teacher, taught.watched)
     return distance(architecture.heads, got, wanted, present.cpu(), {task: nats.cpu() for task, nats in wide.items()})
@@ -187,10 +196,10 @@ def _with_faults(codes: Codes, architecture: Architecture, share: float, random:
     return np.where(faulty.cpu().numpy(), rounded, codes)
 
 
-def _weights(teacher: Encoder, codes: Codes) -> NDArray[np.float64]:
+def _weights(teacher: Encoder, kind: int, codes: Codes) -> NDArray[np.float64]:
     """(windows,) how often each is drawn: by the inverse square root of the share of its classes, mean over tasks."""
     weights = np.zeros(len(codes))
-    for found in predict(teacher, codes).values():
+    for found in predict(teacher, codes, np.full(len(codes), kind)).values():
         share = np.bincount(found) / len(found)
         weights += 1 / np.sqrt(share[found])
     return weights if weights.any() else np.ones(len(codes))

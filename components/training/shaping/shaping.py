@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from components.models.reference import forward
-from components.models.selection import range_windows
+from components.models.selection import enough, of_type, range_windows
 from components.models.telemetry_electra import Encoder
 from components.training.decisions import settled
 from components.training.loop import Phase
@@ -31,7 +31,7 @@ from components.training.shaping.imitation import Answers, Lessons, answers, dis
 from components.training.shaping.pruning import pruned
 from components.training.shaping.student import Student
 from components.values import LabelSet, Windows
-from components.values.architecture import Architecture, Weights
+from components.values.architecture import Architecture, Weights, for_type
 from components.values.shaped import Shaped
 
 if TYPE_CHECKING:
@@ -50,14 +50,29 @@ def shaped(
     workspace: Workspace, windows: Windows, labels: list[LabelSet], rows: Rows, teacher: Encoder, engine: Engine
 ) -> tuple[Shaped, ...]:
     """One a shape of the settings. ``teacher``: the trained network on the processor, as it is again afterwards."""
-    model = workspace.settings.model
-    if not model.shapes:
-        return ()
-    taught = lessons(teacher, windows.codes, rows.fit, rows.quiet, range_windows(windows), model.batch, model.channel_dropout)
+    return tuple(_shaped(workspace, shape, windows, labels, rows, teacher, engine) for shape in workspace.settings.model.shapes)
+
+
+def _shaped(
+    workspace: Workspace,
+    shape: Shape,
+    windows: Windows,
+    labels: list[LabelSet],
+    rows: Rows,
+    teacher: Encoder,
+    engine: Engine,
+) -> Shaped:
+    """Of a network that knows device types, a shape learns the answers for its one profile, on windows from there."""
+    model, types, profile = workspace.settings.model, teacher.architecture.types, shape.profiles[0]
+    mine = of_type(types, windows, profile)
+    rows = replace(rows, **{part: enough(getattr(rows, part), mine) for part in ("fit", "calibration", "clean", "quiet")})
+    kind = types.index(profile) if profile in types else -1
+    ranges = range_windows(windows, mine)
+    taught = lessons(teacher, kind, windows.codes, rows.fit, rows.quiet, ranges, model.batch, model.channel_dropout)
     teacher.to(engine.device)
-    found = [_best(workspace, shape, taught, engine) for shape in model.shapes]
+    found = _best(workspace, shape, taught, engine)
     teacher.cpu()
-    return tuple(_settled(workspace, windows, labels, rows, teacher, one) for one in found)
+    return _settled(workspace, windows, labels, rows, teacher, found)
 
 
 def _best(workspace: Workspace, shape: Shape, taught: Lessons, engine: Engine) -> Shaped:
@@ -72,7 +87,8 @@ def _best(workspace: Workspace, shape: Shape, taught: Lessons, engine: Engine) -
 
 
 def _post_training(shape: Shape, model: Model, taught: Lessons, engine: Engine, seed: int) -> Network:
-    return taught.teacher.architecture, taught.teacher.deploy_weights()
+    a = taught.teacher.architecture
+    return for_type(a, taught.teacher.deploy_weights(), a.types[taught.kind] if taught.kind >= 0 else "")
 
 
 def _qat(shape: Shape, model: Model, taught: Lessons, engine: Engine, seed: int) -> Network:
@@ -80,20 +96,20 @@ def _qat(shape: Shape, model: Model, taught: Lessons, engine: Engine, seed: int)
 
 
 def _prune(shape: Shape, model: Model, taught: Lessons, engine: Engine, seed: int) -> Network:
-    a = taught.teacher.architecture
-    size = shape.width or a.width, shape.blocks or a.blocks
-    network = pruned(a, taught.teacher.deploy_weights(), *size, taught.ranges)
+    a, weights = _post_training(shape, model, taught, engine, seed)
+    network = pruned(a, weights, shape.width or a.width, shape.blocks or a.blocks, taught.ranges)
     return _trained_on("prune", shape, network, model, taught, engine, seed)
 
 
 def _distil(shape: Shape, model: Model, taught: Lessons, engine: Engine, seed: int) -> Network:
     a = taught.teacher.architecture
     torch.manual_seed(seed)
-    small = replace(a, width=shape.width or a.width, blocks=shape.blocks or a.blocks, kernel=shape.kernel or a.kernel)
+    size = shape.width or a.width, shape.blocks or a.blocks, shape.kernel or a.kernel
+    small = replace(a, width=size[0], blocks=size[1], kernel=size[2], types=())
     beginner = _Beginner(small).to(engine.device)
     phase = Phase(f"distil-{shape.name}", shape.steps, model.learning_rate, seed)
     imitate(engine, phase, beginner, taught)
-    settle_norms(beginner.encoder, taught.codes, taught.rows, seed, engine.device)
+    settle_norms(beginner.encoder, taught.codes, np.full(len(taught.codes), -1), taught.rows, seed, engine.device)
     network = beginner.architecture, beginner.deploy_weights()
     return _trained_on("distil-qat", shape, network, model, taught, engine, seed)
 

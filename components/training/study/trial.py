@@ -84,7 +84,8 @@ def run_trial(
         engine = Engine(training_device(workspace.settings.model.device), progress, checkpoints)
         encoder = train_network(with_steps, windows, [known], (), rows, engine)
         _share(folder, shared)
-        classes[method] = predict(encoder, windows.codes[test])[trial.task]
+        types = encoder.architecture.positions(windows.profiles[test])
+        classes[method] = predict(encoder, windows.codes[test], types)[trial.task]
     shutil.rmtree(unfinished / f"{trial.task}-{trial.labels}-{trial.seed}", ignore_errors=True)
     return Outcome(trial, {m: macro_f1(wanted, classes[m], len(label.classes)) for m in METHODS})
 
