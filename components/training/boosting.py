@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from components.runtime.surprise import Outputs
 from components.runtime.trees import LEAF_BITS, Trees, gauge_of, raw_score, tree_outputs
 from components.runtime.window_features import window_features
-from components.training.compare import Judged, compared, label_facts, target_facts
+from components.training.compare import Judged, Metrics, baselines, compared, label_facts, target_facts
 from components.training.decisions import settled
 from components.training.grow import Features, grow_classes, grow_numbers
 from components.training.train import Rows, check_enough, false_alarm_share, heads_of, rows_of
@@ -75,12 +75,14 @@ def boost(
         window_steps=windows.codes.shape[1],
     )
     threshold = float(np.quantile(judge(model, windows.codes[quiet]).scores, 1 - share))
-    methods = BoostedModel.kind, FLOAT_BASELINE
+
+    def others() -> Metrics:
+        return baselines(workspace, windows, labels, targets, statistics, rows.clean, FLOAT_BASELINE)
 
     def ours(test: NDArray[np.int64]) -> Judged:
         return judge(model, windows.codes[test])
 
-    metrics = compared(workspace, windows, labels, targets, statistics, ours, methods, threshold, rows.clean, progress)
+    metrics = compared(workspace, windows, ours, BoostedModel.kind, threshold, others, progress)
     return replace(model, metrics=metrics, threshold=threshold)
 
 

@@ -23,6 +23,10 @@ BASELINE = "gradient_boosting"
 """What the boosting baseline is called beside a network."""
 
 
+Metrics = dict[str, dict[str, float]]
+"""Method -> name of a metric -> value."""
+
+
 @dataclass(frozen=True)
 class Judged:
     """What a model says of windows: (windows,) log2 scores, task -> (windows,) class, and task -> (windows,) number."""
@@ -35,39 +39,54 @@ class Judged:
 def compared(
     workspace: Workspace,
     windows: Windows,
-    labels: list[LabelSet],
-    targets: Sequence[Targets],
-    statistics: pd.DataFrame,
     judge: Callable[[NDArray[np.int64]], Judged],
-    methods: tuple[str, str],
+    method: str,
     threshold: float,
-    clean: NDArray[np.int64],
+    others: Callable[[], Metrics],
     progress: Progress,
 ) -> dict[str, float]:
-    """`<task>/<method>/<metric>` for the model, `DETECTORS` and boosting on float statistics; empty without a truth.
+    """`<task>/<method>/<metric>` for the model and what is beside it; empty without a truth.
 
-    ``judge``: what the model says of rows. ``methods``: what it and the boosting baseline are called. ``clean``: rows that
-    detectors are fitted on.
+    ``judge``: what the model says of rows. ``method``: what it is called. ``others``: waits for those of `baselines`.
     """
     test = np.flatnonzero(windows.test)
     if read_truth(workspace) is None or not len(test):
         return {}
-    progress("evaluate", 0, 4)
+    progress("evaluate", 0, 2)
     ours = judge(test)
-    found = {methods[0]: evaluate(workspace, windows, test, ours.scores, ours.classes, ours.values, threshold=threshold)}
-    progress("evaluate", 1, 4)
-    if any(task.kind == "anomaly" for task in workspace.settings.tasks):
-        for name, fit in DETECTORS.items():
-            score = fit(windows.codes, clean, workspace.settings.seed)
-            found[name] = evaluate(workspace, windows, test, score(windows.codes[test]), {})
-    progress("evaluate", 2, 4)
-    found[methods[1]] = _boosted(workspace, windows, labels, targets, statistics, test)
-    progress("evaluate", 4, 4)
+    found = {method: evaluate(workspace, windows, test, ours.scores, ours.classes, ours.values, threshold=threshold)}
+    progress("evaluate", 1, 2)
+    found |= others()
+    progress("evaluate", 2, 2)
     return {
         f"{key.split('/')[0]}/{method}/{key.split('/')[1]}": value
         for method, metrics in found.items()
         for key, value in sorted(metrics.items())
     }
+
+
+def baselines(
+    workspace: Workspace,
+    windows: Windows,
+    labels: list[LabelSet],
+    targets: Sequence[Targets],
+    statistics: pd.DataFrame,
+    clean: NDArray[np.int64],
+    boosting: str,
+) -> Metrics:
+    """`DETECTORS`, fitted on the rows ``clean``, and boosting on float statistics, which is called ``boosting``; nothing
+    without a truth.
+    """
+    test = np.flatnonzero(windows.test)
+    if read_truth(workspace) is None or not len(test):
+        return {}
+    found = {}
+    if any(task.kind == "anomaly" for task in workspace.settings.tasks):
+        for name, fit in DETECTORS.items():
+            score = fit(windows.codes, clean, workspace.settings.seed)
+            found[name] = evaluate(workspace, windows, test, score(windows.codes[test]), {})
+    found[boosting] = _boosted(workspace, windows, labels, targets, statistics, test)
+    return found
 
 
 def label_facts(label: LabelSet, train: NDArray[np.bool_]) -> dict[str, Any]:

@@ -9,16 +9,14 @@ from numpy.typing import NDArray
 
 from components.models.scores import log2_score
 from components.models.telemetry_electra import Encoder
-from components.training.compare import BASELINE, Judged, compared
+from components.training.compare import Judged, Metrics, compared
 from components.training.normal import encode, numbers, predict
-from components.values import ElectraModel, LabelSet, Targets, Windows
+from components.values import ElectraModel, Windows
 from components.values.model import Normal
 from components.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pandas as pd
+    from collections.abc import Callable
 
     from components.training.train import Progress
 
@@ -26,16 +24,13 @@ if TYPE_CHECKING:
 def held_out_metrics(
     workspace: Workspace,
     windows: Windows,
-    labels: list[LabelSet],
-    statistics: pd.DataFrame,
     encoder: Encoder,
     normal: Normal,
     threshold: float,
-    clean: NDArray[np.int64],
+    others: Callable[[], Metrics],
     progress: Progress,
-    targets: Sequence[Targets] = (),
 ) -> dict[str, float]:
-    """`<task>/<method>/<metric>` of the network and of what people use; empty without a truth."""
+    """`<task>/<method>/<metric>` of the network and of the ``others``; empty without a truth."""
 
     def judge(rows: NDArray[np.int64]) -> Judged:
         codes, types = windows.codes[rows], encoder.architecture.positions(windows.profiles[rows])
@@ -44,8 +39,7 @@ def held_out_metrics(
         scores = log2_score(codes, correction, normal, scale, core)
         return Judged(scores, predict(encoder, codes, types), numbers(encoder, codes, types))
 
-    methods = ElectraModel.kind, BASELINE
-    return compared(workspace, windows, labels, targets, statistics, judge, methods, threshold, clean, progress)
+    return compared(workspace, windows, judge, ElectraModel.kind, threshold, others, progress)
 
 
 def calibrated_threshold(workspace: Workspace, windows: Windows, encoder: Encoder, normal: Normal) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from components.models.telemetry_electra import Encoder
     from components.runtime.wide import Wide
     from components.training.checkpoint import Checkpoints
+    from components.training.compare import Metrics
     from components.training.loop import Engine
     from components.workspace.settings import Task
 
@@ -66,18 +68,35 @@ def train(
 
         return boost(workspace, windows, labels, targets, statistics, progress)
     from components.training.checkpoint import Checkpoints
-    from components.training.compare import label_facts, target_facts
+    from components.training.compare import BASELINE, baselines
     from components.training.device import training_device
     from components.training.loop import Engine
+
+    rows = rows_of(windows, labels)
+    check_enough(windows, rows.fit, labels)
+    engine = Engine(training_device(workspace.settings.model.device), progress, checkpoints or Checkpoints())
+    with ThreadPoolExecutor(1) as beside:  # where there is a second core, it fits baselines while the network trains on the first
+        others = beside.submit(baselines, workspace, windows, labels, targets, statistics, rows.clean, BASELINE)
+        return _electra(workspace, windows, labels, targets, rows, engine, others.result)
+
+
+def _electra(
+    workspace: Workspace,
+    windows: Windows,
+    labels: list[LabelSet],
+    targets: Sequence[Targets],
+    rows: Rows,
+    engine: Engine,
+    others: Callable[[], Metrics],
+) -> ElectraModel:
+    """``others``: waits for the metrics of the baselines."""
+    from components.training.compare import label_facts, target_facts
     from components.training.normal import describe_normal
     from components.training.report import calibrated_threshold, held_out_metrics
     from components.training.shaping.reach import in_integers
     from components.training.shaping.shaping import shaped
 
     settings = workspace.settings
-    rows = rows_of(windows, labels)
-    check_enough(windows, rows.fit, labels)
-    engine = Engine(training_device(settings.model.device), progress, checkpoints or Checkpoints())
     encoder = train_network(workspace, windows, labels, targets, rows, engine)
     clean, quiet = rows.clean, rows.quiet
     types = encoder.architecture.positions(windows.profiles)
@@ -96,7 +115,7 @@ def train(
         core=settings.windows.core,
         has_anomaly=any(task.kind == "anomaly" for task in settings.tasks),
         false_alarm_share=false_alarm_share(workspace),
-        metrics=held_out_metrics(workspace, windows, labels, statistics, encoder, normal, threshold, clean, progress, targets),
+        metrics=held_out_metrics(workspace, windows, encoder, normal, threshold, others, engine.progress),
         labels={label.task: label_facts(label, windows.train) for label in labels}
         | {target.task: target_facts(target, windows.train) for target in targets},
         threshold=threshold,

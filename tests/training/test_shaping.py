@@ -136,6 +136,19 @@ def test_what_was_made_for_profiles_is_kept_with_the_model(model: ElectraModel, 
     assert tiny.multiplications < trained.multiplications / 2
 
 
+def test_a_network_made_of_one_that_knows_device_types_is_for_its_type_alone(windows: Windows, tmp_path: Path) -> None:
+    profile = str(windows.profiles[0])
+    shape = Shape(name="own", profiles=(profile,), recipe="qat", steps=25)
+    workspace = quick_workspace(tmp_path, device_types=True, shapes=(shape,))
+    typed = train(workspace, windows, [labels_of(windows)], statistics_of(windows))
+    assert isinstance(typed, ElectraModel)
+    own = typed.for_profile(profile)
+    assert typed.architecture.types == (profile,)
+    assert own.architecture.types == ()
+    assert sum(w.size for w in own.weights.values()) == own.architecture.parameters
+    assert typed.for_profile("another").architecture.types == ()
+
+
 def test_the_curve_of_each_recipe_is_in_the_integers_of_devices(model: ElectraModel) -> None:
     for phase in ("prune-tiny", "distil-tiny", "distil-qat-tiny", "qat-sturdy"):
         assert {point.part for point in model.curves if point.phase == phase} == {"train", "int8"}
