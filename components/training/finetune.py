@@ -7,8 +7,8 @@ Uncovered windows take no part in it. Rare classes are drawn more often, by the 
 share, so that the class decision keeps some of the prior without drowning in it.
 
 Numbers are learned on the scale of their range with Huber's loss (Annals of Mathematical Statistics 35, 1964), squared up to
-a quarter of the range, on all training windows that have one: how a machine wears out shows at the end of its record, which
-thresholds of scores are calibrated on and the other losses leave out.
+a quarter of the range. They and declared classes are learned on all training windows that have one: how a machine wears out
+shows at the end of its record, which thresholds of scores are calibrated on and the other losses leave out.
 """
 
 from __future__ import annotations
@@ -54,13 +54,16 @@ def finetune(
     seed: int,
     engine: Engine,
 ) -> None:
-    """Train heads and encoder in place on what ``rows`` has to fit on; its calibration windows are for the validation losses."""
-    draws = [(label, *_draw_weights(label, rows.fit)) for label in labels if label.task in encoder.heads]
+    """Train heads and encoder in place on what ``rows`` has to fit on; its calibration windows are for the validation losses,
+    but for those of declared classes and numbers, which learn from them.
+    """
+    draws = [(label, *_draw_weights(label, rows.taught(label))) for label in labels if label.task in encoder.heads]
     lessons = [(target, np.flatnonzero(target.covered)) for target in targets]
     size = max(settings.batch // max(len(draws) + len(lessons), 1), _SMALLEST_BATCH)
     watched = codes[validation_rows(rows.quiet)]
     _begin_with_nothing(encoder)
-    judged = [(label, validation_rows(rows.calibration[label.covered[rows.calibration]])) for label, _, _ in draws]
+    unseen = [label for label, _, _ in draws if label.source == "weak"]
+    judged = [(label, validation_rows(rows.calibration[label.covered[rows.calibration]])) for label in unseen]
 
     def drawn_codes(chosen: NDArray[np.int64], random: torch.Generator) -> NDArray[np.int8]:
         return without_channels(codes[chosen], encoder.architecture.optional, settings.channel_dropout, random)
@@ -101,8 +104,8 @@ def _begin_with_nothing(encoder: Encoder) -> None:
             torch.nn.init.zeros_(parameter)
 
 
-def _draw_weights(label: LabelSet, fit: NDArray[np.int64]) -> tuple[NDArray[np.int64], Tensor]:
-    rows = fit[label.covered[fit]]
+def _draw_weights(label: LabelSet, taught: NDArray[np.int64]) -> tuple[NDArray[np.int64], Tensor]:
+    rows = taught[label.covered[taught]]
     probabilities = label.probabilities[rows]
     weights = (probabilities / np.sqrt(np.maximum(probabilities.mean(axis=0), 1e-6))).sum(axis=1)
     return rows, torch.from_numpy(weights.astype(np.float64))
