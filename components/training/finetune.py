@@ -7,8 +7,8 @@ Uncovered windows take no part in it. Rare classes are drawn more often, by the 
 share, so that the class decision keeps some of the prior without drowning in it.
 
 Numbers are learned on the scale of their range with Huber's loss (Annals of Mathematical Statistics 35, 1964), squared up to
-a quarter of the range. They and declared classes are learned on all training windows that have one: how a machine wears out
-shows at the end of its record, which thresholds of scores are calibrated on and the other losses leave out.
+a quarter of the range, on all training windows that have one: how a machine wears out shows at the end of its record, which
+thresholds of scores are calibrated on and the other losses leave out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.models.telemetry_electra import Encoder, Generator
+from components.models.telemetry_electra import Encoded, Encoder, Generator
 from components.training.device import placed_on, precision
 from components.training.dropout import without_channels
 from components.training.loop import Engine, Losses, Phase, run_phase
@@ -42,6 +42,9 @@ _HUBER = 0.5
 NUMBER_WEIGHT = 20.0
 """Of the loss of a number: an error of a quarter of the range weighs as much as a class that the head gives a half."""
 
+Asked = tuple[LabelSet | Targets, NDArray[np.int64]]
+"""What a task wants to hear, and the windows it is asked about."""
+
 
 def finetune(
     encoder: Encoder,
@@ -54,16 +57,13 @@ def finetune(
     seed: int,
     engine: Engine,
 ) -> None:
-    """Train heads and encoder in place on what ``rows`` has to fit on; its calibration windows are for the validation losses,
-    but for those of declared classes and numbers, which learn from them.
-    """
-    draws = [(label, *_draw_weights(label, rows.taught(label))) for label in labels if label.task in encoder.heads]
+    """Train heads and encoder in place on what ``rows`` has to fit on; its calibration windows are for the validation losses."""
+    draws = [(label, *_draw_weights(label, rows.fit)) for label in labels if label.task in encoder.heads]
     lessons = [(target, np.flatnonzero(target.covered)) for target in targets]
     size = max(settings.batch // max(len(draws) + len(lessons), 1), _SMALLEST_BATCH)
     watched = codes[validation_rows(rows.quiet)]
     _begin_with_nothing(encoder)
-    unseen = [label for label, _, _ in draws if label.source == "weak"]
-    judged = [(label, validation_rows(rows.calibration[label.covered[rows.calibration]])) for label in unseen]
+    judged = [(label, validation_rows(rows.calibration[label.covered[rows.calibration]])) for label, _, _ in draws]
 
     def drawn_codes(chosen: NDArray[np.int64], random: torch.Generator) -> NDArray[np.int8]:
         return without_channels(codes[chosen], encoder.architecture.optional, settings.channel_dropout, random)
@@ -71,21 +71,19 @@ def finetune(
     def losses(random: torch.Generator) -> Losses:
         batch = drawn_codes(draw_rows(rows.clean, settings.batch, random), random)
         found = _kept_in_mind(electra_losses(encoder, generator, batch, settings.detect_weight, random)[0])
+        asked: list[Asked] = []
         for label, taught, weights in draws:
             drawn = torch.multinomial(weights.to(engine.device), size, replacement=True, generator=random)
-            chosen = taught[drawn.cpu().numpy()]
-            found[label.task] = _noise_aware_loss(encoder, label, drawn_codes(chosen, random), chosen, random)
-        for target, taught in lessons:
-            chosen = draw_rows(taught, size, random)
-            found[target.task] = NUMBER_WEIGHT * _number_loss(encoder, target, drawn_codes(chosen, random), chosen)
-        return found
+            asked.append((label, taught[drawn.cpu().numpy()]))
+        asked += [(target, draw_rows(taught, size, random)) for target, taught in lessons]
+        return found | _task_losses(encoder, asked, drawn_codes(_all_rows(asked), random), random)
 
     def validation(random: torch.Generator) -> Losses:
         found: Losses = {}
         if len(watched):
             found = _kept_in_mind(electra_losses(encoder, generator, watched, settings.detect_weight, random)[0])
-        some = [(label, held) for label, held in judged if len(held)]
-        return found | {label.task: _noise_aware_loss(encoder, label, codes[held], held, random) for label, held in some}
+        some: list[Asked] = [(label, held) for label, held in judged if len(held)]
+        return found | (_task_losses(encoder, some, codes[_all_rows(some)], random) if some else {})
 
     modules = torch.nn.ModuleDict({"encoder": encoder, "generator": generator})
     phase = Phase("fine-tune", settings.finetune_steps, settings.learning_rate, seed + 1)
@@ -104,29 +102,44 @@ def _begin_with_nothing(encoder: Encoder) -> None:
             torch.nn.init.zeros_(parameter)
 
 
-def _draw_weights(label: LabelSet, taught: NDArray[np.int64]) -> tuple[NDArray[np.int64], Tensor]:
-    rows = taught[label.covered[taught]]
+def _draw_weights(label: LabelSet, fit: NDArray[np.int64]) -> tuple[NDArray[np.int64], Tensor]:
+    rows = fit[label.covered[fit]]
     probabilities = label.probabilities[rows]
     weights = (probabilities / np.sqrt(np.maximum(probabilities.mean(axis=0), 1e-6))).sum(axis=1)
     return rows, torch.from_numpy(weights.astype(np.float64))
 
 
-def _noise_aware_loss(
-    encoder: Encoder, label: LabelSet, codes: NDArray[np.int8], rows: NDArray[np.int64], random: torch.Generator
-) -> Tensor:
+def _all_rows(asked: list[Asked]) -> NDArray[np.int64]:
+    return np.concatenate([rows for _, rows in asked])
+
+
+def _task_losses(encoder: Encoder, asked: list[Asked], codes: NDArray[np.int8], random: torch.Generator) -> Losses:
+    """``codes``: (windows, steps, channels) of the windows of all tasks, one task after the other: one pass is for all."""
     x, present = as_input(codes, encoder.architecture.input_scale)
+    found: Losses = {}
     with precision(x.device):
-        embedding = _as_coarse_as_int8(encoder(x, present).embedding.float(), random)
-        logits = encoder.logits(label.task, embedding).float()
+        encoded: Encoded = encoder(x, present)
+        end = 0
+        for what, rows in asked:
+            mine = slice(end, end := end + len(rows))
+            if isinstance(what, LabelSet):
+                embedding = _as_coarse_as_int8(encoded.embedding[mine].float(), random)
+                found[what.task] = _noise_aware_loss(encoder, what, embedding, codes[mine], rows)
+            else:
+                found[what.task] = NUMBER_WEIGHT * _number_loss(what, encoded.numbers[what.task][mine], rows)
+    return found
+
+
+def _noise_aware_loss(
+    encoder: Encoder, label: LabelSet, embedding: Tensor, codes: NDArray[np.int8], rows: NDArray[np.int64]
+) -> Tensor:
+    logits = encoder.logits(label.task, embedding).float()
     if label.task in encoder.wide:
         logits = logits + torch.as_tensor(encoder.wide[label.task].nats(codes).astype(np.float32))
     return F.cross_entropy(logits, torch.as_tensor(sharpened(label.probabilities[rows])))
 
 
-def _number_loss(encoder: Encoder, target: Targets, codes: NDArray[np.int8], rows: NDArray[np.int64]) -> Tensor:
-    x, present = as_input(codes, encoder.architecture.input_scale)
-    with precision(x.device):
-        number = encoder(x, present).numbers[target.task]
+def _number_loss(target: Targets, number: Tensor, rows: NDArray[np.int64]) -> Tensor:
     return F.huber_loss(number.float(), torch.as_tensor(target.scaled[rows]), delta=_HUBER)
 
 

@@ -41,7 +41,7 @@ class Rows:
     quiet: NDArray[np.int64]
 
     def taught(self, label: LabelSet) -> NDArray[np.int64]:
-        """Windows that may teach a task, by device and time: all, where its classes are declared.
+        """Windows that may teach the wide part of a task, or trees, by device and time: all, where its classes are declared.
 
         The last windows of a device may hold states that come at no other time. Weak labels leave out those that calibrate,
         because what they call a fault is what thresholds are about.
@@ -123,6 +123,7 @@ def train_network(
     from components.training.decisions import settle_decisions
     from components.training.device import repeatable
     from components.training.finetune import finetune
+    from components.training.hearing import settle_hearing
     from components.training.pretrain import pretrain, settle_norms
 
     model, seed, codes = workspace.settings.model, workspace.settings.seed, windows.codes
@@ -135,7 +136,8 @@ def train_network(
     if encoder.architecture.heads:
         encoder.wide = _wide_parts(workspace, codes, rows, labels)
         finetune(encoder, generator, codes, rows, labels, targets, model, seed, engine)
-    encoder.cpu()  # what follows is one pass over the windows
+    encoder.cpu()  # what follows is a pass or two over the windows
+    settle_hearing(encoder, codes, rows, labels)
     settle_decisions(encoder, codes, rows, labels)
     return encoder
 
