@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,27 +49,28 @@ def study(workspace: Workspace, seeds: int, labels: Sequence[int], task: str | N
 def _study(workspace: Workspace, tasks: list[str], counts: list[int], seeds: Sequence[int]) -> Study:
     import pandas as pd
 
-    from components.training.study.study import conclude, trials
-    from components.training.study.trial import check, run_trial
+    from components.training.study.study import conclude
+    from components.training.study.trial import Trial, check, run_trials
     from components.values import LabelSet, Windows
 
     windows = Windows.load(workspace.out / "features")
     statistics = pd.read_parquet(workspace.out / "features" / "statistics.parquet")
-    labels = {task: LabelSet.load(workspace.out / "label", task) for task in tasks}
-    for label in labels.values():
+    labels = [LabelSet.load(workspace.out / "label", task) for task in tasks]
+    for label in labels:
         check(workspace, windows, label, counts)
-    content = _content(workspace)
+    content = _content(workspace, tasks)
     unfinished = workspace.state / "studies" / "unfinished" / content
-    outcomes = []
-    for trial in trials(tasks, counts, seeds):
-        with progress.timed(f"{trial.task}, {trial.labels} labels, seed {trial.seed}") as done:
-            file = _file(workspace, content, trial)
-            outcome = _kept(file)
-            if outcome is None:
-                outcome = run_trial(workspace, windows, labels[trial.task], statistics, trial, unfinished, progress.report)
-                write_json(file, outcome.to_json())
-            done.note = ", ".join(f"{method} {value:.3f}" for method, value in outcome.macro_f1.items())
-        outcomes.append(outcome)
+    outcomes: list[Outcome] = []
+    for seed, count in product(seeds, counts):
+        with progress.timed(f"{count} labels, seed {seed}") as done:
+            files = [_file(workspace, content, Trial(task, count, seed)) for task in tasks]
+            found = _kept(files)
+            if not found:
+                found = run_trials(workspace, windows, labels, statistics, count, seed, unfinished, progress.report)
+                for file, outcome in zip(files, found, strict=True):
+                    write_json(file, outcome.to_json())
+            done.note = ", ".join(f"{o.trial.task} {method} {value:.3f}" for o in found for method, value in o.macro_f1.items())
+        outcomes += found
     shutil.rmtree(unfinished, ignore_errors=True)
     return conclude(workspace.settings.name, outcomes)
 
@@ -82,18 +84,20 @@ def _tasks(workspace: Workspace, task: str | None) -> list[str]:
     return known if task is None else [task]
 
 
-def _content(workspace: Workspace) -> str:
+def _content(workspace: Workspace, tasks: list[str]) -> str:
     """Digest of all that a trial depends on beside its own choices."""
     settings = workspace.settings.model_dump(mode="json", include=_SETTINGS)
     inputs = [digest_of(workspace.out / name) for name in ("features", "label")]
-    return sha256_json([inputs, settings, declared_truth(workspace, ""), code_digest(find("train"))])
+    return sha256_json([tasks, inputs, settings, declared_truth(workspace, ""), code_digest(find("train"))])
 
 
 def _file(workspace: Workspace, content: str, trial: Trial) -> Path:
     return workspace.state / "studies" / "outcomes" / f"{sha256_json([content, asdict(trial)])}.json"
 
 
-def _kept(file: Path) -> Outcome | None:
+def _kept(files: list[Path]) -> list[Outcome]:
+    """Nothing where one of them is missing."""
     from components.training.study.trial import Outcome
 
-    return Outcome.from_json(json.loads(file.read_text())) if file.is_file() else None
+    there = all(file.is_file() for file in files)
+    return [Outcome.from_json(json.loads(file.read_text())) for file in files] if there else []

@@ -53,7 +53,7 @@ def boost(
     """
     settings = workspace.settings
     rows = rows_of(windows, labels)
-    check_enough(windows, rows.fit, labels)
+    check_enough(windows, rows, labels)
     trees = _grow(settings, window_features(windows.codes), labels, targets, rows, progress)
     quiet = rows.quiet if len(rows.quiet) else rows.clean
     share = false_alarm_share(workspace)

@@ -11,8 +11,9 @@ does, whose decisions follow the class shares (`LabelSet.decided`). The calibrat
 network was not fitted to, but they come last, and faults that grow are common and plain there: thresholds set on them
 cost 1 to 2 points of macro-F1 on simulated pumps. A network that knows its training windows by heart is shifted too
 little, never too far. Where people have labelled enough of the calibration windows, drawn at random, the biases that
-give the highest macro-F1 against those people are taken. Means of probabilities are no guide: tempered ones overstate
-what is rare.
+give the highest macro-F1 against those people are taken. Declared classes keep theirs: they are no sample of how often
+states of machines occur, and no training window is left that they were not learned from. Means of probabilities are no
+guide: tempered ones overstate what is rare.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from components.values import LabelSet
 
 if TYPE_CHECKING:
     from components.models.telemetry_electra import Encoder
+    from components.training.train import Rows
 
 MIN_GOLD = 10
 """Calibration windows of each class that people must have labelled for their word to set the biases."""
@@ -39,14 +41,9 @@ Floats = NDArray[np.float64]
 
 
 def settle_decisions(
-    encoder: Encoder,
-    codes: NDArray[np.int8],
-    fit: NDArray[np.int64],
-    calibration: NDArray[np.int64],
-    labels: list[LabelSet],
-    types: NDArray[np.int64] | None = None,
+    encoder: Encoder, codes: NDArray[np.int8], rows: Rows, labels: list[LabelSet], types: NDArray[np.int64] | None = None
 ) -> None:
-    """Shift the biases of each labelled task's head in place. ``fit``, ``calibration``: rows of ``codes``, (windows,).
+    """Shift the biases of the head of each task with weak labels in place. ``rows``: of ``codes``.
 
     ``types``: (windows,) of `Architecture.positions`; None: all unknown.
     """
@@ -55,7 +52,7 @@ def settle_decisions(
     for label in labels:
         if label.task not in encoder.heads:
             continue
-        shift = settled(partial(_logits, encoder, label.task, codes, types), label, fit, calibration)
+        shift = settled(partial(_logits, encoder, label.task, codes, types), label, rows.fit, rows.calibration)
         with torch.no_grad():
             encoder.heads[label.task].bias += torch.from_numpy(shift.astype(np.float32))  # type: ignore[operator]
 
@@ -63,12 +60,13 @@ def settle_decisions(
 def settled(
     logits: Callable[[NDArray[np.int64]], Floats], label: LabelSet, fit: NDArray[np.int64], calibration: NDArray[np.int64]
 ) -> Floats:
-    """(classes,) to add to what ``logits`` says of rows, in natural logarithms: (rows, classes)."""
-    k, shift = len(label.classes), np.zeros(len(label.classes))
-    if label.source == "weak":  # declared states of machines are no sample of how often they occur
-        rows = np.concatenate([fit, calibration])
-        rows = rows[label.covered[rows]]
-        shift = matching(logits(rows), _shares(label.decided[rows], k))
+    """(classes,) to add to what ``logits`` says of rows, in natural logarithms: (rows, classes); 0 for declared classes."""
+    k = len(label.classes)
+    if label.source == "gold":
+        return np.zeros(k)
+    rows = np.concatenate([fit, calibration])
+    rows = rows[label.covered[rows]]
+    shift = matching(logits(rows), _shares(label.decided[rows], k))
     judged = calibration[(label.gold[calibration] >= 0) & label.sampled[calibration]]
     if (np.bincount(label.gold[judged], minlength=k) >= MIN_GOLD).all():
         shift = most_macro_f1(logits(judged), label.gold[judged], shift)

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from components.models.selection import range_codes
 from components.models.simulation import simulate
-from components.models.telemetry_electra import Encoder, Generator
+from components.models.telemetry_electra import Encoded, Encoder, Generator
 from components.training.device import placed_on, precision
 from components.training.dropout import without_channels, without_types
 from components.training.loop import Engine, Losses, Phase, run_phase
@@ -47,6 +47,8 @@ NUMBER_WEIGHT = 20.0
 
 Read = tuple[NDArray[np.int8], NDArray[np.int64]]
 """Windows as the encoder is to read them: codes and types."""
+Asked = tuple[LabelSet | Targets, NDArray[np.int64]]
+"""What a task wants to hear, and the windows it is asked about."""
 
 
 def finetune(
@@ -71,7 +73,8 @@ def finetune(
     watched = validation_rows(rows.quiet)
     _begin_with_nothing(encoder)
     held_back = [(label, validation_rows(rows.calibration[label.covered[rows.calibration]])) for label, _, _ in draws]
-    judged = [(label, held) for label, held in held_back if len(held)]
+    held_back = [(label, held) for label, held in held_back if len(held)]
+    judged: list[Asked] = [*held_back]
     ranges = range_codes(codes, np.union1d(rows.fit, rows.calibration))
 
     def seen(chosen: NDArray[np.int64], random: torch.Generator) -> Read:
@@ -81,23 +84,22 @@ def finetune(
     def losses(random: torch.Generator) -> Losses:
         batch, known = seen(draw_rows(rows.clean, settings.batch, random), random)
         found = _kept_in_mind(electra_losses(encoder, generator, batch, settings.detect_weight, random, known)[0])
+        asked: list[Asked] = []
         for label, taught, weights in draws:
             drawn = torch.multinomial(weights.to(engine.device), size, replacement=True, generator=random)
-            chosen = taught[drawn.cpu().numpy()]
-            found[label.task] = _noise_aware_loss(encoder, label, seen(chosen, random), chosen, random)
-        for target, taught in lessons:
-            chosen = draw_rows(taught, size, random)
-            found[target.task] = NUMBER_WEIGHT * _number_loss(encoder, target, seen(chosen, random), chosen)
-        return found
+            asked.append((label, taught[drawn.cpu().numpy()]))
+        asked += [(target, draw_rows(taught, size, random)) for target, taught in lessons]
+        return found | _task_losses(encoder, asked, seen(_all_rows(asked), random), random)
 
     def watch(random: torch.Generator) -> dict[str, Losses]:
         found: Losses = {}
         if len(watched):
             kept = electra_losses(encoder, generator, codes[watched], settings.detect_weight, random, types[watched])
             found = _kept_in_mind(kept[0])
-        for label, held in judged:
-            found[label.task] = _noise_aware_loss(encoder, label, (codes[held], types[held]), held, random)
-        return {"validation": found, "int8": _losses_in_integers(encoder, judged, codes, types, ranges)}
+        if judged:
+            everything = _all_rows(judged)
+            found |= _task_losses(encoder, judged, (codes[everything], types[everything]), random)
+        return {"validation": found, "int8": _losses_in_integers(encoder, held_back, codes, types, ranges)}
 
     modules = torch.nn.ModuleDict({"encoder": encoder, "generator": generator})
     phase = Phase("fine-tune", settings.finetune_steps, settings.learning_rate, seed + 1)
@@ -123,12 +125,32 @@ def _draw_weights(label: LabelSet, fit: NDArray[np.int64]) -> tuple[NDArray[np.i
     return rows, torch.from_numpy(weights.astype(np.float64))
 
 
-def _noise_aware_loss(encoder: Encoder, label: LabelSet, read: Read, rows: NDArray[np.int64], random: torch.Generator) -> Tensor:
+def _all_rows(asked: list[Asked]) -> NDArray[np.int64]:
+    return np.concatenate([rows for _, rows in asked])
+
+
+def _task_losses(encoder: Encoder, asked: list[Asked], read: Read, random: torch.Generator) -> Losses:
+    """``read``: the windows of all tasks, one task after the other: one pass is for all."""
     codes, types = read
     x, present = as_input(codes, encoder.architecture.input_scale)
+    found: Losses = {}
     with precision(x.device):
-        embedding = _as_coarse_as_int8(encoder(x, present, types).embedding.float(), random)
-        logits = encoder.logits(label.task, embedding).float()
+        encoded: Encoded = encoder(x, present, types)
+        end = 0
+        for what, rows in asked:
+            mine = slice(end, end := end + len(rows))
+            if isinstance(what, LabelSet):
+                embedding = _as_coarse_as_int8(encoded.embedding[mine].float(), random)
+                found[what.task] = _noise_aware_loss(encoder, what, embedding, codes[mine], rows)
+            else:
+                found[what.task] = NUMBER_WEIGHT * _number_loss(what, encoded.numbers[what.task][mine], rows)
+    return found
+
+
+def _noise_aware_loss(
+    encoder: Encoder, label: LabelSet, embedding: Tensor, codes: NDArray[np.int8], rows: NDArray[np.int64]
+) -> Tensor:
+    logits = encoder.logits(label.task, embedding).float()
     if label.task in encoder.wide:
         logits = logits + torch.as_tensor(encoder.wide[label.task].nats(codes).astype(np.float32))
     return F.cross_entropy(logits, torch.as_tensor(sharpened(label.probabilities[rows])))
@@ -157,11 +179,7 @@ def _losses_in_integers(
     return found
 
 
-def _number_loss(encoder: Encoder, target: Targets, read: Read, rows: NDArray[np.int64]) -> Tensor:
-    codes, types = read
-    x, present = as_input(codes, encoder.architecture.input_scale)
-    with precision(x.device):
-        number = encoder(x, present, types).numbers[target.task]
+def _number_loss(target: Targets, number: Tensor, rows: NDArray[np.int64]) -> Tensor:
     return F.huber_loss(number.float(), torch.as_tensor(target.scaled[rows]), delta=_HUBER)
 
 

@@ -42,6 +42,14 @@ class Rows:
     clean: NDArray[np.int64]
     quiet: NDArray[np.int64]
 
+    def taught(self, label: LabelSet) -> NDArray[np.int64]:
+        """Windows that may teach the wide part of a task, or trees, by device and time: all, where its classes are declared.
+
+        The last windows of a device may hold states that come at no other time. Weak labels leave out those that calibrate,
+        because what they call a fault is what thresholds are about.
+        """
+        return np.union1d(self.fit, self.calibration) if label.source == "gold" else self.fit
+
 
 def train(
     workspace: Workspace,
@@ -73,7 +81,7 @@ def train(
     from components.training.loop import Engine
 
     rows = rows_of(windows, labels)
-    check_enough(windows, rows.fit, labels)
+    check_enough(windows, rows, labels)
     engine = Engine(training_device(workspace.settings.model.device), progress, checkpoints or Checkpoints())
     with ThreadPoolExecutor(1) as beside:  # where there is a second core, it fits baselines while the network trains on the first
         others = beside.submit(baselines, workspace, windows, labels, targets, statistics, rows.clean, BASELINE)
@@ -139,6 +147,7 @@ def train_network(
     from components.training.decisions import settle_decisions
     from components.training.device import compiled, repeatable
     from components.training.finetune import finetune
+    from components.training.hearing import settle_hearing
     from components.training.pretrain import pretrain, settle_norms
 
     model, seed, codes = workspace.settings.model, workspace.settings.seed, windows.codes
@@ -153,8 +162,9 @@ def train_network(
     if encoder.architecture.heads:
         encoder.wide = _wide_parts(workspace, codes, rows, labels)
         finetune(encoder, generator, codes, types, rows, labels, targets, model, seed, engine)
-    encoder = encoder.on_processor()  # what follows is one pass over the windows
-    settle_decisions(encoder, codes, rows.fit, rows.calibration, labels, types)
+    encoder = encoder.on_processor()  # what follows is a pass or two over the windows
+    settle_hearing(encoder, codes, rows, labels, types)
+    settle_decisions(encoder, codes, rows, labels, types)
     return encoder
 
 
@@ -163,7 +173,7 @@ def _wide_parts(workspace: Workspace, codes: NDArray[np.int8], rows: Rows, label
     from components.training.wide import fit_wide
 
     tasks = [task.name for task in workspace.settings.tasks if task.kind == "classes" and workspace.settings.model.wide]
-    found = {label.task: fit_wide(codes, label, rows.fit) for label in labels if label.task in tasks}
+    found = {label.task: fit_wide(codes, label, rows.taught(label)) for label in labels if label.task in tasks}
     return {task: wide for task, wide in found.items() if wide is not None}
 
 
@@ -242,15 +252,15 @@ def false_alarm_share(workspace: Workspace) -> float:
     return float(min(max(settings.model.false_alarms_per_day / windows_per_day, 1e-4), 0.1))
 
 
-def check_enough(windows: Windows, fit: NDArray[np.int64], labels: list[LabelSet]) -> None:
+def check_enough(windows: Windows, rows: Rows, labels: list[LabelSet]) -> None:
     """Raises InputError where there is too little to learn from."""
-    if len(fit) < MIN_WINDOWS:
+    if len(rows.fit) < MIN_WINDOWS:
         raise InputError(
-            f"{len(fit)} training windows of {len(windows)}: too few to train on (at least {MIN_WINDOWS})",
+            f"{len(rows.fit)} training windows of {len(windows)}: too few to train on (at least {MIN_WINDOWS})",
             hint="ingest more telemetry, or shorten windows.stride or windows.steps",
         )
     for label in labels:
-        if not label.covered[fit].any():
+        if not label.covered[rows.taught(label)].any():
             raise InputError(
                 f"task '{label.task}': not one training window is labelled",
                 hint="muster labels report shows what the labelling functions vote",

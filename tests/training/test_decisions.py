@@ -13,6 +13,7 @@ from components.models.telemetry_electra import Encoder
 from components.training.decisions import matching, most_macro_f1, settle_decisions
 from components.training.evaluation import macro_f1
 from components.training.normal import encode, predict
+from components.training.train import Rows
 from components.values import Architecture, Head, LabelSet
 from tests.quantization import plant
 
@@ -75,13 +76,18 @@ def _network() -> Encoder:
     return Encoder(Architecture(32, 5, 12, 1, 5, 6 / 127, (Head("fault", plant.CLASSES),)))
 
 
+def _late(rows: np.ndarray) -> Rows:
+    """Of windows that all calibrate."""
+    return Rows(rows[:0], rows, rows[:0], rows)
+
+
 def test_settled_heads_follow_the_shares_of_the_labels_and_nothing_else_moves() -> None:
     windows = plant.windows(devices=6, per_device=300)
     rows = np.flatnonzero(windows.train)
     decided = np.random.default_rng(2).choice(5, len(windows), p=[0.8, 0.05, 0.05, 0.05, 0.05]).astype(np.int8)
     encoder = _network()
     before = encode(encoder, windows.codes[:50])[1]
-    settle_decisions(encoder, windows.codes, rows[:0], rows, [_labels(decided, np.full(len(windows), -1, np.int8))])
+    settle_decisions(encoder, windows.codes, _late(rows), [_labels(decided, np.full(len(windows), -1, np.int8))])
     got = np.bincount(predict(encoder, windows.codes[rows])["fault"], minlength=5) / len(rows)
     wanted = np.bincount(decided[rows], minlength=5) / len(rows)
     assert (got <= FACTOR * wanted + 1 / len(rows)).all()
@@ -104,7 +110,17 @@ def test_enough_words_of_people_outweigh_the_shares() -> None:
     reached = []
     for label in (drawn, chosen, unasked):
         encoder = _network()
-        settle_decisions(encoder, windows.codes, rows[:0], rows, [label])
+        settle_decisions(encoder, windows.codes, _late(rows), [label])
         reached.append(macro_f1(gold[judged], predict(encoder, windows.codes[judged])["fault"], 5))
     assert reached[0] > reached[2]
     assert reached[1] == reached[2], "answers about windows that were chosen set no threshold"
+
+
+def test_declared_classes_keep_the_biases_they_were_learned_with() -> None:
+    """Whoever declares classes declares them of calibration windows too, and heads learn from all of them."""
+    windows = plant.windows(devices=6, per_device=300)
+    rows, gold = np.flatnonzero(windows.train), np.random.default_rng(4).integers(0, 5, len(windows)).astype(np.int8)
+    encoder = _network()
+    before = encoder.heads["fault"].bias.detach().clone()
+    settle_decisions(encoder, windows.codes, _late(rows), [replace(_labels(gold, gold), source="gold")])
+    assert torch.equal(encoder.heads["fault"].bias, before)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from components.features.statistics import window_statistics
 from components.training.study.few import few
 from components.training.study.page import note, rows, study_page
-from components.training.study.study import conclude, sign_flips, trials
-from components.training.study.trial import METHODS, Outcome, Trial, held_out_classes, run_trial
-from components.training.train import calibration_split
+from components.training.study.study import conclude, sign_flips
+from components.training.study.trial import METHODS, Outcome, Trial, check, held_out_classes, run_trials
+from components.training.train import Rows, calibration_split
 from components.values import LabelSet, Windows
 from components.workspace.errors import InputError
 from tests.training.quick import labels_of, quick_windows, quick_workspace
@@ -67,19 +67,15 @@ def test_too_few_or_too_many_labels_are_an_input_error(windows: Windows, label: 
 
 def test_no_label_beside_the_drawn_ones_reaches_any_method(windows: Windows, label: LabelSet, tmp_path: Path) -> None:
     """With every other training label turned round, the outcome is the same to the last bit."""
-    workspace, statistics, trial = (
-        quick_workspace(tmp_path),
-        window_statistics(quick_workspace(tmp_path), windows),
-        Trial("fault", 20, 3),
-    )
-    drawn = few(label, calibration_split(windows)[0], 20, 3).covered
+    workspace, statistics = quick_workspace(tmp_path), window_statistics(quick_workspace(tmp_path), windows)
+    drawn = few(label, np.flatnonzero(windows.train), 20, 3).covered
     hidden = windows.train & ~drawn
     turned = label.probabilities.copy()
     turned[hidden] = np.roll(turned[hidden], 1, axis=1)
-    first = run_trial(workspace, windows, label, statistics, trial, tmp_path / "a", lambda *_: None)
+    (first,) = run_trials(workspace, windows, [label], statistics, 20, 3, tmp_path / "a", lambda *_: None)
     # the draw itself looks at the classes of all windows, so it is held fixed: nothing else is covered
     alone = replace(label, probabilities=turned, covered=drawn | windows.test)
-    again = run_trial(workspace, windows, alone, statistics, trial, tmp_path / "b", lambda *_: None)
+    (again,) = run_trials(workspace, windows, [alone], statistics, 20, 3, tmp_path / "b", lambda *_: None)
     assert first == again
     assert set(first.macro_f1) == set(METHODS)
 
@@ -88,19 +84,43 @@ def test_trials_of_a_seed_share_their_pretraining(windows: Windows, label: Label
     workspace, statistics = quick_workspace(tmp_path), window_statistics(quick_workspace(tmp_path), windows)
     phases: list[str] = []
     for count in (20, 40):
-        run_trial(
-            workspace,
-            windows,
-            label,
-            statistics,
-            Trial("fault", count, 3),
-            tmp_path / "a",
-            lambda phase, *_: phases.append(phase),
-        )
+        run_trials(workspace, windows, [label], statistics, count, 3, tmp_path / "a", lambda phase, *_: phases.append(phase))
     assert phases == ["pre-train", "fine-tune", "fine-tune", "fine-tune", "fine-tune"]
     assert [file.name for file in (tmp_path / "a").iterdir()] == ["pre-train-3.checkpoint"]
-    alone = run_trial(workspace, windows, label, statistics, Trial("fault", 40, 3), tmp_path / "b", lambda *_: None)
-    assert alone == run_trial(workspace, windows, label, statistics, Trial("fault", 40, 3), tmp_path / "a", lambda *_: None)
+    alone = run_trials(workspace, windows, [label], statistics, 40, 3, tmp_path / "b", lambda *_: None)
+    assert alone == run_trials(workspace, windows, [label], statistics, 40, 3, tmp_path / "a", lambda *_: None)
+
+
+def test_declared_labels_are_drawn_from_late_windows_too(windows: Windows, label: LabelSet, tmp_path: Path) -> None:
+    """With as many labels as there are training windows, the trial learns from every one of them."""
+    fit, late = calibration_split(windows)
+    rows = Rows(fit, late, fit, late)
+    assert np.array_equal(rows.taught(label), np.flatnonzero(windows.train))
+    assert np.array_equal(rows.taught(labels_of(windows)), fit)
+    workspace, everything = quick_workspace(tmp_path), len(fit) + len(late)
+    check(workspace, windows, label, [everything])
+    with pytest.raises(InputError, match="cannot be drawn"):
+        check(workspace, windows, label, [everything + 1])
+
+
+def test_one_network_learns_all_tasks_of_a_study(windows: Windows, label: LabelSet, tmp_path: Path) -> None:
+    workspace, statistics = quick_workspace(tmp_path), window_statistics(quick_workspace(tmp_path), windows)
+    (task,) = [t for t in workspace.settings.tasks if t.kind == "classes"]
+    tasks = (*workspace.settings.tasks, task.model_copy(update={"name": "other"}))
+    both = replace(workspace, settings=workspace.settings.model_copy(update={"tasks": tasks}))
+    phases: list[str] = []
+    found = run_trials(
+        both,
+        windows,
+        [label, replace(label, task="other")],
+        statistics,
+        20,
+        3,
+        tmp_path / "a",
+        lambda phase, *_: phases.append(phase),
+    )
+    assert [o.trial for o in found] == [Trial("fault", 20, 3), Trial("other", 20, 3)]
+    assert phases == ["pre-train", "fine-tune", "fine-tune"]
 
 
 def test_gold_labels_of_training_windows_alone_are_judged_by_the_truth(windows: Windows, label: LabelSet, tmp_path: Path) -> None:
@@ -125,7 +145,7 @@ def test_weak_labels_without_a_truth_cannot_be_studied(windows: Windows, tmp_pat
     workspace = quick_workspace(tmp_path)
     statistics = window_statistics(workspace, windows)
     with pytest.raises(InputError, match="no truth of task 'fault'"):
-        run_trial(workspace, windows, labels_of(windows), statistics, Trial("fault", 20, 3), tmp_path / "a", lambda *_: None)
+        run_trials(workspace, windows, [labels_of(windows)], statistics, 20, 3, tmp_path / "a", lambda *_: None)
 
 
 @given(st.lists(st.floats(-1, 1, allow_subnormal=False), min_size=1, max_size=8))
@@ -149,7 +169,7 @@ def _outcomes() -> list[Outcome]:
     random = np.random.default_rng(1)
     return [
         Outcome(t, {"pretrained": 0.6 + 0.01 * t.seed, "scratch": 0.5 + 0.01 * random.random(), "gradient_boosting": 0.4})
-        for t in trials(["valve", "pump<b>"], [20, 50], range(3))
+        for t in (Trial(*at) for at in product(["valve", "pump<b>"], [20, 50], range(3)))
     ]
 
 
@@ -162,6 +182,8 @@ def test_seeds_are_the_pairs_whatever_the_number_of_tasks_and_labels() -> None:
         ("pump<b>", 20),
         ("pump<b>", 50),
         ("pump<b>", 0),
+        ("", 20),
+        ("", 50),
         ("", 0),
     ]
     assert {c.pretraining.pairs for c in study.comparisons} == {3}
@@ -176,5 +198,5 @@ def test_the_page_has_a_row_a_comparison_and_text_stays_text() -> None:
     assert page == study_page(study)
     assert "pump<b>" not in page
     assert page.count("<svg") == 2
-    assert len(rows(study)) == 7
+    assert len(rows(study)) == 9
     assert "at least 0.25" in note(study)

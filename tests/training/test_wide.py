@@ -16,7 +16,7 @@ from components.training.loop import Engine
 from components.training.normal import logits, predict
 from components.training.study.few import few
 from components.training.train import rows_of, train_network
-from components.training.wide import discriminant, fit_wide, left_out, logits_of, sharpness
+from components.training.wide import discriminant, fit_wide, left_out, logits_of, sharpness, unrest
 from components.values import ElectraModel, LabelSet, TrainedModel, Windows
 from tests.quantization import plant
 from tests.training.quick import labels_of, quick_windows, quick_workspace
@@ -54,15 +54,15 @@ def test_it_is_the_discriminant_of_scikit_learn_under_the_shrunk_pooled_covarian
     features, heard = features_of(windows)
     x = features.reshape(len(features), -1)
     within = x - np.stack([x[truth == k].mean(axis=0) for k in range(CLASSES)])[truth]
-    spread = np.maximum(within.std(axis=0), 0.05 * x.std(axis=0))
-    shrunk = ledoit_wolf(within[:, spread > 0] / spread[spread > 0], assume_centered=True)[0]
+    used = x.std(axis=0) > 0
+    shrunk = ledoit_wolf(within[:, used], assume_centered=True)[0]
 
     class Pooled(BaseEstimator):
         def fit(self, _):
             self.covariance_ = shrunk
             return self
 
-    x = x[:, spread > 0] / spread[spread > 0]
+    x = x[:, used]
     wanted = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=Pooled()).fit(x, truth).decision_function(x)
     found = logits_of(discriminant(features, heard, truth, CLASSES), features, heard)
     np.testing.assert_allclose(found - found[:, :1], wanted - wanted[:, :1], atol=1e-6)
@@ -73,12 +73,30 @@ def test_integers_decide_what_floating_point_does():
     label = gold_of(windows, truth, 150)
     wide = fit_wide(windows.codes, label, np.flatnonzero(windows.train))
     features, heard = features_of(windows)
-    known = np.flatnonzero(label.covered)
+    known, rows = np.flatnonzero(label.covered), np.flatnonzero(windows.train)
+    after = rows[np.stack([np.arange(len(rows) - 1), np.arange(1, len(rows))], axis=1).ravel()]
+    unit = unrest(features[after], heard[after])
+    features = np.divide(features, unit, out=np.zeros_like(features), where=unit > 0)
     exact = discriminant(features[known], heard[known], truth[known], CLASSES)
     factor = sharpness(features[known], heard[known], truth[known], CLASSES)
     wanted = factor * logits_of(exact, features, heard)
     wanted = np.maximum(wanted - wanted.max(axis=1, keepdims=True), -CAP / (1 << BITS))
     np.testing.assert_allclose(wide.nats(windows.codes), wanted, atol=0.05)
+
+
+def test_the_unit_of_a_feature_is_what_it_moves_by_between_changes_of_state():
+    rng = np.random.default_rng(2)
+    state = np.repeat(rng.normal(0, 1000, 40), 50)  # one change in fifty
+    features = np.zeros((2000, 2, 3))
+    features[:, 0] = state[:, None] + rng.normal(0, [10.0, 20.0, 300.0], (2000, 3))
+    features[:, 1, 0] = rng.normal(0, 10.0, 2000)
+    heard = np.ones((2000, 2), bool)
+    heard[::4, 1], features[::4, 1] = False, 1e6
+    found = unrest(np.repeat(features, 2, axis=0)[1:-1], np.repeat(heard, 2, axis=0)[1:-1])
+    floor = 0.05 * state.std()
+    assert found[0] == pytest.approx([floor, floor, 300.0], rel=0.2)
+    assert found[1] == pytest.approx([10.0, 0.0, 0.0], rel=0.2)
+    assert (unrest(features, np.zeros_like(heard)) == 0).all()
 
 
 def test_it_is_no_surer_of_windows_that_it_has_not_seen_than_it_is_right():

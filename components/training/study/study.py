@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.training.study.trial import METHODS, PRETRAINED, SCRATCH, Outcome, Trial
+from components.training.study.trial import METHODS, PRETRAINED, SCRATCH, Outcome
 
 MOST_SEEDS = 16
 """Signs of so many differences are tried in a moment."""
@@ -60,21 +60,15 @@ class Study:
         return asdict(self)
 
 
-def trials(tasks: Sequence[str], labels: Sequence[int], seeds: Sequence[int]) -> list[Trial]:
-    """Seed by seed, so that the first table with a spread is there early."""
-    return [Trial(task, count, seed) for seed in seeds for task in tasks for count in labels]
-
-
 def conclude(name: str, outcomes: Sequence[Outcome]) -> Study:
-    """One comparison a task and number of labels, one a task, and one of all where there are several."""
+    """One comparison a task and number of labels, one a task, and the same of all tasks together where there are several."""
     tasks = list(dict.fromkeys(o.trial.task for o in outcomes))
     counts = sorted({o.trial.labels for o in outcomes})
     found = []
-    for task in tasks:
-        mine = [o for o in outcomes if o.trial.task == task]
+    for task in [*tasks, ""] if len(tasks) > 1 else tasks:
+        mine = [o for o in outcomes if task in ("", o.trial.task)]
         found += [_compared(task, k, [o for o in mine if o.trial.labels == k]) for k in counts]
         found += [_compared(task, 0, mine)] if len(counts) > 1 else []
-    found += [_compared("", 0, outcomes)] if len(tasks) > 1 else []
     return Study(name, tuple(outcomes), tuple(found))
 
 

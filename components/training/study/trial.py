@@ -1,4 +1,7 @@
-"""One trial: the same few labels for the network with pre-training, without it, and for gradient boosting."""
+"""Trials: the same few labels for the network with pre-training, without it, and for gradient boosting.
+
+One network learns all tasks of a study, as the one of `train` does; each draws its own labelled windows.
+"""
 
 from __future__ import annotations
 
@@ -55,39 +58,47 @@ class Outcome:
         return cls(Trial(**value["trial"]), value["macro_f1"])
 
 
-def run_trial(
+def run_trials(
     workspace: Workspace,
     windows: Windows,
-    label: LabelSet,
+    labels: Sequence[LabelSet],
     statistics: pd.DataFrame,
-    trial: Trial,
+    count: int,
+    seed: int,
     unfinished: Path,
     progress: Progress,
-) -> Outcome:
-    """``unfinished``: a folder for checkpoints, so that a killed trial goes on and trials share their pre-training.
+) -> list[Outcome]:
+    """One outcome a task of ``labels``, each after ``count`` labelled windows.
+
+    ``unfinished``: a folder for checkpoints, so that killed trials go on and those of a seed share their pre-training.
 
     Which windows look normal is what labels say; with so few, all training windows are taken for it.
 
     Raises:
         InputError: too few labelled windows, or no truth of the held-out ones.
     """
-    fit, calibration = calibration_split(windows)
-    test, wanted = held_out_classes(workspace, windows, label)
-    known = few(label, fit, trial.labels, trial.seed)
-    rows = Rows(fit, calibration, fit, calibration)
-    classes = {BOOSTING: _boosted(statistics, known, fit, test, trial.seed, workspace.settings.model.threads)}
+    rows = _rows(windows)
+    held_out = {label.task: held_out_classes(workspace, windows, label) for label in labels}
+    known = [few(label, rows.taught(label), count, seed) for label in labels]
+    threads, mine = workspace.settings.model.threads, unfinished / f"{count}-{seed}"
+    found = {(BOOSTING, label.task): _boosted(statistics, label, rows, held_out[label.task][0], seed, threads) for label in known}
     for method in (PRETRAINED, SCRATCH):
-        folder = unfinished / f"{trial.task}-{trial.labels}-{trial.seed}" / method
-        shared = unfinished / f"pre-train-{trial.seed}.checkpoint" if method == PRETRAINED else None
-        with_steps = _with(workspace, trial.seed, None if method == PRETRAINED else 0)
-        checkpoints = _begun(folder, shared)
-        engine = Engine(training_device(workspace.settings.model.device), progress, checkpoints)
-        encoder = train_network(with_steps, windows, [known], (), rows, engine)
-        _share(folder, shared)
-        types = encoder.architecture.positions(windows.profiles[test])
-        classes[method] = predict(encoder, windows.codes[test], types)[trial.task]
-    shutil.rmtree(unfinished / f"{trial.task}-{trial.labels}-{trial.seed}", ignore_errors=True)
-    return Outcome(trial, {m: macro_f1(wanted, classes[m], len(label.classes)) for m in METHODS})
+        shared = unfinished / f"pre-train-{seed}.checkpoint" if method == PRETRAINED else None
+        with_steps = _with(workspace, seed, None if method == PRETRAINED else 0)
+        engine = Engine(training_device(workspace.settings.model.device), progress, _begun(mine / method, shared))
+        encoder = train_network(with_steps, windows, known, (), rows, engine)
+        _share(mine / method, shared)
+        for task, (test, _) in held_out.items():
+            types = encoder.architecture.positions(windows.profiles[test])
+            found[method, task] = predict(encoder, windows.codes[test], types)[task]
+    shutil.rmtree(mine, ignore_errors=True)
+    return [
+        Outcome(
+            Trial(label.task, count, seed),
+            {m: macro_f1(held_out[label.task][1], found[m, label.task], len(label.classes)) for m in METHODS},
+        )
+        for label in labels
+    ]
 
 
 def check(workspace: Workspace, windows: Windows, label: LabelSet, counts: Sequence[int]) -> None:
@@ -98,7 +109,7 @@ def check(workspace: Workspace, windows: Windows, label: LabelSet, counts: Seque
     """
     held_out_classes(workspace, windows, label)
     for count in counts:
-        few(label, calibration_split(windows)[0], count, workspace.settings.seed)
+        few(label, _rows(windows).taught(label), count, workspace.settings.seed)
 
 
 def held_out_classes(workspace: Workspace, windows: Windows, label: LabelSet) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
@@ -122,10 +133,15 @@ def held_out_classes(workspace: Workspace, windows: Windows, label: LabelSet) ->
     return test, window_classes(windows.index.iloc[test], segments, label.classes)
 
 
+def _rows(windows: Windows) -> Rows:
+    fit, calibration = calibration_split(windows)
+    return Rows(fit, calibration, fit, calibration)
+
+
 def _boosted(
-    statistics: pd.DataFrame, label: LabelSet, fit: NDArray[np.int64], test: NDArray[np.int64], seed: int, threads: int
+    statistics: pd.DataFrame, label: LabelSet, rows: Rows, test: NDArray[np.int64], seed: int, threads: int
 ) -> NDArray[np.int8]:
-    probabilities = gradient_boosting(statistics, label, fit, seed, threads)(statistics.iloc[test])
+    probabilities = gradient_boosting(statistics, label, rows.taught(label), seed, threads)(statistics.iloc[test])
     return probabilities.argmax(axis=1).astype(np.int8)
 
 
