@@ -105,7 +105,7 @@ def _trained(workspace: Workspace, lesson: _Lesson, unfinished: Path) -> SeedOut
 
     windows, labels, statistics, targets = lesson.windows, lesson.labels, lesson.statistics, lesson.targets
     checkpoints = Checkpoints(unfinished, progress.say)
-    model = train(workspace, windows, labels, statistics, progress.report, checkpoints, targets=targets)
+    model = train(_without_truth(workspace), windows, labels, statistics, progress.report, checkpoints, targets=targets)
     anomaly = [task.name for task in workspace.settings.tasks if task.kind == "anomaly"]
     report = training_report(workspace, windows, labels, statistics, of_model(model, *anomaly), model.curves, targets)
     assert report.evaluation is not None  # noqa: S101 - something is held out
@@ -116,6 +116,12 @@ def _with(workspace: Workspace, seed: int) -> Workspace:
     """Without networks for single profiles: they are made out of the trained one, which alone is judged."""
     model = workspace.settings.model.model_copy(update={"shapes": ()})
     return replace(workspace, settings=workspace.settings.model_copy(update={"seed": seed, "model": model}))
+
+
+def _without_truth(workspace: Workspace) -> Workspace:
+    """Training then spares its own look at what is held out, which the report has anyway."""
+    evaluation = workspace.settings.evaluation.model_copy(update={"truth": None})
+    return replace(workspace, settings=workspace.settings.model_copy(update={"evaluation": evaluation}))
 
 
 def _key(workspace: Workspace) -> str:

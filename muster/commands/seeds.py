@@ -36,7 +36,7 @@ def seeds(
         emit_json("seeds", found.to_json())
         return
     for columns, rows in page.method_tables(found):
-        emit_table(page.TITLE, columns, rows)
+        emit_table(page.title(found), columns, rows)
         emit_line()
     if leads := page.lead_rows(found):
         emit_table(page.LEAD_TITLE, page.LEAD_COLUMNS, leads)

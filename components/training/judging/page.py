@@ -43,10 +43,10 @@ def method_tables(evaluation: Evaluation) -> list[tuple[list[str], list[list[str
     return folded(METHOD_COLUMNS, [_method_row(method) for method in evaluation.methods])
 
 
-def folded(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[tuple[list[str], list[list[str]]]]:
-    """Tables that a terminal holds, each with the first column; columns that are blank throughout are left out."""
+def folded(columns: Sequence[str], rows: Sequence[Sequence[str]], wide: int = _FOLD) -> list[tuple[list[str], list[list[str]]]]:
+    """Tables that a terminal holds, each with the first column and ``wide`` others; those blank throughout are left out."""
     shown = [i for i in range(1, len(columns)) if any(row[i] for row in rows)]
-    folds = [[0, *shown[i : i + _FOLD]] for i in range(0, max(len(shown), 1), _FOLD)]
+    folds = [[0, *shown[i : i + wide]] for i in range(0, max(len(shown), 1), wide)]
     return [([columns[i] for i in fold], [[row[i] for i in fold] for row in rows]) for fold in folds]
 
 

@@ -11,18 +11,25 @@ from components.training.study.seeds import OverSeeds, Seeds
 from components.validation.page import page, paragraph, table
 from components.values.curves import Point
 
-TITLE = "Mean over seeds ± standard deviation (95 % over devices and seeds)"
 LEAD_TITLE = "VUS-PR of the model less that of the others, on the same devices and seeds"
 LEAD_COLUMNS = ("method", "difference")
+_WIDE = 4
 _NAMES = dict(zip(METRICS, METHOD_COLUMNS[1:], strict=True)) | {"macro_f1": "macro-F1"}
 _NAMES |= dict(zip(NUMBER_METRICS, NUMBER_COLUMNS[3:], strict=True))
+
+
+def title(seeds: Seeds) -> str:
+    """What stands in the tables."""
+    if len(seeds.seeds) == 1:
+        return "Value (95 % over devices)"
+    return "Mean over seeds ± standard deviation (95 % over devices and seeds)"
 
 
 def method_tables(seeds: Seeds) -> list[tuple[list[str], list[list[str]]]]:
     """Columns and one row a method, blank where nothing can be said, in tables that a terminal holds."""
     names = _metrics(seeds)
     rows = [[m.name, *(shown(m.metrics.get(name)) for name in names)] for m in seeds.methods]
-    return folded(["method", *map(_named, names)], rows)
+    return folded(["method", *map(_named, names)], rows, _WIDE)
 
 
 def lead_rows(seeds: Seeds) -> list[tuple[str, str]]:
@@ -47,7 +54,7 @@ def seeds_page(seeds: Seeds) -> str:
     sections = [
         paragraph(note(seeds)),
         *(paragraph(text) for text in seeds.notes),
-        *(table(TITLE, columns, rows) for columns, rows in method_tables(seeds)),
+        *(table(title(seeds), columns, rows) for columns, rows in method_tables(seeds)),
         *_areas(seeds),
         *(table("The model of each seed", columns, rows) for columns, rows in _every_seed(seeds)),
         *_learning(seeds),
