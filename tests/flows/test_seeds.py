@@ -16,21 +16,28 @@ from tests.flows.test_training import DIES
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("main-job")]
 
 
+@pytest.fixture
+def sparse(fresh: Path) -> Path:
+    """A small workspace with half of its windows."""
+    change(fresh / "muster.yaml", lambda value: value["windows"].update(stride=32))
+    return fresh
+
+
 def test_seeds_killed_in_training_end_like_those_that_were_not_and_a_second_call_trains_nothing(
-    fresh: Path, tmp_path: Path
+    sparse: Path, tmp_path: Path
 ) -> None:
     killed = subprocess.run(
-        [sys.executable, "-c", DIES, "220", "model", "seeds", fresh, "--seeds", "2"], capture_output=True, check=False
+        [sys.executable, "-c", DIES, "260", "model", "seeds", sparse, "--seeds", "2"], capture_output=True, check=False
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
-    first = muster("model", "seeds", fresh, "--seeds", "2", "--json")
+    first = muster("model", "seeds", sparse, "--seeds", "2", "--json")
     resumed = json.loads(first.stdout)
     assert resumed["kind"] == "seeds"
     assert first.stderr.count("fine-tune done") == 1, "the first seed was finished"
     assert "fine-tune goes on after step" in first.stderr
-    assert not list((fresh / ".muster" / "seeds" / "unfinished").iterdir())
-    assert not (fresh / "out" / "train").exists()
-    again = muster("model", "seeds", fresh, "--seeds", "2", "--out", tmp_path / "seeds")
+    assert not list((sparse / ".muster" / "seeds" / "unfinished").iterdir())
+    assert not (sparse / "out" / "train").exists()
+    again = muster("model", "seeds", sparse, "--seeds", "2", "--out", tmp_path / "seeds")
     assert "fine-tune" not in again.stderr
     assert "Seeds 7, 8 on the same" in again.stdout
     assert json.loads((tmp_path / "seeds" / "seeds.json").read_text()) == resumed["data"]
@@ -38,9 +45,9 @@ def test_seeds_killed_in_training_end_like_those_that_were_not_and_a_second_call
     model = resumed["data"]["methods"][0]["metrics"]
     assert {"vus_pr", "event_f1", "fault/macro_f1"} <= set(model)
     assert len(set(model["vus_pr"]["of_seeds"])) == 2
-    newest = max((fresh / ".muster" / "seeds" / "outcomes").iterdir(), key=lambda file: file.stat().st_mtime_ns)
+    newest = max((sparse / ".muster" / "seeds" / "outcomes").iterdir(), key=lambda file: file.stat().st_mtime_ns)
     newest.unlink()
-    assert json.loads(muster("model", "seeds", fresh, "--seeds", "2", "--json").stdout) == resumed
+    assert json.loads(muster("model", "seeds", sparse, "--seeds", "2", "--json").stdout) == resumed
 
 
 def test_without_a_truth_nothing_is_trained(fresh: Path) -> None:
@@ -54,9 +61,10 @@ def test_more_seeds_than_there_may_be_are_a_usage_error(fresh: Path) -> None:
     assert "16" in muster("model", "seeds", fresh, "--seeds", "17", check=2).stderr
 
 
-def test_the_first_seed_of_a_workspace_says_what_its_report_says(ran: Path) -> None:
-    found = json.loads(muster("model", "seeds", ran, "--seeds", "1", "--json").stdout)["data"]
-    report = json.loads((ran / "out" / "report" / "report.json").read_text())
+def test_the_first_seed_of_a_workspace_says_what_its_report_says(sparse: Path) -> None:
+    muster("train", sparse)
+    found = json.loads(muster("model", "seeds", sparse, "--seeds", "1", "--json").stdout)["data"]
+    report = json.loads((sparse / "out" / "report" / "report.json").read_text())
     for method, reported in zip(found["methods"], report["evaluation"]["methods"], strict=True):
         told = {name: (m["value"], m["low"], m["high"]) for name, m in reported["metrics"].items()}
         assert {name: (m["mean"], m["low"], m["high"]) for name, m in method["metrics"].items()} == told
