@@ -43,9 +43,13 @@ def seeds(workspace: Workspace, count: int) -> Seeds:
     long as windows, labels, truth, configuration and code are the same.
 
     Raises:
+        NotFound: the file of the truth is not there.
         InputError: nothing is held out, no truth is declared, or there is too little to learn from.
         Conflict: another run holds the workspace.
     """
+    from components.training.study.seed import check_truth
+
+    check_truth(workspace)
     first = workspace.settings.seed
     with one_at_a_time(workspace):
         make_up_to(workspace, "label")
@@ -53,11 +57,11 @@ def seeds(workspace: Workspace, count: int) -> Seeds:
 
 
 def _seeds(workspace: Workspace, numbers: Sequence[int]) -> Seeds:
-    from components.training.study.seed import check_judged
+    from components.training.study.seed import check_held_out
     from components.training.study.seeds import over_seeds
 
     lesson = _lesson(workspace)
-    check_judged(workspace, lesson.windows)
+    check_held_out(lesson.windows)
     outcomes = []
     for number in numbers:
         with progress.timed(f"seed {number}") as done:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from components.workspace.store import digest_of
 from tests.flows.running import change, muster
 from tests.flows.test_training import DIES
 
@@ -54,17 +55,18 @@ def test_without_a_truth_nothing_is_trained(fresh: Path) -> None:
     change(fresh / "muster.yaml", lambda value: value["evaluation"].pop("truth"))
     done = muster("model", "seeds", fresh, check=2)
     assert "declare evaluation.truth" in done.stderr
-    assert "pre-train" not in done.stderr
+    assert "ingest" not in done.stderr
 
 
 def test_more_seeds_than_there_may_be_are_a_usage_error(fresh: Path) -> None:
     assert "16" in muster("model", "seeds", fresh, "--seeds", "17", check=2).stderr
 
 
-def test_the_first_seed_of_a_workspace_says_what_its_report_says(sparse: Path) -> None:
-    muster("train", sparse)
-    found = json.loads(muster("model", "seeds", sparse, "--seeds", "1", "--json").stdout)["data"]
-    report = json.loads((sparse / "out" / "report" / "report.json").read_text())
+def test_the_first_seed_of_a_workspace_says_what_its_report_says(ran: Path) -> None:
+    trained = digest_of(ran / "out" / "train")
+    found = json.loads(muster("model", "seeds", ran, "--seeds", "1", "--json").stdout)["data"]
+    report = json.loads((ran / "out" / "report" / "report.json").read_text())
     for method, reported in zip(found["methods"], report["evaluation"]["methods"], strict=True):
         told = {name: (m["value"], m["low"], m["high"]) for name, m in reported["metrics"].items()}
         assert {name: (m["mean"], m["low"], m["high"]) for name, m in method["metrics"].items()} == told
+    assert digest_of(ran / "out" / "train") == trained

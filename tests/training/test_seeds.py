@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from components.training.judging.device import OnDevice
 from components.training.judging.summary import Drawn, difference, draws_of, summarise
 from components.training.judging.summary_numbers import summarise_numbers
-from components.training.study.seed import MethodOutcome, SeedOutcome, check_judged
+from components.training.study.seed import MethodOutcome, SeedOutcome, check_held_out, check_truth
 from components.training.study.seeds import OverSeeds, Seeds, both, over_seeds, two_way
 from components.training.study.seeds_page import lead_rows, method_tables, note, seeds_page, shown
 from components.values.curves import Point
@@ -165,11 +166,20 @@ def test_a_kept_outcome_says_the_same_as_the_one_that_was_kept() -> None:
 
 
 def test_a_model_that_cannot_be_judged_is_not_worth_a_training(tmp_path: Path) -> None:
-    windows, workspace = quick_windows(), quick_workspace(tmp_path)
-    with pytest.raises(InputError, match="no truth of any task"):
-        check_judged(workspace, windows)
+    windows = quick_windows()
+    check_held_out(windows)
     with pytest.raises(InputError, match="nothing is held out"):
-        check_judged(workspace, replace(windows, index=windows.index.assign(split="train")))
+        check_held_out(replace(windows, index=windows.index.assign(split="train")))
+    workspace = quick_workspace(tmp_path)
+    with pytest.raises(InputError, match="no truth of any task"):
+        check_truth(workspace)
+    evaluation = workspace.settings.evaluation.model_copy(update={"truth": "truth.csv"})
+    declared = replace(workspace, settings=workspace.settings.model_copy(update={"evaluation": evaluation}))
+    row = "d1,2026-01-01T00:00:00Z,2026-01-02T00:00:00Z"
+    for task, known in (("elsewhere", False), ("fault", True)):
+        (tmp_path / "truth.csv").write_text(f"device_id,start,end,task,value\n{row},{task},leak\n")
+        with nullcontext() if known else pytest.raises(InputError, match="no truth of any task"):
+            check_truth(declared)
 
 
 def _seeds(*numbers: int) -> Seeds:

@@ -64,22 +64,27 @@ def outcome_of(seed: int, evaluation: Evaluation, curves: tuple[Point, ...]) -> 
     return SeedOutcome(seed, methods, units, curves, evaluation.notes)
 
 
-def check_judged(workspace: Workspace, windows: Windows) -> None:
-    """Whether models of the workspace can be judged, before any is trained.
+def check_truth(workspace: Workspace) -> None:
+    """Whether there is a truth to judge models of the workspace by.
 
     Raises:
-        InputError: nothing is held out, or no truth is declared, or it says nothing of the workspace's tasks.
+        NotFound: the declared file is not there.
+        InputError: none is declared, it cannot be read, or it says nothing of the workspace's tasks.
     """
-    if not windows.test.any():
-        raise InputError(
-            "nothing is held out: there is nothing to judge a seed by",
-            hint="hold out devices, groups or time with evaluation.split and evaluation.holdout in muster.yaml",
-        )
     truth = read_truth(workspace)
     if truth is None or not truth["task"].isin([task.name for task in workspace.settings.tasks]).any():
         raise InputError(
             "no truth of any task: there is nothing to judge a seed by on what is held out",
             hint="declare evaluation.truth in muster.yaml",
+        )
+
+
+def check_held_out(windows: Windows) -> None:
+    """Raises InputError where every window is trained on."""
+    if not windows.test.any():
+        raise InputError(
+            "nothing is held out: there is nothing to judge a seed by",
+            hint="hold out devices, groups or time with evaluation.split and evaluation.holdout in muster.yaml",
         )
 
 
