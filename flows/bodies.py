@@ -92,7 +92,7 @@ def train(work: Work) -> None:
     from components.training.train import train
     from components.values import Windows
 
-    windows, (labels, targets) = Windows.load(work.inputs["features"]), _labels(work)
+    windows, (labels, targets) = Windows.load(work.inputs["features"]), learned_from(work.workspace, work.inputs["label"])
     statistics = pd.read_parquet(work.inputs["features"] / "statistics.parquet")
     checkpoints = Checkpoints(work.resume, progress.say)
     model = train(work.workspace, windows, labels, statistics, progress.report, checkpoints, targets=targets)
@@ -110,7 +110,7 @@ def report(work: Work) -> None:
     from components.values.curves import load_curves
     from components.values.networks import networks_in
 
-    windows, (labels, targets) = Windows.load(work.inputs["features"]), _labels(work)
+    windows, (labels, targets) = Windows.load(work.inputs["features"]), learned_from(work.workspace, work.inputs["label"])
     statistics = pd.read_parquet(work.inputs["features"] / "statistics.parquet")
     anomaly = [task.name for task in work.workspace.settings.tasks if task.kind == "anomaly"]
     detector, curves = open_detector(work.inputs["train"], *anomaly), load_curves(work.inputs["train"])
@@ -181,11 +181,11 @@ def profile_facts_truth_and_tools(workspace: Workspace, profile: str) -> Any:
     return [profile_facts(workspace, profile), declared_truth(workspace, profile), tools, platform.machine()]
 
 
-def _labels(work: Work) -> tuple[list[LabelSet], list[Targets]]:
-    """Of the tasks that learn classes, and of those that learn numbers."""
+def learned_from(workspace: Workspace, folder: Path) -> tuple[list[LabelSet], list[Targets]]:
+    """What the label step left in ``folder``: of the tasks that learn classes, and of those that learn numbers."""
     from components.values import LabelSet, Targets
 
-    folder, tasks = work.inputs["label"], work.workspace.settings.tasks
+    tasks = workspace.settings.tasks
     labels = [LabelSet.load(folder, task.name) for task in tasks if task.votes]
     return labels, [Targets.load(folder, task.name) for task in tasks if task.kind == "regression"]
 

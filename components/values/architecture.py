@@ -95,10 +95,6 @@ class Architecture:
         w = self.width
         stem, readers = (3 * self.inputs + 1 + len(self.types)) * w, (w + 1) * self.channels
         body = stem + self.blocks * ((self.kernel + 1) * w + (w + 1) * w) + readers
-            (3 * self.inputs + 1 + len(self.types)) * w
-            + self.blocks * ((self.kernel + 1) * w + (w + 1) * w)
-            + (w + 1) * self.channels
-        )
         biases = sum(len(head.classes) or 2 * w + 1 for head in self.heads)
         return body + biases + sum(self._reading(head) for head in self.heads)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from components.workspace import open_workspace
+from muster.commands.seeds import seeds
 from muster.commands.study import study
 from muster.console import Json, emit_json, emit_line, emit_table, say
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from components.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Models: registered versions with their artefacts, proofs and metrics.")
+app.command()(seeds)
 app.command()(study)
 
 WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]

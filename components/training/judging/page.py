@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from components.labeling.report.charts import intervals
@@ -25,7 +26,10 @@ METHOD_COLUMNS = (
     "hit rate @150 %",
 )
 _METRICS = ("vus_pr", "auc_pr", "event_precision", "event_recall", "event_f1", "alarms_per_device_day")
+_DELAY = "detection_delay_s"
 _HITS = ("hit_rate_100", "hit_rate_150")
+METRICS = (*_METRICS, _DELAY, *_HITS)
+"""Names of the metrics under `METHOD_COLUMNS`, after the method."""
 CLASS_COLUMNS = ("task", "class", "precision", "recall", "F1", "windows")
 PROFILE_COLUMNS = ("hardware profile", "devices", "VUS-PR", "event precision", "event recall", "alarms a device-day")
 NUMBER_COLUMNS = ("task", "unit", "method", "RMSE", "MAE", "RMSE at the end", "PHM08 score at the end")
@@ -35,14 +39,15 @@ _FOLD = 5
 
 
 def method_tables(evaluation: Evaluation) -> list[tuple[list[str], list[list[str]]]]:
-    """Columns and one row a method, values with their 95 % intervals, blank where nothing can be said.
+    """Columns and one row a method, values with their 95 % intervals, blank where nothing can be said."""
+    return folded(METHOD_COLUMNS, [_method_row(method) for method in evaluation.methods])
 
-    Columns that are blank throughout are left out, and the others folded into tables that a terminal holds.
-    """
-    rows = [_method_row(method) for method in evaluation.methods]
-    shown = [i for i in range(1, len(METHOD_COLUMNS)) if any(row[i] for row in rows)]
-    folds = [[0, *shown[i : i + _FOLD]] for i in range(0, max(len(shown), 1), _FOLD)]
-    return [([METHOD_COLUMNS[i] for i in fold], [[row[i] for i in fold] for row in rows]) for fold in folds]
+
+def folded(columns: Sequence[str], rows: Sequence[Sequence[str]], wide: int = _FOLD) -> list[tuple[list[str], list[list[str]]]]:
+    """Tables that a terminal holds, each with the first column and ``wide`` others; those blank throughout are left out."""
+    shown = [i for i in range(1, len(columns)) if any(row[i] for row in rows)]
+    folds = [[0, *shown[i : i + wide]] for i in range(0, max(len(shown), 1), wide)]
+    return [([columns[i] for i in fold], [[row[i] for i in fold] for row in rows]) for fold in folds]
 
 
 def macro_rows(evaluation: Evaluation) -> list[tuple[str, str, str]]:
@@ -142,7 +147,7 @@ def _number(value: float | None) -> str:
 def _method_row(method: Judged) -> tuple[str, ...]:
     found = method.metrics
     values = [shown(found.get(name)) for name in _METRICS]
-    return (method.name, *values, shown(found.get("detection_delay_s"), " s"), *(shown(found.get(name)) for name in _HITS))
+    return (method.name, *values, shown(found.get(_DELAY), " s"), *(shown(found.get(name)) for name in _HITS))
 
 
 def _areas(evaluation: Evaluation) -> list[str]:

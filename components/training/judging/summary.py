@@ -6,7 +6,7 @@ of how often it holds each device, the first row holds every device once and giv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,17 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A metric in every draw. ``values``: (draws,), the metric itself first; NaN where nothing can be said.
+
+    ``says``: (devices,) above 0 where a device contributes.
+    """
+
+    values: Floats
+    says: Floats
+
+
+@dataclass(frozen=True)
 class ClassMeasure:
     """Precision and recall of one class over all judged windows; ``support``: windows that truly have it."""
 
@@ -48,34 +59,50 @@ def summarise(devices: Sequence[OnDevice], anomaly: bool, alarms: bool, seed: in
 
     ``anomaly``: the method scores anomalies; ``alarms``: it raises them at a threshold.
     """
+    return measures(drawn(devices, anomaly, alarms, seed))
+
+
+def drawn(devices: Sequence[OnDevice], anomaly: bool, alarms: bool, seed: int) -> dict[str, Drawn]:
+    """Every metric by name in the draws of `draws_of`, the same for all methods on these devices."""
     draws = draws_of(len(devices), seed)
-    found: dict[str, Measure | None] = {}
+    found: dict[str, Drawn] = {}
     if anomaly:
         has = _column(devices, lambda d: d.areas is not None)
         areas = np.asarray([d.areas or (0.0, 0.0) for d in devices])
         for place, name in enumerate(("vus_pr", "auc_pr")):
-            found[name] = measure(ratio(draws, areas[:, place], has), has)
+            found[name] = Drawn(ratio(draws, areas[:, place], has), has)
     if anomaly and alarms:
         found |= _events(devices, draws)
     hits, count = np.asarray([np.sum((*d.hits, (0.0, 0.0)), axis=0) for d in devices]), _column(devices, lambda d: len(d.hits))
     for place, name in enumerate(("hit_rate_100", "hit_rate_150")):
-        found[name] = measure(ratio(draws, hits[:, place], count), count)
+        found[name] = Drawn(ratio(draws, hits[:, place], count), count)
     for task in devices[0].confusion if devices else ():
         tables = np.stack([d.confusion[task] for d in devices])
-        found[f"{task}/macro_f1"] = measure(_macro_f1(draws, tables), tables.sum(axis=(1, 2)))
-    return {name: value for name, value in found.items() if value is not None}
+        found[f"{task}/macro_f1"] = Drawn(_macro_f1(draws, tables), tables.sum(axis=(1, 2)))
+    return found
+
+
+def measures(found: Mapping[str, Drawn]) -> dict[str, Measure]:
+    """With intervals, without those that nothing can be said of."""
+    named = {name: measure(metric) for name, metric in found.items()}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def difference(ours: Sequence[OnDevice], theirs: Sequence[OnDevice], seed: int) -> Measure | None:
     """Our VUS-PR less theirs, on the same devices in every draw; None where no device has an anomaly."""
+    return measure(lead(ours, theirs, seed))
+
+
+def lead(ours: Sequence[OnDevice], theirs: Sequence[OnDevice], seed: int) -> Drawn:
+    """What `difference` is measured from."""
     has = _column(ours, lambda d: d.areas is not None)
     area = np.asarray([a.areas[0] - b.areas[0] if a.areas and b.areas else 0.0 for a, b in zip(ours, theirs, strict=True)])
-    return measure(ratio(draws_of(len(ours), seed), area, has), has)
+    return Drawn(ratio(draws_of(len(ours), seed), area, has), has)
 
 
 def share(above: NDArray[Any], below: NDArray[Any], seed: int) -> Measure | None:
     """Sum of ``above`` over sum of ``below``, both (devices,); None where the lower sum is 0."""
-    return measure(ratio(draws_of(len(above), seed), above, below), below)
+    return measure(Drawn(ratio(draws_of(len(above), seed), above, below), below))
 
 
 def class_measures(table: NDArray[np.int64], classes: tuple[str, ...]) -> list[ClassMeasure]:
@@ -93,7 +120,7 @@ def class_measures(table: NDArray[np.int64], classes: tuple[str, ...]) -> list[C
     ]
 
 
-def _events(devices: Sequence[OnDevice], draws: Floats) -> dict[str, Measure | None]:
+def _events(devices: Sequence[OnDevice], draws: Floats) -> dict[str, Drawn]:
     events, found, alarms, right, days = np.asarray([[d.events, d.found, d.alarms, d.right, d.days] for d in devices]).T
     recall, precision = ratio(draws, found, events), ratio(draws, right, alarms)
     with np.errstate(invalid="ignore"):
@@ -101,11 +128,11 @@ def _events(devices: Sequence[OnDevice], draws: Floats) -> dict[str, Measure | N
     delays = np.concatenate([np.asarray(d.delays, float) for d in devices]) if devices else np.zeros(0)
     owner = np.repeat(np.arange(len(devices)), [len(d.delays) for d in devices])
     return {
-        "event_precision": measure(precision, alarms),
-        "event_recall": measure(recall, events),
-        "event_f1": measure(f1, events),
-        "alarms_per_device_day": measure(ratio(draws, alarms, days), days),
-        "detection_delay_s": measure(_median(draws, delays, owner), found),
+        "event_precision": Drawn(precision, alarms),
+        "event_recall": Drawn(recall, events),
+        "event_f1": Drawn(f1, events),
+        "alarms_per_device_day": Drawn(ratio(draws, alarms, days), days),
+        "detection_delay_s": Drawn(_median(draws, delays, owner), found),
     }
 
 
@@ -146,11 +173,12 @@ def _macro_f1(draws: Floats, tables: NDArray[np.int64]) -> Floats:
     return np.asarray(np.where(occurs > 0, f1.sum(axis=1) / np.maximum(occurs, 1), np.nan))
 
 
-def measure(values: Floats, says: Floats) -> Measure | None:
-    """The first of ``values`` with the spread of the others; ``says``: (devices,) above 0 where a device contributes."""
+def measure(metric: Drawn) -> Measure | None:
+    """The metric itself with the spread of its draws; None where nothing can be said of it."""
+    values = metric.values
     if np.isnan(values[0]):
         return None
-    devices = int((says > 0).sum())
+    devices = int((metric.says > 0).sum())
     spread = values[1:][~np.isnan(values[1:])]
     if devices < 2 or not spread.size:
         return Measure(float(values[0]), None, None, devices)

@@ -44,15 +44,15 @@ def _learning(curves: tuple[Point, ...]) -> list[str]:
     for phase in dict.fromkeys(point.phase for point in curves):
         mine = [point for point in curves if point.phase == phase]
         names = list(dict.fromkeys(name for point in mine for name in point.losses))
-        plots = [line_plot(f"{phase}: {name}", _lines(mine, {name}), x_name="steps") for name in names]
+        plots = [line_plot(f"{phase}: {name}", loss_lines(mine, {name}), x_name="steps") for name in names]
         if len(names) > 1:
-            plots.insert(0, line_plot(f"{phase}: sum of all losses", _lines(mine, set(names)), x_name="steps"))
+            plots.insert(0, line_plot(f"{phase}: sum of all losses", loss_lines(mine, set(names)), x_name="steps"))
         sections.append("<div>" + "\n".join(plots) + "</div>")
     return sections
 
 
-def _lines(points: list[Point], names: set[str]) -> list[Line]:
-    """The sum of the losses ``names`` where all of them are known, a line a part."""
+def loss_lines(points: list[Point], names: set[str]) -> list[Line]:
+    """The sum of the losses ``names`` where all of them are known, a line a part: 'train', 'validation', 'int8'."""
     lines = []
     for part in ("train", "validation", "int8"):
         mine = [p for p in points if p.part == part and names <= set(p.losses)]

@@ -46,9 +46,10 @@ def line_plot(title: str, lines: Sequence[Line], *, x_name: str = "", logarithmi
         low, high = across.low, across.high
         path = f"M{across(low):.1f} {up(low):.1f}L{across(high):.1f} {up(high):.1f}"
         parts.append(f'<path d="{path}" stroke="currentColor" opacity="0.4" stroke-dasharray="4"/>')
+    pitch = min(13, (_HEIGHT - _BOTTOM - _TOP - 10) // max(len(lines) - 1, 1))
     for number, line in enumerate(lines):
         parts += _drawn(line, COLOURS[number % len(COLOURS)], across, up, scale)
-        parts.append(_legend(line, COLOURS[number % len(COLOURS)], number))
+        parts.append(_legend(line, COLOURS[number % len(COLOURS)], _TOP + 10 + pitch * number))
     return "".join([*parts, "</svg>"])
 
 
@@ -105,8 +106,7 @@ def _drawn(line: Line, colour: str, across: _Axis, up: _Axis, scale: Callable[[f
     return parts
 
 
-def _legend(line: Line, colour: str, number: int) -> str:
-    y = _TOP + 10 + 13 * number
+def _legend(line: Line, colour: str, y: int) -> str:
     dashes = ' stroke-dasharray="5 3"' if line.dashed else ""
     stroke = f'<path d="M{_WIDTH - 130} {y - 4}h18" stroke="{colour}" stroke-width="1.6"{dashes}/>'
     return stroke + f'<text x="{_WIDTH - 108}" y="{y}">{escape(line.name)}</text>'
