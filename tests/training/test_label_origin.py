@@ -29,6 +29,8 @@ def test_model_show_lists_version_model_coverage_and_entropy_of_the_labels(tmp_p
     replace(plant.model(plant.windows()), labels={"fault": FACTS}).save(out / "train")
     (out / "validate").mkdir()
     Dataset(out / "validate", 10, 0, 0, 1, "d1").save_summary()
+    (out / "report").mkdir()
+    (out / "report" / "report.json").write_text('{"figures": {}}')
     register(workspace)
     origin = muster("model", "show", "candidate", workspace.root).stdout.split("\n\n")[-1]
     for fact, value in FACTS.items():
