@@ -67,8 +67,8 @@ def _shaped(
     mine = of_type(types, windows, profile)
     rows = replace(rows, **{part: enough(getattr(rows, part), mine) for part in ("fit", "calibration", "clean", "quiet")})
     kind = types.index(profile) if profile in types else -1
-    ranges = range_windows(windows, mine)
-    taught = lessons(teacher, kind, windows.codes, rows.fit, rows.quiet, ranges, model.batch, model.channel_dropout)
+    ranges, held = range_windows(windows, mine), rows.quiet if len(rows.quiet) else rows.clean
+    taught = lessons(teacher, kind, windows.codes, rows.fit, held, ranges, model.batch, model.channel_dropout)
     teacher.to(engine.device)
     found = _best(workspace, shape, taught, engine)
     teacher.cpu()
