@@ -1,7 +1,7 @@
 """How far the network is heard beside the wide part of a task: chosen on windows that neither has learned from.
 
 After few labels a network knows them by heart and is sure of everything: beside the wide part, which is there by then, it only
-does harm (3 to 5 points of macro-F1 on a hydraulic rig, with twenty or fifty labels). Its logits are scaled by one factor, as in
+does harm (2 to 4 points of macro-F1 on a hydraulic rig, with twenty or fifty labels). Its logits are scaled by one factor, as in
 stacking (Wolpert, Neural Networks 5, 1992), that travels inside of the head's weights. It is the smallest under which the labels
 of calibration windows are no less likely than under the best by more than one standard error (Breiman et al., Classification
 and Regression Trees, 1984, section 3.4.3): where few windows say anything, the network stays quiet.
