@@ -38,10 +38,11 @@ TRAININGS: dict[str, list[tuple[Any, str, float]]] = {
     "restores replaced cells only": [(pretrain, "REPEAT_WEIGHT", 0.0)],
     "repeats all cells only": [(pretrain, "RESTORE_WEIGHT", 0.0)],
     "detects nothing": [],
+    "detects with five times the weight": [],
     "no generator, synthetic faults only": [(corruption, "GENERATED_SHARE", 0.0)],
     "generator only": [(corruption, "GENERATED_SHARE", 1.0), (corruption, "SPANS", 1)],
 }
-DETECTS_NOTHING = "detects nothing"
+DETECT_WEIGHTS = {"detects nothing": 0.0, "detects with five times the weight": 5.0}
 
 
 def main() -> None:
@@ -74,7 +75,7 @@ def trained(
 ) -> Callable[[Callable[[Read, Read], Floats]], float]:
     """Train with ``changes``; what is returned judges a reading of the network."""
     model = workspace.settings.model
-    model = model.model_copy(update={"detect_weight": 0.0}) if name == DETECTS_NOTHING else model
+    model = model.model_copy(update={"detect_weight": model.detect_weight * DETECT_WEIGHTS.get(name, 1.0)})
     workspace = replace(workspace, settings=workspace.settings.model_copy(update={"seed": seed, "model": model}))
     windows = Windows.load(workspace.out / "features")
     labels = [LabelSet.load(workspace.out / "label", task.name) for task in workspace.settings.tasks if task.votes]

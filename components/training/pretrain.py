@@ -78,7 +78,7 @@ def electra_losses(
     """Generator cross-entropy, ``detect_weight`` x detection at every cell, Huber losses of restoring replaced cells and of
     repeating all, and the encoder's outputs.
 
-    ELECTRA weighs detection with 50 against a vocabulary of 30,000; with a few bins 5 to 10 balance the terms.
+    ELECTRA weighs detection with 50 against a vocabulary of 30,000; with a few bins that would take the whole encoder.
     """
     x, present = as_input(codes, encoder.architecture.input_scale)
     with precision(x.device):

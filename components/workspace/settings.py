@@ -388,7 +388,7 @@ class Model(Section):
         description="each hardware profile has a learned vector that is added to what the stem puts out; for fleets whose "
         "devices of unlike hardware behave unlike",
     )
-    detect_weight: float = Field(5.0, ge=0, description="lambda of the detection loss")
+    detect_weight: float = Field(1.0, ge=0, description="lambda of the detection loss")
     detect_warm_up: Share = Field(
         0.0, description="share of pre-training over which that weight rises, so that the generator learns something first"
     )
