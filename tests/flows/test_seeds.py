@@ -14,7 +14,7 @@ from components.workspace.store import digest_of
 from tests.flows.running import change, muster
 from tests.flows.test_training import DIES
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("main-job")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("trainings")]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from tests.flows.running import change, muster
 from tests.flows.test_training import DIES
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("main-job")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("trainings")]
 
 ARGUMENTS = ("--seeds", "2", "--labels", "10,20")
 

@@ -14,7 +14,7 @@ import pytest
 from components.workspace.store import digest_of
 from tests.flows.running import change, muster
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("main-job")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("trainings")]
 
 DIES = """
 import os, signal, sys
