@@ -106,7 +106,7 @@ def report(work: Work) -> None:
 
     from components.quantization.detectors import open_detector
     from components.training.reporting.write import write_report
-    from components.values import Windows
+    from components.values import TrainedModel, Windows
     from components.values.curves import load_curves
     from components.values.networks import networks_in
 
@@ -115,7 +115,8 @@ def report(work: Work) -> None:
     anomaly = [task.name for task in work.workspace.settings.tasks if task.kind == "anomaly"]
     detector, curves = open_detector(work.inputs["train"], *anomaly), load_curves(work.inputs["train"])
     networks = networks_in(work.inputs["train"])
-    write_report(work.folder, work.workspace, windows, labels, statistics, detector, curves, targets, networks)
+    model = TrainedModel.load(work.inputs["train"])
+    write_report(work.folder, work.workspace, windows, labels, statistics, detector, curves, targets, networks, model)
 
 
 def quantize(work: Work) -> None:

@@ -34,14 +34,14 @@ class Released:
     releases: tuple[str, ...]
 
 
-def require_proofs(workspace: Workspace) -> list[Proof]:
-    """The proofs of all profiles.
+def require_proofs(workspace: Workspace, profile: str | None = None) -> list[Proof]:
+    """The proofs of all profiles, or of one.
 
     Raises:
         GateFailed: an artefact missed a limit; the message names each miss. One that could not be proven here is no
             miss: it is never offered (see `registry.rollout.draft`).
     """
-    proofs = read_proofs(workspace)
+    proofs = read_proofs(workspace, profile)
     misses = [
         f"{proof.profile}: {check.name} is {check.value:g} {check.unit}".rstrip() + f", limit {check.limit:g}"
         for proof in proofs
@@ -50,7 +50,7 @@ def require_proofs(workspace: Workspace) -> list[Proof]:
     ]
     if misses:
         raise GateFailed(
-            "no artefact fits its hardware profile:\n  " + "\n  ".join(misses),
+            "an artefact does not fit its hardware profile:\n  " + "\n  ".join(misses),
             hint=f"change the model or the budgets in profiles/*.yaml; the proofs are in {workspace.out / 'prove'}",
         )
     return proofs
@@ -139,8 +139,10 @@ def read_artefacts(workspace: Workspace) -> list[Artefact]:
     return [Artefact.load(_present(workspace.out / "quantize" / p.name / f"{p.name}.artefact")) for p in workspace.profiles]
 
 
-def read_proofs(workspace: Workspace) -> list[Proof]:
-    return [Proof.load(_present(workspace.out / "prove" / p.name / f"{p.name}.proof.json")) for p in workspace.profiles]
+def read_proofs(workspace: Workspace, profile: str | None = None) -> list[Proof]:
+    """Of all profiles, or of one."""
+    names = [p.name for p in workspace.profiles if profile in (None, p.name)]
+    return [Proof.load(_present(workspace.out / "prove" / name / f"{name}.proof.json")) for name in names]
 
 
 def code_revision() -> str:

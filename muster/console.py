@@ -6,6 +6,7 @@ goes to standard error.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -16,10 +17,13 @@ from typing import Annotated, Any
 
 import typer
 
-from components.workspace.errors import MusterError
+from components.workspace.errors import InputError, MusterError
 
 SCHEMA_VERSION = 1
 DEBUG = "MUSTER_DEBUG"
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.EEXIST}
+"""What a disk says no with: nothing that a mended program would do better."""
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document instead of a table")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress lines")]
@@ -70,6 +74,16 @@ def errors_explained() -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
+    except OSError as error:
+        _maybe_trace()
+        if error.errno not in _DISK:
+            say(f"bug: {type(error).__name__}: {error}\n  -> run again with --debug and report what it prints")
+            raise SystemExit(1) from None
+        where = f"{error.filename}: " if error.filename else ""
+        say(
+            f"error: {where}{error.strerror}\n  -> make room, or name a place that can be written, and run the same command again"
+        )
+        raise SystemExit(InputError.exit_code) from None
     except Exception as error:  # noqa: BLE001 - the last line of defence: every bug gets the same short form
         _maybe_trace()
         say(f"bug: {type(error).__name__}: {error}\n  -> run again with --debug and report what it prints")

@@ -17,7 +17,7 @@ from components.runtime.surprise import Integers, Outputs
 from components.runtime.trees import TreeScoring
 from components.runtime.wide import BITS
 from components.training.judging.detector import Detector, Number, Scored
-from components.values import Artefact, TrainedModel
+from components.values import Artefact, ElectraModel, TrainedModel
 from components.workspace.errors import InputError, NotFound
 
 _ONE = 65536.0
@@ -55,6 +55,7 @@ def of_model(model: TrainedModel, anomaly: str = "anomaly") -> Detector:
         clear_after=CLEAR_AFTER,
         score=lambda codes, profiles: answers(model, codes, profiles),
         numbers={head.task: Number(head.unit, head.range) for head in model.heads if not head.classes},
+        types=model.architecture.types if isinstance(model, ElectraModel) else (),
     )
 
 

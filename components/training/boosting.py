@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from components.runtime.surprise import Outputs
 from components.runtime.trees import LEAF_BITS, Trees, gauge_of, raw_score, tree_outputs
 from components.runtime.window_features import window_features
-from components.training.compare import Judged, Metrics, baselines, compared, label_facts, target_facts
+from components.training.compare import FLOAT_BOOSTING, Judged, Metrics, baselines, compared, label_facts, target_facts
 from components.training.decisions import settled
 from components.training.grow import Features, grow_classes, grow_numbers
 from components.training.train import Rows, check_enough, false_alarm_share, heads_of, rows_of
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from components.training.train import Progress
-
-FLOAT_BASELINE = "float_boosting"
-"""What the boosting baseline is called beside integer trees."""
 
 
 def boost(
@@ -77,7 +74,7 @@ def boost(
     threshold = float(np.quantile(judge(model, windows.codes[quiet]).scores, 1 - share))
 
     def others() -> Metrics:
-        return baselines(workspace, windows, labels, targets, statistics, rows.clean, FLOAT_BASELINE)
+        return baselines(workspace, windows, labels, targets, statistics, rows.clean, FLOAT_BOOSTING)
 
     def ours(test: NDArray[np.int64]) -> Judged:
         return judge(model, windows.codes[test])

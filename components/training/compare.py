@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from components.training.train import Progress
 
-BASELINE = "gradient_boosting"
-"""What the boosting baseline is called beside a network."""
+BASELINE, FLOAT_BOOSTING = "gradient_boosting", "float_boosting"
+"""What the boosting baseline is called beside a network, and beside boosted trees."""
 
 
 Metrics = dict[str, dict[str, float]]

@@ -26,6 +26,9 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             os.fsync(stream.fileno())
         os.chmod(beside, mode)
         os.replace(beside, path)
+    except OSError as error:  # a full disk names no file
+        Path(beside).unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise

@@ -356,8 +356,9 @@ class Shape(Section):
         """Whether the recipe makes a network of this size out of one of ``model``."""
         width, blocks, kernel = self.width or model.width, self.blocks or model.blocks, self.kernel or model.kernel
         same = (width, blocks, kernel) == (model.width, model.blocks, model.kernel)
-        smaller = width <= model.width and blocks <= model.blocks and kernel == model.kernel
-        return {"post_training": same, "qat": same, "prune": smaller and not same, "distil": not same}[recipe]
+        inside = width <= model.width and blocks <= model.blocks
+        smaller, smaller_or_other = inside and kernel == model.kernel, inside and not same
+        return {"post_training": same, "qat": same, "prune": smaller and not same, "distil": smaller_or_other}[recipe]
 
 
 _RECIPES: tuple[Recipe, ...] = get_args(Recipe)
@@ -405,6 +406,10 @@ class Model(Section):
         for shape in self.shapes:
             if self.device_types and len(shape.profiles) > 1:
                 raise ValueError(f"shape '{shape.name}': with device_types each profile needs a shape of its own")
+            if not shape.recipes(self):
+                raise ValueError(
+                    f"shape '{shape.name}': wider or deeper than the model (width {self.width}, blocks {self.blocks})"
+                )
             if shape.recipe != "search" and not shape.allows(shape.recipe, self):
                 raise ValueError(
                     f"shape '{shape.name}': {shape.recipe} {_SIZES[shape.recipe]} "
@@ -417,7 +422,7 @@ _SIZES = {
     "post_training": "keeps the size of the model",
     "qat": "keeps the size of the model",
     "prune": "needs a width or blocks below those of the model, and its kernel",
-    "distil": "needs another size than that of the model",
+    "distil": "needs another size than that of the model, with no more width and blocks",
 }
 
 

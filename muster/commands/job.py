@@ -71,6 +71,9 @@ def train(root: Root = Path(), json: Json = False, quiet: Quiet = False) -> None
         emit_line()
     if not trained.metrics:
         emit_line("nothing to judge by: evaluation.truth is not declared, or nothing is held out")
+    for declared in workspace.settings.tasks:
+        if trained.metrics and not any(name.startswith(f"{declared.name}/") for name in trained.metrics):
+            emit_line(f"{declared.name}: not judged, evaluation.truth says nothing of it")
     if len(trained.networks) > 1:
         from components.values.networks import COLUMNS, as_row
 
@@ -99,12 +102,12 @@ def step(
         results = steps.run_step(workspace, name, profile)
         kept = "kept from an earlier run: " if all(r.reused for r in results) else ""
         done.note = kept + describe(workspace, name, profile)
-    if name == "prove" and profile is None:
-        release.require_proofs(workspace)
     if json:
         from dataclasses import asdict
 
         emit_json("step", [asdict(result) for result in results])
+    if name == "prove":
+        release.require_proofs(workspace, profile)
 
 
 def doctor(json: Json = False) -> None:

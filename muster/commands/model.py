@@ -144,6 +144,7 @@ def score(
     json: Json = False,
 ) -> None:
     """Score telemetry as a device would: score, alarm, classes, numbers, and the channels to blame."""
+    from components.training.judging.detector import untyped
     from components.training.judging.scoring import step_table, window_table, write_parquet
     from components.training.judging.telemetry import read_windows
 
@@ -155,7 +156,7 @@ def score(
         files.append(
             write_parquet(step_table(detector, windows, contract.telemetry.interval_s), out.with_suffix(".steps.parquet"))
         )
-    for note in contract.notes:
+    for note in (*contract.notes, *untyped(detector, windows.profiles)):
         say(f"note: {note}")
     if detector.anomaly and detector.threshold is None:
         say("note: no threshold travels with this model: nothing alarms; train it again, or score an artefact")

@@ -59,6 +59,7 @@ def _judged(root: Path, folder: Path) -> None:
         words = ("model", "evaluate", model, "--data", root / "out" / "validate" / "accepted.parquet")
         words += ("--labels", root / "truth" / "segments.csv", "--workspace", root, "--held-out", "--json")
         evaluation = json.loads(muster(*words).stdout)["data"]
+        assert "float_boosting" in {method["method"] for method in evaluation["methods"]}, "the model itself is boosted trees"
         ours = next(method for method in evaluation["methods"] if method["method"] == "model")
         found.append(ours["metrics"]["fault/macro_f1"]["value"])
         scores = folder / f"{number}.parquet"

@@ -166,6 +166,8 @@ def test_what_may_not_be_released_stops_the_run_with_its_exit_code(ran: Path, ha
     done = muster("run", ran, check=code)
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+    if harm == "tight-profile":
+        assert says in muster("step", "prove", ran, "--profile", "mcu-cortex-m4", check=code).stderr
 
 
 def test_without_the_cross_compiler_microcontrollers_are_left_out_and_the_packages_named(ran: Path, tmp_path: Path) -> None:

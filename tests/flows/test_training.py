@@ -118,7 +118,9 @@ def test_a_profile_gets_the_network_that_was_made_for_it_proven_there(fresh: Pat
     _, node = made["networks"]
     assert node["profiles"] == ["mcu-cortex-m4"]
     assert node["recipe"] == min(node["losses"], key=node["losses"].get)
-    assert "Networks for hardware profiles" in Path(made["report"]).read_text()
+    page = Path(made["report"]).read_text()
+    assert "Networks for hardware profiles" in page
+    assert "int8-node" in page, "beside every other method, with its intervals"
     assert {f"fault/{method}/macro_f1" for method in ("electra", "int8", "int8-node")} <= set(made["metrics"])
     for step in ("quantize", "prove"):
         muster("step", step, fresh, "--profile", "mcu-cortex-m4")

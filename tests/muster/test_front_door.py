@@ -50,6 +50,24 @@ def test_an_error_is_short_names_the_way_out_and_has_its_exit_code(args: list[st
     assert "Traceback" not in done.stderr
 
 
+FULL_DISK = """
+import sys
+from pathlib import Path
+from components.workspace import files
+from muster.console import errors_explained
+files.os.fsync = lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+with errors_explained():
+    files.write_text(Path(sys.argv[1]) / "report.html", "text")
+"""
+
+
+def test_a_full_disk_is_no_bug_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, tmp_path], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert f"error: {tmp_path / 'report.html'}: No space left on device" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_debug_shows_where_an_error_came_from() -> None:
     assert "Traceback" in muster("--debug", "run", "nowhere", check=3).stderr
 

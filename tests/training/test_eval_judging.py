@@ -278,6 +278,7 @@ def test_a_model_of_other_channels_does_not_fit_a_workspace(folder: Path, tmp_pa
         (segments().drop(columns=["start"]), "neither start and end nor time"),
         (segments().drop(columns=["device_id"]), "no column device_id"),
         (row_labels(telemetry(devices=1)).rename(columns={"label": "verdict"}), "no column label"),
+        (row_labels(telemetry(devices=1)).iloc[:0], "no row of labels"),
         (row_labels(telemetry(devices=1)).assign(label="rust"), "'rust' is neither 0 nor 1 nor a class"),
         (row_labels(telemetry(devices=1)).iloc[:20], "no labelled window is left"),
     ],

@@ -161,6 +161,7 @@ def test_the_curve_of_each_recipe_is_in_the_integers_of_devices(model: ElectraMo
         ({"recipe": "prune", "width": 16, "kernel": 5}, "needs a width or blocks below"),
         ({"recipe": "qat", "blocks": 1}, "keeps the size"),
         ({"recipe": "distil"}, "needs another size"),
+        ({"width": 64}, "wider or deeper than the model"),
         ({"recipe": "distil", "kernel": 4}, "is even"),
     ],
 )

@@ -58,7 +58,7 @@ class Detector:
     """``kind``: 'trained model' or 'artefact'. ``anomaly``: the anomaly task, '' when there is none.
 
     ``core``: first step and step past the last of a window that its score speaks for. ``classes``: task -> its classes.
-    ``numbers``: regression task -> what it says.
+    ``numbers``: regression task -> what it says. ``types``: hardware profiles that a network which knows them tells apart.
 
     ``threshold``: on `Scored.score`; None when none travels with the model.
     ``false_alarm_share``: share of normal windows at or above the threshold.
@@ -80,6 +80,13 @@ class Detector:
     clear_after: int
     score: Callable[[NDArray[np.int8], NDArray[Any]], Scored]
     numbers: Mapping[str, Number] = field(default_factory=dict)
+    types: tuple[str, ...] = ()
+
+
+def untyped(detector: Detector, profiles: NDArray[Any]) -> list[str]:
+    """What to say where (windows,) ``profiles`` name types that a detector which knows device types does not know."""
+    strange = int((~np.isin(profiles.astype(str), detector.types)).sum()) if detector.types else 0
+    return [f"{strange:,} of {len(profiles):,} windows are from no device type that the model knows"] if strange else []
 
 
 def listen(detector: Detector, codes: NDArray[np.int8], profiles: NDArray[Any], size: int = 2048) -> Said:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,13 +52,21 @@ def judge(
     return judge_scope(scope, detector, workspace, autoencoder=autoencoder)
 
 
-def judge_scope(scope: Scope, detector: Detector, workspace: Workspace | None, *, autoencoder: bool = False) -> Evaluation:
-    """Evaluate ``detector`` on the windows of ``scope`` that are to be judged, beside every baseline."""
+def judge_scope(
+    scope: Scope,
+    detector: Detector,
+    workspace: Workspace | None,
+    *,
+    autoencoder: bool = False,
+    others: Sequence[Method] = (),
+) -> Evaluation:
+    """Evaluate ``detector`` on the windows of ``scope`` that are to be judged, beside ``others`` and every baseline."""
     seed = workspace.settings.seed if workspace else SEED
     buffer_steps = workspace.settings.evaluation.buffer_steps if workspace else BUFFER_STEPS
     windows, truth = part_of(scope.windows, scope.rows), scope.truth
     said = listen(detector, windows.codes, windows.profiles)
     methods = list(compare(detector, windows, said, scope.lesson, seed, autoencoder=autoencoder))
+    methods[1:1] = others
     if workspace and (method := boosted(workspace, detector, windows, scope.lesson, seed)):
         methods.append(method)
     truths = _truths(windows, truth, detector, scope.interval_s)

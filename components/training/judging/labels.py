@@ -116,6 +116,10 @@ def _rows(file: Path, frame: pd.DataFrame, detector: Detector, telemetry: Teleme
     numbers = [n for n in detector.numbers if n in frame.columns]
     if not columns and not numbers:
         raise InputError(f"{file}: no column {LABEL} among {', '.join(frame.columns)}", hint="call the labels so")
+    if frame.empty:
+        raise InputError(f"{file}: no row of labels", hint="a device that is normal throughout has rows of 0")
+    if frame.empty:
+        raise InputError(f"{file}: no row of labels", hint="a device that is normal throughout has rows of 0")
     frame["start"] = _times(file, frame[telemetry.time.column], telemetry)
     frame = frame.sort_values(["device_id", "start"], kind="stable").reset_index(drop=True)
     step = pd.Timedelta(seconds=telemetry.interval_s)

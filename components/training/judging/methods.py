@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from components.features.columns import STATISTICS_FILE
 from components.features.statistics import window_statistics
 from components.training.baselines import DETECTORS, boosted_numbers, conv_autoencoder, gradient_boosting
+from components.training.compare import BASELINE as BOOSTING
+from components.training.compare import FLOAT_BOOSTING
 from components.training.judging.detector import Detector, Said
 from components.training.train import CALIBRATION_SHARE, calibration_split, normal_windows
 from components.values import LabelSet, Targets, Windows
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from components.workspace import Workspace
 
 MODEL = "model"
-BOOSTING = "gradient_boosting"
 AUTOENCODER = "conv_autoencoder"
 
 
@@ -173,7 +174,8 @@ def boosted(workspace: Workspace, detector: Detector, windows: Windows, lesson: 
         for target in lesson.targets
         if target.task in detector.numbers
     }
-    return Method(BOOSTING, scores, threshold, classes, values) if classes or values or scores is not None else None
+    name = FLOAT_BOOSTING if workspace.settings.model.kind == BOOSTING else BOOSTING
+    return Method(name, scores, threshold, classes, values) if classes or values or scores is not None else None
 
 
 def part_of(windows: Windows, rows: NDArray[np.int64]) -> Windows:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.features.segments import touching
-from components.training.judging.detector import Detector
+from components.training.judging.detector import Detector, untyped
 from components.training.judging.labels import Truth, read_labels
 from components.training.judging.methods import Lesson, first_windows, workspace_lesson
 from components.training.judging.telemetry import read_windows
@@ -53,7 +53,13 @@ def settle(
     rows = np.flatnonzero(left & judged & ~(seen & held_out))
     if not len(rows):
         raise InputError("no labelled window is left to judge", hint="bring other telemetry, or a smaller --train-share")
-    notes = [*contract.notes, *truth.notes, *notes, f"baselines learned from {lesson.source}"]
+    notes = [
+        *contract.notes,
+        *truth.notes,
+        *notes,
+        *untyped(detector, windows.profiles[rows]),
+        f"baselines learned from {lesson.source}",
+    ]
     if again := int(seen[rows].sum()):
         notes.append(f"{again:,} of {len(rows):,} judged windows were trained on, which flatters the model; see --held-out")
     return Scope(windows, rows, truth, lesson, contract.telemetry.interval_s, tuple(notes))

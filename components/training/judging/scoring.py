@@ -13,6 +13,7 @@ from components.training.judging.detector import Detector, Said, listen, standin
 from components.training.judging.device import step_blame
 from components.training.placing import placed
 from components.values import Windows
+from components.workspace.errors import InputError
 from components.workspace.files import write_bytes
 
 if TYPE_CHECKING:
@@ -76,7 +77,13 @@ def step_table(detector: Detector, windows: Windows, interval_s: float) -> pd.Da
 
 
 def write_parquet(table: pd.DataFrame, file: Path) -> Path:
-    """Write the table whole or not at all; returns ``file``."""
+    """Write the table whole or not at all; returns ``file``.
+
+    Raises:
+        InputError: the name of the file says that it is something else.
+    """
+    if file.suffix not in ("", ".parquet"):
+        raise InputError(f"{file}: scores are written as Parquet", hint=f"name it {file.with_suffix('.parquet')}")
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     write_bytes(file, buffer.getvalue())

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.features.segments import touching
 from components.training.evaluation import window_classes
 from components.training.judging.detector import Detector, listen
 from components.training.judging.judge import judge_scope
 from components.training.judging.labels import Truth, read_labels
-from components.training.judging.methods import Lesson, lesson_of
+from components.training.judging.methods import Lesson, Method, lesson_of
 from components.training.judging.result import Evaluation
 from components.training.judging.scope import Scope
 from components.training.reporting.reliability import Rate, Reliability, achieved, class_reliability, thresholds
-from components.values import LabelSet, Targets, Windows
+from components.training.shaping.reach import networks_in_integers
+from components.values import ElectraModel, LabelSet, Targets, TrainedModel, Windows
 from components.values.curves import Point
 from components.values.networks import MadeNetwork
 from components.workspace.files import write_json, write_text
@@ -62,6 +64,7 @@ def write_report(
     curves: tuple[Point, ...],
     targets: Sequence[Targets] = (),
     networks: Sequence[MadeNetwork] = (),
+    model: TrainedModel | None = None,
 ) -> Report:
     """Write `report.json` and `report.html`; parts that need a truth are in them where the workspace declares one.
 
@@ -70,7 +73,7 @@ def write_report(
     """
     from components.training.reporting.page import report_page
 
-    report = training_report(workspace, windows, labels, statistics, detector, curves, targets)
+    report = training_report(workspace, windows, labels, statistics, detector, curves, targets, model)
     report = replace(report, networks=tuple(networks))
     write_json(folder / REPORT, _as_json(report))
     write_text(folder / PAGE, report_page(report))
@@ -85,7 +88,9 @@ def training_report(
     detector: Detector,
     curves: tuple[Point, ...],
     targets: Sequence[Targets] = (),
+    model: TrainedModel | None = None,
 ) -> Report:
+    """``model``: where it is a network, it is also judged in the integers of devices, as are those made out of it."""
     settings = workspace.settings
     lesson = lesson_of(windows, labels, tuple(targets), statistics if labels or targets else None)
     rows = np.flatnonzero(windows.test)
@@ -95,10 +100,16 @@ def training_report(
         return Report(detector.name, curves, None, False, None, (), stated, ())
     truth = read_labels(workspace.path(file), detector, settings.telemetry) if file else _nothing_known()
     scope = Scope(windows, rows, truth, lesson, settings.telemetry.interval_s, truth.notes)
-    evaluation = judge_scope(scope, detector, workspace)
+    evaluation = judge_scope(scope, detector, workspace, others=_in_integers(windows, rows, model))
     own, rates = _rates(evaluation, truth, lesson) if detector.anomaly else (None, ())
     reliability = _reliability(evaluation, truth) if file else ()
     return Report(detector.name, curves, evaluation, file is not None, own, rates, stated, reliability)
+
+
+def _in_integers(windows: Windows, rows: NDArray[np.int64], model: TrainedModel | None) -> list[Method]:
+    if not isinstance(model, ElectraModel):
+        return []
+    return [method for method, mine in networks_in_integers(windows, rows, model) if len(mine) == len(rows)]
 
 
 def _rates(evaluation: Evaluation, truth: Truth, lesson: Lesson) -> tuple[Rate | None, tuple[Rate, ...]]:
