@@ -19,6 +19,7 @@ from components.quantization.prove import prove
 from components.quantization.quantize import quantize
 from components.quantization.trained import answers
 from components.training.dropout import TYPES_HIDDEN, without_types
+from components.training.judging.detector import untyped
 from components.training.judging.scoring import window_table
 from components.training.normal import encode
 from components.training.train import device_types
@@ -73,6 +74,9 @@ def test_each_window_is_read_as_the_network_of_its_own_type_reads_it(
     assert np.array_equal(typed.score, scored.score)
     table = window_table(of_model(model), replace(data, codes=codes, index=data.index[:400].assign(hardware_profile=profiles)))
     assert np.array_equal(table["score"], typed.score)
+    strange = int((~np.isin(profiles.astype(str), [RISING, FALLING])).sum())
+    assert untyped(of_model(model), profiles) == [f"{strange} of 400 windows are from no device type that the model knows"]
+    assert untyped(of_model(model.for_profile(RISING)), profiles) == []
     for profile in (RISING, FALLING, STRANGE):
         own = model.for_profile(profile)
         rows = profiles == profile if profile in model.architecture.types else ~np.isin(profiles.astype(str), [RISING, FALLING])
