@@ -111,7 +111,7 @@ def _trained(workspace: Workspace, lesson: _Lesson, unfinished: Path) -> SeedOut
     checkpoints = Checkpoints(unfinished, progress.say)
     model = train(_without_truth(workspace), windows, labels, statistics, progress.report, checkpoints, targets=targets)
     anomaly = [task.name for task in workspace.settings.tasks if task.kind == "anomaly"]
-    report = training_report(workspace, windows, labels, statistics, of_model(model, *anomaly), model.curves, targets)
+    report = training_report(workspace, windows, labels, statistics, of_model(model, *anomaly), model.curves, targets, model)
     assert report.evaluation is not None  # noqa: S101 - something is held out
     return outcome_of(workspace.settings.seed, report.evaluation, model.curves)
 

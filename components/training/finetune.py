@@ -31,7 +31,7 @@ from components.training.loop import Engine, Losses, Phase, run_phase
 from components.training.pretrain import as_input, draw_rows, electra_losses, validation_rows
 from components.values import LabelSet, Targets
 from components.values.architecture import for_type
-from components.workspace.settings import Model
+from components.workspace.model_settings import Model
 
 if TYPE_CHECKING:
     from components.training.train import Rows

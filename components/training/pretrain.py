@@ -16,7 +16,7 @@ from components.runtime.scaling import MISSING_CODE
 from components.training.device import placed_on, precision
 from components.training.dropout import without_channels, without_types
 from components.training.loop import Engine, Losses, Phase, run_phase
-from components.workspace.settings import Model
+from components.workspace.model_settings import Model
 
 if TYPE_CHECKING:
     from components.training.train import Rows

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.workspace.settings import Name, Section
+from components.workspace.section import Name, Section
 
 
 class Architecture(Section):

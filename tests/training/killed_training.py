@@ -12,7 +12,7 @@ from pathlib import Path
 from components.training import checkpoint, loop
 from components.training.checkpoint import Checkpoints
 from components.training.train import train
-from components.workspace.settings import Shape
+from components.workspace.model_settings import Shape
 from tests.training.quick import labels_of, quick_windows, quick_workspace, statistics_of
 
 

@@ -16,7 +16,8 @@ from components.training.train import calibration_split, train
 from components.values import BoostedModel, LabelSet, Targets, Windows
 from components.workspace import Workspace
 from components.workspace.errors import InputError
-from components.workspace.settings import Model, Settings, Task, Trees
+from components.workspace.model_settings import Model, Trees
+from components.workspace.settings import Settings, Task
 from tests.quantization import plant
 from tests.training.quick import labels_of, statistics_of
 

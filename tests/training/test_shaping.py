@@ -24,7 +24,7 @@ from components.training.train import rows_of, train, train_network
 from components.values import ElectraModel, TrainedModel, Windows
 from components.values.architecture import Architecture, Head, Weights
 from components.values.networks import networks_in
-from components.workspace.settings import Model, Shape
+from components.workspace.model_settings import Model, Shape
 from tests.quantization import plant
 from tests.training.quick import labels_of, quick_windows, quick_workspace, statistics_of
 

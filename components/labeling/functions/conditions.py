@@ -25,7 +25,8 @@ from components.features.statistics import SCALED
 from components.labeling.functions.spells import Times, follows, longest_run
 from components.labeling.functions.view import Sees, WindowView, widest
 from components.workspace.errors import InputError
-from components.workspace.settings import Section, Settings
+from components.workspace.section import Section
+from components.workspace.settings import Settings
 
 Scale = Literal["physical", "deviations", "calibration", "peers"]
 Group = Literal["site", "hardware_profile", "fleet"]

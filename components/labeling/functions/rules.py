@@ -18,7 +18,8 @@ from components.labeling.functions.conditions import Condition
 from components.labeling.functions.declaring import Body, LabelingFunction
 from components.labeling.functions.view import WindowView, widest
 from components.workspace.errors import InputError, NotFound
-from components.workspace.settings import Name, Section, Settings
+from components.workspace.section import Name, Section
+from components.workspace.settings import Settings
 from components.workspace.workspace import read_yaml
 
 

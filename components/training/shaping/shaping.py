@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from components.training.loop import Engine
     from components.training.train import Rows
     from components.workspace import Workspace
-    from components.workspace.settings import Model, Shape
+    from components.workspace.model_settings import Model, Shape
 
 QAT_RATE = 0.25
 """Of the learning rate of the settings: these weights are good already."""
