@@ -1,8 +1,8 @@
 """What people use today, behind one interface: fit on windows, get back a function that scores others.
 
 Detectors learn from unlabelled windows and rate them; all see the int8 codes that the device's network sees, with 0
-for missing samples. `DETECTORS` has those that take seconds, `conv_autoencoder` stands apart because it takes longer.
-Gradient boosting learns from labels and reads window statistics.
+for missing samples. `DETECTORS` has those that can be fitted beside a training; `conv_autoencoder` stands apart, because it is
+one itself. Gradient boosting learns from labels and reads window statistics.
 """
 
 from __future__ import annotations

@@ -100,7 +100,9 @@ def evaluate(
         float, typer.Option("--train-share", min=0.05, max=0.9, help="without a workspace: what baselines learn from")
     ] = 0.3,
     held_out: Annotated[bool, typer.Option("--held-out", help="judge only what the workspace did not train on")] = False,
-    autoencoder: Annotated[bool, typer.Option("--autoencoder", help="also train a convolutional autoencoder; slower")] = False,
+    autoencoder: Annotated[
+        bool, typer.Option("--autoencoder/--no-autoencoder", help="train a convolutional autoencoder beside it, some seconds")
+    ] = True,
     json: Json = False,
 ) -> None:
     """Judge a model on labelled telemetry, with intervals, beside what people use."""
