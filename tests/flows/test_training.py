@@ -107,7 +107,7 @@ def test_a_folder_without_a_workspace_is_not_found(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_a_profile_gets_the_network_that_was_made_for_it_proven_there(fresh: Path, ran: Path) -> None:
+def test_a_profile_gets_the_network_that_was_made_for_it_proven_there(fresh: Path, _ran: Path) -> None:
     """A shape in muster.yaml: the training says how it was made, and its artefact is smaller and proven like any other."""
     shape = {"name": "node", "profiles": ["mcu-cortex-m4"], "width": 8, "blocks": 1, "steps": 40}
     change(fresh / "muster.yaml", lambda settings: settings["model"].update(shapes=[shape]))
@@ -132,4 +132,4 @@ def test_a_profile_gets_the_network_that_was_made_for_it_proven_there(fresh: Pat
         assert checks["fault/label_agreement"]["passed"], "it answers like its own network in floats"
         return checks["flash"]["value"]
 
-    assert flash(fresh) < flash(ran)
+    assert flash(fresh) < flash(_ran)

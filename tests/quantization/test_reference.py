@@ -7,6 +7,7 @@ import onnxruntime as ort
 import pytest
 
 from components.models import reference
+from components.quantization.targets import onnx_runtime
 from components.quantization.targets.onnx_runtime import float_graph
 
 from . import plant
@@ -40,3 +41,18 @@ def test_batches_do_not_change_the_result(windows, model, monkeypatch):
     monkeypatch.setattr(reference, "_BATCH", 7)
     parts = reference.forward(model.architecture, model.weights, windows.codes[:20])
     assert np.allclose(whole.embedding, parts.embedding, atol=1e-6)
+
+
+def test_fused_kernels_of_onnx_runtime_say_what_the_graph_says(windows):
+    """Sums of two products in 16 bits, as processors without VNNI have them, must hold the largest weights and activations."""
+    model, codes = plant.model(windows), np.asarray(windows.codes)
+    for name in ("summary.life.weight", "hidden.life.weight"):
+        model.weights[name][:] = 0.1  # all of them the largest code
+    network = onnx_runtime.compile_network(model, codes)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    plain = ort.InferenceSession(network.members["model.onnx"], options)
+    (number,) = plain.run(["number.life"], {"input": reference.inputs(model.architecture, codes)})
+    q = network.tensors["number.life"]
+    wanted = np.rint(number[:, 0] / q.scale) + q.zero
+    assert np.abs(network.engine(codes).numbers["life"] - wanted).max() <= 2

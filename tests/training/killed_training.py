@@ -1,5 +1,5 @@
-"""`python killed_training.py FOLDER STEP`: train on a small plant with a checkpoint at every chance in FOLDER/checkpoints,
-and die by SIGKILL when STEP steps of all phases together are done; STEP 0 lives on and writes FOLDER/model.
+"""`python -m tests.training.killed_training FOLDER STEP`: train on a small plant with a checkpoint at every chance in
+FOLDER/checkpoints, and die by SIGKILL when STEP steps of all phases together are done; STEP 0 lives on and writes FOLDER/model.
 """
 
 from __future__ import annotations

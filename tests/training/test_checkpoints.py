@@ -17,14 +17,13 @@ from components.values import Windows
 from components.workspace.files import sha256_tree
 from tests.training.quick import labels_of, quick_windows, quick_workspace, statistics_of
 
-LAUNCHER = Path(__file__).parent / "killed_training.py"
+CHECKOUT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 
 
 def _run(folder: Path, step: int) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(LAUNCHER), str(folder), str(step)], capture_output=True, text=True, timeout=300, check=False
-    )
+    command = [sys.executable, "-m", "tests.training.killed_training", str(folder), str(step)]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture(scope="module")

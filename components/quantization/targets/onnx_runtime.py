@@ -24,9 +24,10 @@ OPSET, IR_VERSION = 17, 8
 
 
 def compile_network(model: ElectraModel, codes: NDArray[np.int8]) -> Network:
-    """``codes``: (windows, steps, channels) whose activations set the ranges. int8 weights a channel, int8 activations.
+    """``codes``: (windows, steps, channels) whose activations set the ranges. Weights of 7 bits a channel, int8 activations.
 
-    Signed activations, because on processors without VNNI the unsigned kernels saturate their 16-bit sums.
+    On processors without VNNI the kernels add two products in 16 bits and saturate: weights of 8 bits then give other answers
+    than on processors with it, and wrong ones.
     """
     quantized = _quantize(float_graph(model), inputs(model.architecture, codes))
     tensors = {"input": Quantized(model.architecture.input_scale, 0)} | _outputs(quantized)
@@ -107,6 +108,7 @@ def _quantize(proto: Any, x: NDArray[np.float32]) -> Any:
             per_channel=True,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
+            reduce_range=True,
             calibrate_method=CalibrationMethod.MinMax,
         )
         return onnx.load(target)
