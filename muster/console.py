@@ -74,18 +74,12 @@ def errors_explained() -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
-    except OSError as error:
-        _maybe_trace()
-        if error.errno not in _DISK:
-            say(f"bug: {type(error).__name__}: {error}\n  -> run again with --debug and report what it prints")
-            raise SystemExit(1) from None
-        where = f"{error.filename}: " if error.filename else ""
-        say(
-            f"error: {where}{error.strerror}\n  -> make room, or name a place that can be written, and run the same command again"
-        )
-        raise SystemExit(InputError.exit_code) from None
     except Exception as error:  # noqa: BLE001 - the last line of defence: every bug gets the same short form
         _maybe_trace()
+        if isinstance(error, OSError) and error.errno in _DISK:
+            where = f"{error.filename}: " if error.filename else ""
+            say(f"error: {where}{error.strerror}\n  -> make room, or name a place that can be written, and run it again")
+            raise SystemExit(InputError.exit_code) from None
         say(f"bug: {type(error).__name__}: {error}\n  -> run again with --debug and report what it prints")
         raise SystemExit(1) from None
 
