@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -57,6 +58,16 @@ def say(text: str) -> None:
     """A line for the person who watches, never part of the result."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+def check_folder(out: Path | None) -> None:
+    """Before the work whose results go there.
+
+    Raises:
+        InputError: ``out`` is a file.
+    """
+    if out is not None and out.is_file():
+        raise InputError(f"{out} is a file", hint="name a folder with --out")
 
 
 @contextmanager

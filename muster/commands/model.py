@@ -11,7 +11,7 @@ import typer
 from components.workspace import open_workspace
 from muster.commands.seeds import seeds
 from muster.commands.study import study
-from muster.console import Json, emit_json, emit_line, emit_table, say
+from muster.console import Json, check_folder, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
     from components.training.judging.detector import Detector
@@ -110,6 +110,7 @@ def evaluate(
     from components.training.judging.judge import judge
     from components.workspace.files import write_json, write_text
 
+    check_folder(out)
     detector, opened = _open(model, workspace)
     found = judge(detector, data, labels, opened, train_share=train_share, held_out=held_out, autoencoder=autoencoder)
     if out:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from muster.console import Json, Quiet, emit_json, emit_line, emit_table, say
+from muster.console import Json, Quiet, check_folder, emit_json, emit_line, emit_table, say
 
 
 def seeds(
@@ -22,6 +22,7 @@ def seeds(
     from flows import seeds as flow
     from muster.progress import shown
 
+    check_folder(out)
     opened = open_workspace(workspace)
     with shown(quiet):
         found = flow.seeds(opened, count)

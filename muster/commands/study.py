@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from muster.console import Json, Quiet, emit_json, emit_line, emit_table, say
+from muster.console import Json, Quiet, check_folder, emit_json, emit_line, emit_table, say
 
 
 def study(
@@ -24,6 +24,7 @@ def study(
     from flows import study as flow
     from muster.progress import shown
 
+    check_folder(out)
     opened, counts = open_workspace(workspace), _counts(labels)
     with shown(quiet):
         found = flow.study(opened, seeds, counts, task)

@@ -68,6 +68,14 @@ def test_a_full_disk_is_no_bug_and_leaves_nothing_behind(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("verb", ["seeds", "study"])
+def test_a_file_in_place_of_a_folder_is_said_before_the_work(verb: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    done = muster("model", verb, tmp_path, "--out", tmp_path / "notes.txt", check=2)
+    assert "notes.txt is a file" in done.stderr
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 def test_debug_shows_where_an_error_came_from() -> None:
     assert "Traceback" in muster("--debug", "run", "nowhere", check=3).stderr
 
