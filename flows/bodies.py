@@ -120,15 +120,16 @@ def report(work: Work) -> None:
 
 
 def quantize(work: Work) -> None:
-    """The trained model -> the artefact of one hardware profile."""
+    """The trained model -> the artefact of one hardware profile, and the recipes that were tried for it."""
     from components.quantization.quantize import quantize
+    from components.quantization.recipes.search import search
     from components.values import TrainedModel, Windows
 
     model, windows = TrainedModel.load(work.inputs["train"]), Windows.load(work.inputs["features"])
-    digest = TrainedModel.digest(work.inputs["train"])
-    quantize(
-        work.workspace, work.workspace.profile(work.profile), model, windows, digest, work.workspace.state / "compiled"
-    ).save(work.folder)
+    digest, profile = TrainedModel.digest(work.inputs["train"]), work.workspace.profile(work.profile)
+    found = search(profile, model, windows, work.workspace.state / "compiled")
+    found.save(work.folder, work.profile)
+    quantize(work.workspace, profile, model, windows, digest, found).save(work.folder)
 
 
 def prove(work: Work) -> None:

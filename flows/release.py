@@ -15,6 +15,7 @@ from components.workspace import Workspace
 from components.workspace.errors import GateFailed, NotFound
 from components.workspace.files import sha256_file, sha256_json, write_json
 from components.workspace.store import digest_of
+from flows.artefacts import write_page
 
 if TYPE_CHECKING:
     from registry.models import ModelVersion, Report
@@ -77,11 +78,11 @@ def register(workspace: Workspace) -> ModelVersion:
         proofs=read_proofs(workspace),
         metrics=metrics,
         lineage=lineage,
-        report=_report(out),
+        report=_report(out, write_page(workspace)),
     )
 
 
-def _report(out: Path) -> Report:
+def _report(out: Path, *pages: Path) -> Report:
     from registry.models import Report
 
     figures = json.loads((out / "report" / "report.json").read_text())["figures"]
@@ -89,7 +90,7 @@ def _report(out: Path) -> Report:
     for point in load_curves(out / "train"):
         for name, value in point.losses.items():
             curves.setdefault(f"{point.phase}/{point.part}/{name}", []).append((point.step, value))
-    return Report(out / "report", figures, curves)
+    return Report(out / "report", figures, curves, pages)
 
 
 def draft(workspace: Workspace, version: ModelVersion) -> list[Release]:

@@ -6,6 +6,7 @@ Artefacts lie in the version's run as plain files; nothing is pickled::
     artefacts/<profile>.artefact
     proofs/<profile>.proof.json
     report/report.html          how it was trained and what it reaches, with report.json
+    report/artefacts.html       what was compiled for each profile, the recipes that lost, and the proofs
 
 Metrics are the trained model's, `<task>/<method>/<metric>`, those of its proofs, `<profile>/<check>`, the figures of the
 report under `report/`, and the learning curves, step by step, under `curve/`.
@@ -58,11 +59,14 @@ class Described:
 
 @dataclass(frozen=True)
 class Report:
-    """``folder``: its files. ``figures``: flat names -> numbers. ``curves``: name -> (step, value), rising in step."""
+    """``folder``: its files, and ``pages`` beside them. ``figures``: flat names -> numbers. ``curves``: name -> (step, value),
+    rising in step.
+    """
 
     folder: Path
     figures: Mapping[str, float]
     curves: Mapping[str, Sequence[tuple[int, float]]]
+    pages: Sequence[Path] = ()
 
 
 def register(
@@ -217,6 +221,8 @@ def _log_report(client: Any, run_id: str, report: Report) -> None:
     _log_metrics(client, run_id, report.figures)
     _log_history(client, run_id, {f"{CURVE}/{name}": points for name, points in report.curves.items()})
     client.log_artifacts(run_id, str(report.folder), REPORT)
+    for page in report.pages:
+        client.log_artifact(run_id, str(page), REPORT)
 
 
 def _log_metrics(client: Any, run_id: str, values: Mapping[str, float]) -> None:

@@ -45,12 +45,13 @@ def calibrate(model: TrainedModel, network: Network, codes: NDArray[np.int8]) ->
     2^-b of these windows whatever rounding did to the network. The threshold is the surprise of
     ``model.false_alarm_share``.
     """
-    scoring = _uncalibrated(model, network)
+    scoring = uncalibrated(model, network)
     scores = scoring.raw_score(codes, network.engine(codes))
     return replace(scoring, knots=knots(scores))
 
 
-def _uncalibrated(model: TrainedModel, network: Network) -> Calibrated:
+def uncalibrated(model: TrainedModel, network: Network) -> Calibrated:
+    """The score of ``network`` before its surprise means a false-alarm rate: raw scores, classes and values are there."""
     alarm: dict[str, Any] = {
         "core": model.core,
         "knots": ((0, 0), (256, 256)),

@@ -66,17 +66,6 @@ def inputs(architecture: Architecture, codes: NDArray[np.int8]) -> Array:
     return entry(codes, architecture.optional).astype(np.float32) * np.float32(architecture.input_scale)
 
 
-def ranges(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8]) -> dict[str, tuple[float, float]]:
-    """Tensor -> its least and greatest value over (windows, steps, channels) int8 codes; named as in `tensors`."""
-    found: dict[str, tuple[float, float]] = {}
-    for start in range(0, len(codes), _BATCH):
-        part = codes[start : start + _BATCH]
-        for name, tensor in tensors(architecture, weights, part).items():
-            low, high = found.get(name, (np.inf, -np.inf))
-            found[name] = min(low, float(tensor.min())), max(high, float(tensor.max()))
-    return found
-
-
 def _batch(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8], types: NDArray[np.int64]) -> Floats:
     found, heads = tensors(architecture, weights, codes, types), architecture.heads
     logits = {head.task: found[head.output] for head in heads if head.classes}

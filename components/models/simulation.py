@@ -1,8 +1,8 @@
 """Simulated integer inference: a float network in the arithmetic of the generated C, without any converter.
 
 Weights and activations become int8 by the rules of TensorFlow Lite's post-training quantization (Jacob et al., CVPR 2018;
-TensorFlow Lite 8-bit quantization specification): symmetric weights with a scale an output channel, activations between the
-least and the greatest value that calibration windows cause. Artefacts of the other runtimes are within rounding of it.
+TensorFlow Lite 8-bit quantization specification): symmetric weights with a scale an output channel, activations as far as a
+calibrator lets them reach. Artefacts of the other runtimes are within rounding of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from components.models.reference import Array, ranges
+from components.models.ranges import Spans, ranges
+from components.models.reference import Array
 from components.runtime import integers, interpreter
 from components.runtime.engines import Engine
 from components.runtime.integers import Graph, Operation, Tensor
@@ -36,18 +37,19 @@ class Simulated:
 
 def simulate(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8]) -> Simulated:
     """``codes``: (windows, steps, channels) whose activations set the ranges."""
-    return _Builder(architecture, weights, activations(architecture, ranges(architecture, weights, codes))).build()
+    return simulate_within(architecture, weights, ranges(architecture, weights, codes))
 
 
-def activations(architecture: Architecture, found: Mapping[str, tuple[float, float]]) -> dict[str, Quantized]:
-    """Scale and zero point of each tensor that a device holds, from the ranges that `reference.ranges` found.
+def simulate_within(
+    architecture: Architecture, weights: Mapping[str, Array], spans: Spans, limit: int = WEIGHT_LIMIT
+) -> Simulated:
+    """``spans``: how far each activation reaches, by whatever calibrator; ``limit``: the largest code of a weight."""
+    return _Builder(architecture, weights, activations(architecture, spans), limit).build()
 
-    TensorFlow's converter lets the last layer of a block reach as far as the sum that it goes into; so is it here.
-    """
+
+def activations(architecture: Architecture, found: Spans) -> dict[str, Quantized]:
+    """Scale and zero point of each tensor that a device holds, from how far it reaches."""
     spans = {name: span for name, span in found.items() if not name.endswith(".sum")}
-    for i in range(architecture.blocks):
-        (low, high), (least, greatest) = found[f"block{i}.pointwise"], found[f"block{i}.sum"]
-        spans[f"block{i}.pointwise"] = min(low, least), max(high, greatest)
     return {"input": Quantized(architecture.input_scale, 0)} | {n: activation(*span) for n, span in spans.items()}
 
 
@@ -58,15 +60,17 @@ def activation(low: float, high: float) -> Quantized:
     return Quantized(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
 
 
-def weight_scales(weight: Array) -> NDArray[np.float64]:
-    """(out, ...) weights -> (out,) scales."""
+def weight_scales(weight: Array, limit: int = WEIGHT_LIMIT) -> NDArray[np.float64]:
+    """(out, ...) weights -> (out,) scales, under which the largest has the code ``limit``."""
     largest = np.abs(weight.reshape(len(weight), -1)).max(axis=1).astype(np.float64)
-    return np.where(largest > 0, largest, 1.0) / WEIGHT_LIMIT
+    return np.where(largest > 0, largest, 1.0) / limit
 
 
 class _Builder:
-    def __init__(self, architecture: Architecture, weights: Mapping[str, Array], scales: Mapping[str, Quantized]) -> None:
-        self._shape, self._weights, self._scales = architecture, weights, scales
+    def __init__(
+        self, architecture: Architecture, weights: Mapping[str, Array], scales: Mapping[str, Quantized], limit: int
+    ) -> None:
+        self._shape, self._weights, self._scales, self._limit = architecture, weights, scales, limit
         self._places: dict[str, int] = {}
         self._tensors: dict[int, Tensor] = {}
         self._operations: list[Operation] = []
@@ -115,7 +119,7 @@ class _Builder:
         target = target or name
         x = self._tensors[self._places[source]]
         y = self._hold(target, x.steps if same else 1, len(weight))
-        scales = weight_scales(weight)
+        scales = weight_scales(weight, self._limit)
         q = np.rint(weight.reshape(len(weight), -1) / scales[:, None]).astype(np.int8).reshape(*weight.shape[:2], -1)
         self._operations.append(
             integers.layer(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.models.selection import held_out, own_windows
+from components.quantization.ranks import rank_correlation
 from components.quantization.targets import Trial
 from components.quantization.trained import answers
 from components.training.evaluation import evaluate
@@ -113,21 +114,6 @@ def _model_checks(
 
 def _decided(said: Scored) -> dict[str, NDArray[np.int8]]:
     return {task: logits.argmax(axis=1).astype(np.int8) for task, logits in said.logits.items()}
-
-
-def rank_correlation(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
-    """Spearman's rho, ties sharing their mean rank; 1 when both are constant, 0 when one is."""
-    x, y = _ranks(a), _ranks(b)
-    spread = float(x.std()), float(y.std())
-    if 0.0 in spread:
-        return float(spread == (0.0, 0.0))
-    return float(np.clip(((x - x.mean()) * (y - y.mean())).mean() / (spread[0] * spread[1]), -1, 1))
-
-
-def _ranks(values: NDArray[np.generic]) -> NDArray[np.float64]:
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return np.asarray(((ends - counts) + (ends - 1))[place] / 2.0)
 
 
 def _at_most(name: str, value: float, limit: float | None, unit: str = "") -> Check:

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.models.calibration import calibrate
-from components.models.selection import normal_windows, own_windows, range_windows, vector_windows
+from components.models.selection import normal_windows, own_windows, vector_windows
+from components.quantization.recipes.search import Search
 from components.quantization.selftest import make_self_test
-from components.quantization.targets import Network
-from components.values import Artefact, BoostedModel, ElectraModel, TrainedModel, Windows
+from components.values import Artefact, ElectraModel, TrainedModel, Windows
 from components.workspace.errors import InputError
 from components.workspace.profiles import Profile
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from components.workspace import Workspace
 
 
 def quantize(
-    workspace: Workspace, profile: Profile, model: TrainedModel, windows: Windows, model_digest: str, cache: Path
+    workspace: Workspace, profile: Profile, model: TrainedModel, windows: Windows, model_digest: str, found: Search
 ) -> Artefact:
-    """The sealed artefact of ``profile``: int8 network, calibrated score, self-test.
+    """The sealed artefact of ``profile``: the network that `recipes.search` ``found``, calibrated score, self-test.
 
-    ``cache`` keeps the int8 .tflite of this model, which LiteRT and C99 artefacts share; artefacts may be built in
-    parallel. Equal inputs give equal bytes.
+    Artefacts may be built in parallel. Equal inputs give equal bytes.
 
     Raises:
         InputError: the windows do not fit the model, or there are too few to calibrate on.
@@ -35,7 +30,7 @@ def quantize(
     _check(model, windows)
     mine = own_windows(model, windows, profile.name)
     model = model.for_profile(profile.name)
-    network = _compile(profile, model, range_windows(windows, mine), cache)
+    network = found.network
     scoring = calibrate(model, network, normal_windows(model, windows, mine))
     vectors = vector_windows(windows, mine), profile.proof.vectors
     artefact = Artefact(
@@ -60,30 +55,12 @@ def quantize(
         ),
         model_digest=model_digest,
         units={h.task: h.unit for h in model.heads if not h.classes},
+        recipe=found.recipe.name,
         optional=model.architecture.optional if isinstance(model, ElectraModel) else (),
     )
     if network.sources is not None:
         artefact = replace(artefact, members=network.sources(artefact))
     return artefact.sealed()
-
-
-def _compile(profile: Profile, model: TrainedModel, codes: NDArray[np.int8], cache: Path) -> Network:
-    if isinstance(model, BoostedModel):
-        from components.quantization.targets import trees
-
-        return trees.compile_trees(profile, model)
-    assert isinstance(model, ElectraModel)  # noqa: S101 - there are two kinds
-    if profile.runtime.name == "onnxruntime":
-        from components.quantization.targets import onnx_runtime
-
-        return onnx_runtime.compile_network(model, codes)
-    if profile.runtime.name == "litert":
-        from components.quantization.targets import litert
-
-        return litert.compile_network(model, codes, cache)
-    from components.quantization.targets import c99
-
-    return c99.compile_network(profile, model, codes, cache)
 
 
 def _tasks(workspace: Workspace, model: TrainedModel) -> dict[str, tuple[str, ...]]:

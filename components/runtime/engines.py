@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,9 @@ def _onnx(model: bytes, tensors: Mapping[str, Quantized], optional: tuple[int, .
 
 
 def _litert(model: bytes, tensors: Mapping[str, Quantized], optional: tuple[int, ...]) -> Engine:
-    """LiteRT models take (1, 1, steps, inputs) int8; their signature names the outputs."""
+    """LiteRT models take (1, 1, steps, inputs) codes, or floats where they do not compute in int8; their signature names the
+    outputs.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=model, num_threads=1)
@@ -71,16 +73,19 @@ def _litert(model: bytes, tensors: Mapping[str, Quantized], optional: tuple[int,
     if unknown := set(exits) - set(tensors):
         raise ValueError(f"the model puts out {', '.join(sorted(unknown))}, which the artefact does not describe")
 
+    floats = source["dtype"] is np.float32
+
     def run(codes: NDArray[np.int8]) -> Outputs:
-        x = entry(codes, optional)
-        rows: dict[str, list[NDArray[np.int8]]] = {name: [] for name in exits}
+        x = entry(codes, optional).astype(np.float32) * np.float32(tensors["input"].scale) if floats else entry(codes, optional)
+        rows: dict[str, list[NDArray[Any]]] = {name: [] for name in exits}
         for window in x:
             interpreter.set_tensor(source["index"], window.reshape(source["shape"]))
             interpreter.invoke()
             for name, index in exits.items():
                 rows[name].append(interpreter.get_tensor(index).copy())
         shapes = {"correction": codes.shape}
-        return Outputs.of_network({n: np.stack(r).reshape(shapes.get(n, (len(codes), -1))) for n, r in rows.items()})
+        whole = {n: np.stack(r).reshape(shapes.get(n, (len(codes), -1))) for n, r in rows.items()}
+        return Outputs.of_network({n: _quantize(v, tensors[n]) if floats else v for n, v in whole.items()})
 
     return run
 

@@ -63,7 +63,8 @@ class Artefact:
     """``members``: file name -> bytes, without description and self-test. ``sha256`` and ``size`` are of the whole file.
 
     ``tasks``: task -> its classes, none for the anomaly task. ``units``: regression task -> the unit of its value.
-    ``optional``: positions of the channels that devices may lack (`runtime.presence`).
+    ``optional``: positions of the channels that devices may lack (`runtime.presence`). ``recipe``: the name of
+    `values.recipe.Recipe`.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Artefact:
     size: int = 0
     units: dict[str, str] = field(default_factory=dict)
     optional: tuple[int, ...] = ()
+    recipe: str = ""
 
     @property
     def file_name(self) -> str:
@@ -146,6 +148,7 @@ class Artefact:
                 size=len(data),
                 units=dict(meta.get("units", {})),
                 optional=tuple(int(c) for c in meta.get("optional", ())),
+                recipe=str(meta.get("recipe", "")),
             )
         except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise VerificationFailed(
@@ -165,6 +168,7 @@ class Artefact:
             "tasks": {t: list(c) for t, c in self.tasks.items()},
             "units": self.units,
             "optional": list(self.optional),
+            "recipe": self.recipe,
             "converter": {"lsb": list(self.converter.lsb), "offset": list(self.converter.offset)},
             "calibration": self.calibration.to_json(),
             "scoring": self.scoring.to_json(),

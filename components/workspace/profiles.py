@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -28,7 +28,6 @@ class Runtime(Section):
 class Numeric(Section):
     """How close the artefact has to be to the model it was made from."""
 
-    dtype: Literal["int8"] = "int8"
     min_label_agreement: float = Field(
         0.95,
         ge=0,
@@ -62,6 +61,32 @@ class ProofMachine(Section):
     vectors: int = Field(32, ge=4, le=256)
 
 
+Precision = Literal["int8", "int16x8", "dynamic", "float16", "float32"]
+Calibrator = Literal["minmax", "percentile", "mse", "kl"]
+Rewrite = Literal["equalise", "correct"]
+PRECISIONS: dict[str, tuple[Precision, ...]] = {
+    "onnxruntime": ("int8", "float32"),
+    "litert": ("int8", "dynamic", "int16x8", "float16", "float32"),
+    "c99": ("int8",),
+}
+"""Runtime -> the precisions that a network can be written in for it, smallest first."""
+
+
+class Quantization(Section):
+    """Which ways of writing a network's numbers are tried (components/quantization/recipes); trees are integers anyway."""
+
+    precisions: tuple[Precision, ...] = Field((), strict=False, description="empty: all that the runtime has")
+    calibrators: tuple[Calibrator, ...] = Field(
+        get_args(Calibrator), min_length=1, strict=False, description="of the ranges of activations in integers"
+    )
+    rewrites: tuple[Rewrite, ...] = Field(
+        get_args(Rewrite), strict=False, description="tried on top of the best calibrator: channels equalised, biases corrected"
+    )
+    prefer: Literal["size", "accuracy", "latency"] = Field(
+        "size", description="what decides among the recipes that pass; latency is measured here, so choices may differ by machine"
+    )
+
+
 class Profile(Section):
     name: Name
     description: str
@@ -69,8 +94,24 @@ class Profile(Section):
     memory: Memory
     runtime: Runtime
     numeric: Numeric = Numeric()
+    quantization: Quantization = Quantization()
     budget: Budget = Budget()
     proof: ProofMachine = ProofMachine()
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """Those to be tried, smallest first."""
+        possible = PRECISIONS[self.runtime.name]
+        return tuple(p for p in possible if p in self.quantization.precisions) if self.quantization.precisions else possible
+
+    @model_validator(mode="after")
+    def _precisions_that_the_runtime_has(self) -> Self:
+        possible = PRECISIONS[self.runtime.name]
+        if unknown := [p for p in self.quantization.precisions if p not in possible]:
+            raise ValueError(
+                f"quantization.precisions: {self.runtime.name} has no {', '.join(unknown)}, only {', '.join(possible)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _instructions_need_an_emulator(self) -> Self:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from components.workspace import open_workspace
 from components.workspace.errors import NotFound
-from muster.console import Json, emit_json, emit_table
+from muster.console import Json, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
     from components.values import Artefact
+
+WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]
 
 app = typer.Typer(no_args_is_help=True, help="Artefacts: one model compiled for one hardware profile.")
 
@@ -34,12 +38,46 @@ def show(file: Annotated[Path, typer.Argument(help="an .artefact file")], json: 
     emit_table(file.name, ("key", "value"), rows)
 
 
+@app.command()
+def recipes(
+    workspace: WorkspacePath = Path(),
+    profile: Annotated[str | None, typer.Option(help="only those of this hardware profile")] = None,
+    json: Json = False,
+) -> None:
+    """The recipes that were tried for each hardware profile, what they reach, and why all but one lost."""
+    from components.quantization.reporting.page import RECIPE_COLUMNS, recipe_row
+    from flows.artefacts import compiled
+
+    found = compiled(open_workspace(workspace), profile)
+    if json:
+        emit_json("recipes", [{"profile": c.profile, "chosen": c.chosen, "tried": [asdict(t) for t in c.tried]} for c in found])
+        return
+    for one in found:
+        if one.tried:
+            emit_table(f"Recipes for {one.profile}", RECIPE_COLUMNS, [recipe_row(tried) for tried in one.tried])
+        else:
+            say(f"{one.profile}: trees are integers from the start, there is nothing to choose")
+
+
+@app.command()
+def report(workspace: WorkspacePath = Path(), json: Json = False) -> None:
+    """Write the page about a workspace's artefacts: size against fidelity of every recipe, and all proofs."""
+    from flows.artefacts import write_page
+
+    file = write_page(open_workspace(workspace))
+    if json:
+        emit_json("artefact-report", {"file": str(file)})
+    else:
+        emit_line(str(file))
+
+
 def _describe(artefact: Artefact) -> dict[str, Any]:
     test = artefact.self_test
     return {
         "name": artefact.name,
         "profile": artefact.profile,
         "runtime": f"{artefact.runtime} >= {artefact.runtime_minimal}",
+        "recipe": artefact.recipe or "integers from the start",
         "sha256": artefact.sha256,
         "bytes": artefact.size,
         "model": artefact.model_digest,

@@ -16,7 +16,6 @@ from components.models.selection import OWN_WINDOWS, held_out, normal_windows, o
 from components.models.telemetry_electra import Encoder
 from components.quantization.detectors import of_model
 from components.quantization.prove import prove
-from components.quantization.quantize import quantize
 from components.quantization.trained import answers
 from components.training.dropout import TYPES_HIDDEN, without_types
 from components.training.judging.detector import untyped
@@ -163,7 +162,7 @@ def test_artefacts_of_both_types_are_proven_and_are_networks_of_their_own(
     artefacts = {}
     for name in (RISING, FALLING, STRANGE):
         profile = plant.profile("onnxruntime", name=name)
-        artefacts[name] = quantize(made, profile, model, data, "d" * 64, tmp_path)
+        artefacts[name] = plant.built(made, profile, model, data, tmp_path)
         proof = prove(made, profile, artefacts[name], model, data)
         assert proof.passed, proof
     assert artefacts[RISING].members != artefacts[FALLING].members != artefacts[STRANGE].members

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from components.quantization.quantize import quantize
-
 from . import plant
 
 
@@ -34,7 +32,7 @@ def build(workspace, windows, model, cache):
 
     def of(runtime):
         if runtime not in made:
-            made[runtime] = quantize(workspace, plant.profile(runtime), model, windows, "d" * 64, cache)
+            made[runtime] = plant.built(workspace, plant.profile(runtime), model, windows, cache)
         return made[runtime]
 
     return of

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 
 from components.models.reference import forward
+from components.quantization.quantize import quantize
+from components.quantization.recipes.search import search
 from components.runtime.scaling import Calibration, Converter, Scaling, gain_for
 from components.runtime.wide import Wide, units_of
-from components.values import Architecture, ElectraModel, Head, Windows
+from components.values import Architecture, Artefact, ElectraModel, Head, TrainedModel, Windows
 from components.values.model import Normal
 from components.workspace import Workspace
 from components.workspace.profiles import Profile
@@ -21,6 +23,11 @@ CHANNELS = ("flow", "pressure", "current", "vibration", "heat")
 CLASSES = ("normal", "cavitation", "clogged", "leak", "bearing")
 CLIP = 6.0
 LIFE = (0.0, 125.0)
+
+
+def built(made: Workspace, profile: Profile, model: TrainedModel, windows: Windows, cache: Path) -> Artefact:
+    """The artefact by the recipe that the search finds."""
+    return quantize(made, profile, model, windows, "d" * 64, search(profile, model, windows, cache))
 
 
 def workspace(root: Path) -> Workspace:

@@ -11,21 +11,26 @@ import pytest
 from components.models.selection import range_windows
 from components.models.simulation import simulate
 from components.quantization.prove import prove
-from components.quantization.quantize import quantize
+from components.quantization.recipes.write import write
 from components.quantization.targets import litert
 from components.quantization.targets.c99 import graph
 from components.runtime import interpreter
 from components.runtime.engines import open_engine
 from components.runtime.integers import Layer
+from components.values.recipe import Recipe
 
 from . import plant
 
 pytestmark = pytest.mark.slow
 
 
+def written(model, windows):
+    return write(model, Recipe("int8", "minmax"), range_windows(windows), 127)
+
+
 @pytest.fixture(scope="module")
 def tflite(model, windows, cache):
-    return litert.int8_tflite(model, range_windows(windows), cache)
+    return litert.tflites([written(model, windows)], cache)[0]
 
 
 def test_every_output_byte_is_that_of_tensorflow_lite_micro(tflite, windows):
@@ -77,7 +82,7 @@ def test_litert_and_tflm_arithmetic_differ_by_a_code_at_most_in_most_outputs(tfl
 
 @pytest.mark.parametrize("kind", ["litert", "c99"])
 def test_two_builds_from_nothing_give_equal_bytes(kind, build, workspace, windows, model, tmp_path):
-    again = quantize(workspace, plant.profile(kind), model, windows, "d" * 64, tmp_path)
+    again = plant.built(workspace, plant.profile(kind), model, windows, tmp_path)
     assert again.to_bytes() == build(kind).to_bytes()
 
 
@@ -124,8 +129,8 @@ def test_two_builders_convert_once(model, windows, tmp_path, monkeypatch):
     calls = []
     convert = litert._convert
     monkeypatch.setattr(litert, "_convert", lambda *a: (calls.append(1), convert(*a)))
-    codes, made = range_windows(windows), []
-    builders = [threading.Thread(target=lambda: made.append(litert.int8_tflite(model, codes, tmp_path))) for _ in range(2)]
+    one, made = written(model, windows), []
+    builders = [threading.Thread(target=lambda: made.append(litert.tflites([one], tmp_path)[0])) for _ in range(2)]
     for builder in builders:
         builder.start()
     for builder in builders:

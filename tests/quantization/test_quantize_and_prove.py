@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components.quantization.prove import prove, rank_correlation
-from components.quantization.quantize import quantize
+from components.quantization.prove import prove
+from components.quantization.ranks import rank_correlation
 from components.quantization.selftest import mismatches
 from components.runtime.engines import open_engine
 from components.values import Artefact
@@ -19,7 +19,7 @@ from . import plant
 
 
 def test_two_builds_give_equal_bytes(build, workspace, windows, model, tmp_path):
-    again = quantize(workspace, plant.profile("onnxruntime"), model, windows, "d" * 64, tmp_path)
+    again = plant.built(workspace, plant.profile("onnxruntime"), model, windows, tmp_path)
     assert again.to_bytes() == build("onnxruntime").to_bytes()
 
 
@@ -100,7 +100,7 @@ def test_self_test_vectors_reach_from_calm_to_alarm_with_missing_samples_and_bot
 def test_windows_of_other_channels_are_refused(workspace, windows, model, tmp_path):
     other = replace(windows, channels=("a", "b", "c", "d", "e"))
     with pytest.raises(InputError, match="train again"):
-        quantize(workspace, plant.profile("onnxruntime"), model, other, "d" * 64, tmp_path)
+        plant.built(workspace, plant.profile("onnxruntime"), model, other, tmp_path)
 
 
 def test_an_artefact_is_proven_for_its_own_profile_only(build, workspace, windows, model):
@@ -110,7 +110,7 @@ def test_an_artefact_is_proven_for_its_own_profile_only(build, workspace, window
 
 def test_a_model_without_an_anomaly_task_is_compiled_and_judged_on_classes(workspace, windows, model, tmp_path):
     plain = replace(model, has_anomaly=False)
-    artefact = quantize(workspace, plant.profile("onnxruntime"), plain, windows, "d" * 64, tmp_path)
+    artefact = plant.built(workspace, plant.profile("onnxruntime"), plain, windows, tmp_path)
     names = [c.name for c in prove(workspace, plant.profile("onnxruntime"), artefact, plain, windows).checks]
     assert artefact.tasks == {"fault": plant.CLASSES}
     assert not any(n.startswith("anomaly") for n in names)

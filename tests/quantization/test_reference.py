@@ -7,8 +7,10 @@ import onnxruntime as ort
 import pytest
 
 from components.models import reference
+from components.quantization.recipes.write import write
 from components.quantization.targets import onnx_runtime
 from components.quantization.targets.onnx_runtime import float_graph
+from components.values.recipe import Recipe
 
 from . import plant
 
@@ -18,7 +20,7 @@ def test_the_reference_and_the_float_graph_agree(windows, kernel):
     """Two independent implementations of the architecture, numpy and ONNX Runtime, to single precision."""
     model = plant.model(windows, kernel=kernel, blocks=2)
     codes = windows.codes[::7]
-    session = ort.InferenceSession(float_graph(model).SerializeToString())
+    session = ort.InferenceSession(float_graph(write(model, Recipe("float32"), codes, 127)).SerializeToString())
     correction, embedding, logits, number = session.run(None, {"input": reference.inputs(model.architecture, codes)})
     floats = reference.forward(model.architecture, model.weights, codes)
     assert np.allclose(floats.correction, correction, atol=1e-4)
@@ -48,7 +50,7 @@ def test_fused_kernels_of_onnx_runtime_say_what_the_graph_says(windows):
     model, codes = plant.model(windows), np.asarray(windows.codes)
     for name in ("summary.life.weight", "hidden.life.weight"):
         model.weights[name][:] = 0.1  # all of them the largest code
-    network = onnx_runtime.compile_network(model, codes)
+    network = onnx_runtime.compile_network(write(model, Recipe("int8", "minmax"), codes, onnx_runtime.WEIGHT_LIMIT))
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     plain = ort.InferenceSession(network.members["model.onnx"], options)

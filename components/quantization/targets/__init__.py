@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from components.models.ranges import Spans
+from components.models.reference import Array
+from components.models.simulation import activations
 from components.runtime.engines import Engine
 from components.runtime.scoring import Quantized
 from components.runtime.surprise import Verdict
-from components.values import Artefact
+from components.values import Architecture, Artefact
+from components.values.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Written:
+    """A network as a recipe writes it. ``spans``: how far its activations reach (`models.ranges`) on ``codes``, (windows, steps,
+    channels) int8.
+    """
+
+    architecture: Architecture
+    weights: Mapping[str, Array]
+    spans: Spans
+    codes: NDArray[np.int8]
+    recipe: Recipe
+
+    @property
+    def ends(self) -> dict[str, Quantized]:
+        """Scale and zero point of the input and of each output, also where the network itself computes in floats."""
+        found = activations(self.architecture, self.spans)
+        return {name: found[name] for name in ("input", "correction", "embedding", *(h.output for h in self.architecture.heads))}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""LiteRT: an int8 .tflite from TensorFlow's converter, fed with the weights and windows that set true ranges."""
+"""LiteRT: .tflite files of any precision from TensorFlow's converter, with our weights and our ranges."""
 
 from __future__ import annotations
 
@@ -7,48 +7,41 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
 
-from components.models import reference
-from components.quantization.targets import Network
+from components.models.reference import inputs
+from components.quantization.targets import Network, Written
 from components.runtime.engines import open_engine
 from components.runtime.scoring import Quantized
-from components.values import Architecture, ElectraModel
 from components.workspace.errors import BackendUnreachable
 from components.workspace.files import sha256_bytes, sha256_file, write_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _TWIN = "components.quantization.targets.keras_twin"
 
 
-def compile_network(model: ElectraModel, codes: NDArray[np.int8], cache: Path) -> Network:
-    """``codes``: (windows, steps, channels) whose activations set the ranges."""
-    members = {"model.tflite": int8_tflite(model, codes, cache)}
-    tensors = signature_tensors(members["model.tflite"])
-    return Network(members, tensors, open_engine("litert", members, tensors, model.architecture.optional))
+def compile_networks(written: Sequence[Written], cache: Path) -> list[Network]:
+    return [_network(*both) for both in zip(written, tflites(written, cache), strict=True)]
 
 
-def int8_tflite(model: ElectraModel, codes: NDArray[np.int8], cache: Path) -> bytes:
-    """The model as a full-integer .tflite, from ``cache`` when it has been built from the same bytes before.
+def tflites(written: Sequence[Written], cache: Path) -> list[bytes]:
+    """Each network as a .tflite, from ``cache`` when it has been made from the same bytes before; the rest in one go.
 
     Raises:
         BackendUnreachable: TensorFlow is not there or its converter failed.
     """
-    job = _job(model.architecture, model.weights, codes)
-    kept = cache / f"{sha256_bytes(sha256_bytes(job).encode() + _twin_digest().encode())}.tflite"
+    jobs = [_job(one) for one in written]
+    kept = [cache / f"{sha256_bytes(sha256_bytes(job).encode() + _twin_digest().encode())}.tflite" for job in jobs]
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(kept.with_suffix(".lock")):
-        if not kept.is_file():
-            _convert(job, kept)
-    return kept.read_bytes()
+    with FileLock(cache / "converting.lock"):
+        if missing := {file: job for file, job in zip(kept, jobs, strict=True) if not file.is_file()}:
+            _convert(missing)
+    return [file.read_bytes() for file in kept]
 
 
 def signature_tensors(data: bytes) -> dict[str, Quantized]:
@@ -61,32 +54,43 @@ def signature_tensors(data: bytes) -> dict[str, Quantized]:
     return {name: Quantized(float(d["quantization"][0]), int(d["quantization"][1])) for name, d in sorted(details.items())}
 
 
-def _job(architecture: Architecture, weights: Mapping[str, NDArray[np.float32]], codes: NDArray[np.int8]) -> bytes:
-    """What the twin reads. One window touches both ends of the input range, so that an input code is a network code."""
-    from io import BytesIO
+def _network(written: Written, data: bytes) -> Network:
+    members = {"model.tflite": data}
+    tensors = signature_tensors(members["model.tflite"]) if written.recipe.precision == "int8" else written.ends
+    return Network(members, tensors, open_engine("litert", members, tensors, written.architecture.optional))
 
-    x = reference.inputs(architecture, np.concatenate([codes, np.zeros_like(codes[:1])]))
-    x[-1, 0, 0], x[-1, -1, -1] = -128 * architecture.input_scale, 127 * architecture.input_scale
-    arrays = {"architecture": np.array(json.dumps(asdict(architecture), sort_keys=True)), "inputs": x}
+
+def _job(written: Written) -> bytes:
+    """What the twin reads."""
+    precision = written.recipe.precision
+    spans = dict(written.spans) if precision == "int8" else {}
+    told = {"architecture": asdict(written.architecture), "precision": precision, "spans": spans}
+    arrays = {f"w.{name}": weight for name, weight in sorted(written.weights.items())}
+    if precision == "int16x8":
+        arrays["inputs"] = inputs(written.architecture, written.codes)
     buffer = BytesIO()
-    np.savez(buffer, allow_pickle=False, **(arrays | {f"w.{name}": w for name, w in sorted(weights.items())}))
+    np.savez(buffer, allow_pickle=False, told=np.array(json.dumps(told, sort_keys=True)), **arrays)
     return buffer.getvalue()
 
 
-def _convert(job: bytes, target: Path) -> None:
+def _convert(jobs: dict[Path, bytes]) -> None:
+    """Each job into its file."""
     with tempfile.TemporaryDirectory() as folder:
-        source, made = Path(folder) / "job.npz", Path(folder) / "model.tflite"
-        source.write_bytes(job)
+        sources = [Path(folder) / f"{number}.npz" for number in range(len(jobs))]
+        for source, job in zip(sources, jobs.values(), strict=True):
+            source.write_bytes(job)
         quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "0"}
-        command = [sys.executable, "-m", _TWIN, str(source), str(made)]
+        command = [sys.executable, "-m", _TWIN, *map(str, sources)]
         done = subprocess.run(command, capture_output=True, text=True, env=quiet, check=False)
-        if done.returncode or not made.is_file():
+        made = [source.with_suffix(".tflite") for source in sources]
+        if done.returncode or not all(file.is_file() for file in made):
             said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             raise BackendUnreachable(
                 f"TensorFlow did not convert the model: {said[-1]}",
                 hint="install the pipeline extra: pip install 'muster-mlops[pipeline]'",
             )
-        write_bytes(target, made.read_bytes())
+        for source, target in zip(made, jobs, strict=True):
+            write_bytes(target, source.read_bytes())
 
 
 def _twin_digest() -> str:

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the float graph written node by node, then static int8 quantisation with true ranges."""
+"""ONNX Runtime: the float graph written node by node, then static int8 quantisation with our ranges."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from components.models.reference import inputs
-from components.quantization.targets import Network
+from components.models.ranges import Spans
+from components.quantization.targets import Network, Written
 from components.runtime.engines import open_engine
 from components.runtime.scoring import Quantized
-from components.values import ElectraModel
 from components.workspace.errors import InputError
 
 OPSET, IR_VERSION = 17, 8
 """Old enough for every ONNX Runtime since 1.14."""
+WEIGHT_LIMIT = 63
+"""Largest code of a weight. On processors without VNNI the kernels add two products in 16 bits and saturate: weights of 8 bits
+then give other answers than on processors with it, and wrong ones."""
+_ALIASES = {"channels_first": "input", "correct": "correction", "mean": "embedding"}
 
 
-def compile_network(model: ElectraModel, codes: NDArray[np.int8]) -> Network:
-    """``codes``: (windows, steps, channels) whose activations set the ranges. Weights of 7 bits a channel, int8 activations.
-
-    On processors without VNNI the kernels add two products in 16 bits and saturate: weights of 8 bits then give other answers
-    than on processors with it, and wrong ones.
-    """
-    quantized = _quantize(float_graph(model), inputs(model.architecture, codes))
-    tensors = {"input": Quantized(model.architecture.input_scale, 0)} | _outputs(quantized)
-    data = bytes(quantized.SerializeToString(deterministic=True))
-    members = {"model.onnx": data}
-    return Network(members, tensors, open_engine("onnxruntime", members, tensors, model.architecture.optional))
+def compile_network(written: Written) -> Network:
+    """In integers: weights of 7 bits a channel, int8 activations. In floats its answers are brought to codes afterwards."""
+    proto = float_graph(written)
+    tensors = written.ends
+    if written.recipe.precision != "float32":
+        proto = _quantized(proto, written.spans)
+        tensors = {"input": tensors["input"]} | _outputs(proto)
+    members = {"model.onnx": bytes(proto.SerializeToString(deterministic=True))}
+    return Network(members, tensors, open_engine("onnxruntime", members, tensors, written.architecture.optional))
 
 
-def float_graph(model: ElectraModel) -> Any:
+def float_graph(written: Written) -> Any:
     """ONNX model: 'input' (n, steps, inputs) float32 -> 'correction', 'embedding', 'logits.<task>', 'number.<task>'."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    shape = model.architecture
-    batch, nodes = "n", _nodes(model)
+    shape = written.architecture
+    batch, nodes = "n", _nodes(written)
     entry = helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, shape.steps, shape.inputs])
     exits = [
         helper.make_tensor_value_info("correction", TensorProto.FLOAT, [batch, shape.steps, shape.channels]),
         helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [batch, shape.width]),
         *(helper.make_tensor_value_info(h.output, TensorProto.FLOAT, [batch, max(len(h.classes), 1)]) for h in shape.heads),
     ]
-    weights = [numpy_helper.from_array(np.ascontiguousarray(w, np.float32), name) for name, w in sorted(model.weights.items())]
+    weights = [numpy_helper.from_array(np.ascontiguousarray(w, np.float32), n) for n, w in sorted(written.weights.items())]
     weights.append(numpy_helper.from_array(np.full((shape.width, 1, shape.steps), 1 / shape.steps, np.float32), "mean.weight"))
     weights.append(numpy_helper.from_array(np.asarray([-1, shape.width], np.int64), "mean.shape"))
     graph = helper.make_graph(nodes, "telemetry", [entry], exits, weights)
@@ -59,10 +59,10 @@ def float_graph(model: ElectraModel) -> Any:
     return proto
 
 
-def _nodes(model: ElectraModel) -> list[Any]:
+def _nodes(written: Written) -> list[Any]:
     from onnx import helper
 
-    shape, nodes = model.architecture, []
+    shape, nodes = written.architecture, []
 
     def node(kind: str, sources: list[str], name: str, **attributes: Any) -> str:
         nodes.append(helper.make_node(kind, sources, [name], name=f"{kind}.{name}", **attributes))
@@ -79,7 +79,7 @@ def _nodes(model: ElectraModel) -> list[Any]:
         return node("Relu", [dense], f"hidden.{task}.relu")
 
     h = node("Transpose", ["input"], "channels_first", perm=[0, 2, 1])
-    h = node("Relu", [conv(h, "stem", model.weights["stem.weight"].shape[2])], "stem.relu")
+    h = node("Relu", [conv(h, "stem", written.weights["stem.weight"].shape[2])], "stem.relu")
     for i in range(shape.blocks):
         d = node("Relu", [conv(h, f"block{i}.depthwise", shape.kernel, shape.width)], f"block{i}.depthwise.relu")
         h = node("Relu", [node("Add", [h, conv(d, f"block{i}.pointwise", 1)], f"block{i}.sum")], f"block{i}.relu")
@@ -93,25 +93,41 @@ def _nodes(model: ElectraModel) -> list[Any]:
     return nodes
 
 
-def _quantize(proto: Any, x: NDArray[np.float32]) -> Any:
+def _quantized(proto: Any, spans: Spans) -> Any:
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     with tempfile.TemporaryDirectory() as folder, _only_errors():
-        source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        source, target, ranges = (Path(folder) / name for name in ("float.onnx", "int8.onnx", "ranges.json"))
         onnx.save(proto, source)
+        _save_ranges(proto, spans, ranges)
         quantize_static(
             source,
             target,
-            _Reader(x),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
             reduce_range=True,
             calibrate_method=CalibrationMethod.MinMax,
+            calibration_cache_path=ranges,
         )
         return onnx.load(target)
+
+
+def _save_ranges(proto: Any, spans: Spans, file: Path) -> None:
+    """``spans`` under the names of the graph's tensors, where the quantiser looks for what its calibrators found."""
+    from onnxruntime.quantization import CalibrationMethod
+    from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data
+
+    names = ["input", *(name for node in proto.graph.node for name in node.output)]
+    found = {name: tuple(map(np.float32, spans[_span(name, spans)])) for name in names}
+    save_tensors_data(TensorsData(CalibrationMethod.MinMax, found), file)
+
+
+def _span(tensor: str, spans: Spans) -> str:
+    name = tensor if tensor in spans else tensor.removesuffix(".relu").removesuffix(".flat").removesuffix(".relu")
+    return _ALIASES.get(name, name)
 
 
 @contextmanager
@@ -124,16 +140,6 @@ def _only_errors() -> Iterator[None]:
         yield
     finally:
         root.setLevel(level)
-
-
-class _Reader:
-    """Hands the calibrator all windows as one batch: its ranges are then the true minima and maxima."""
-
-    def __init__(self, x: NDArray[np.float32]) -> None:
-        self._batches = iter([{"input": x}])
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        return next(self._batches, None)
 
 
 def _outputs(proto: Any) -> dict[str, Quantized]:

@@ -15,13 +15,14 @@ _ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 @dataclass(frozen=True)
 class Line:
-    """``points``: x and y, rising in x. ``spans``: x, lower and upper bound, drawn as whiskers."""
+    """``points``: x and y, rising in x, ``joined`` by a line. ``spans``: x, lower and upper bound, drawn as whiskers."""
 
     name: str
     points: Sequence[tuple[float, float]]
     dashed: bool = False
     dots: bool = False
     spans: Sequence[tuple[float, float, float]] = ()
+    joined: bool = True
 
 
 def line_plot(title: str, lines: Sequence[Line], *, x_name: str = "", logarithmic: bool = False, diagonal: bool = False) -> str:
@@ -97,7 +98,7 @@ def _drawn(line: Line, colour: str, across: _Axis, up: _Axis, scale: Callable[[f
     places = [(across(scale(x)), up(scale(y))) for x, y in line.points]
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     dashes = ' stroke-dasharray="5 3"' if line.dashed else ""
-    parts = [f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.6"{dashes}/>'] if path else []
+    parts = [f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.6"{dashes}/>'] if path and line.joined else []
     whiskers = "".join(f"M{across(scale(x)):.1f} {up(scale(a)):.1f}V{up(scale(b)):.1f}" for x, a, b in line.spans)
     if whiskers:
         parts.append(f'<path d="{whiskers}" stroke="{colour}" opacity="0.6"/>')

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.models.reference import ranges
+from components.models.ranges import ranges
 from components.models.simulation import WEIGHT_LIMIT, activations, weight_scales
 from components.models.telemetry_electra import network_input
 from components.runtime.scoring import Quantized

@@ -12,33 +12,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from packaging.version import Version
 
-from components.quantization.targets import Network
+from components.quantization.targets import Network, Written
 from components.quantization.targets.c99.emit import INTERFACE, sources
 from components.quantization.targets.c99.graph import read_graph
 from components.quantization.targets.c99.network import network_body
-from components.quantization.targets.litert import int8_tflite, signature_tensors
+from components.quantization.targets.litert import signature_tensors, tflites
 from components.runtime.interpreter import engine
 from components.runtime.scoring import Scoring
-from components.values import Artefact, ElectraModel
+from components.values import Artefact
 from components.workspace.errors import InputError
 from components.workspace.profiles import Profile
 
 
-def compile_network(profile: Profile, model: ElectraModel, codes: NDArray[np.int8], cache: Path) -> Network:
+def compile_network(profile: Profile, written: Written, cache: Path) -> Network:
     """The network of the same .tflite that LiteRT gets, in the arithmetic of the C kernels."""
     check_interface(profile)
-    data = int8_tflite(model, codes, cache)
+    data = tflites([written], cache)[0]
     graph = read_graph(data)
 
     def write(artefact: Artefact) -> dict[str, bytes]:
         assert isinstance(artefact.scoring, Scoring)  # noqa: S101 - a network's, by `calibrate`
         return sources(artefact, network_body(artefact.scoring, graph, artefact.optional))
 
-    return Network({}, signature_tensors(data), engine(graph, model.architecture.optional), write)
+    return Network({}, signature_tensors(data), engine(graph, written.architecture.optional), write)
 
 
 def check_interface(profile: Profile) -> None:

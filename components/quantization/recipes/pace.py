@@ -1,0 +1,25 @@
+"""How long single windows take, several networks measured side by side so that all meet the same machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.runtime.engines import Engine
+
+_ROUNDS, _WARM_UP = 60, 5
+
+
+def paces(engines: Sequence[Engine], codes: NDArray[np.int8]) -> list[float]:
+    """Median milliseconds of one of ``codes`` (windows, steps, channels) on each engine, by turns."""
+    took = np.empty((len(engines), _ROUNDS + _WARM_UP))
+    for turn in range(_ROUNDS + _WARM_UP):
+        window = codes[turn % len(codes)][None]
+        for number, engine in enumerate(engines):
+            start = time.perf_counter_ns()
+            engine(window)
+            took[number, turn] = time.perf_counter_ns() - start
+    return [float(ms) for ms in np.median(took[:, _WARM_UP:], axis=1) / 1e6]

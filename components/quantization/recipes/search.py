@@ -1,0 +1,125 @@
+"""Which recipe suits a profile: what it allows is tried in order of cost, and what loses is kept with the reason.
+
+1. In integers, every calibrator and then each rewrite on top of the best one, in simulated arithmetic, which takes no compiler:
+   the least noise wins.
+2. Every precision is compiled with that and judged in its own runtime, on calibration windows that neither training nor the
+   proof uses. It loses where it does not fit the profile's memory, breaks one of its promises (`numeric`), or is slower than
+   floats on the same runtime.
+3. Of those left, `quantization.prefer` decides: size, accuracy or latency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from components.models.selection import Mine, enough, own_windows, range_codes, range_windows
+from components.models.simulation import WEIGHT_LIMIT
+from components.quantization.recipes.fidelity import Judged, fidelity, judged
+from components.quantization.recipes.integers import best_in_integers
+from components.quantization.recipes.pace import paces
+from components.quantization.recipes.tried import Tried, settled, with_front
+from components.quantization.recipes.write import write
+from components.quantization.targets import Network, Written
+from components.training.train import calibration_split
+from components.values import BoostedModel, ElectraModel, TrainedModel, Windows
+from components.values.recipe import INTEGER, WHOLE, Recipe
+from components.workspace.errors import GateFailed
+from components.workspace.files import write_json
+from components.workspace.profiles import PRECISIONS, Profile
+
+
+@dataclass(frozen=True)
+class Search:
+    """The network that was chosen, its recipe, and all that was tried: compiled ones first."""
+
+    network: Network
+    recipe: Recipe
+    tried: tuple[Tried, ...] = ()
+
+    def save(self, folder: Path, profile: str) -> None:
+        """Write `<profile>.recipes.json`."""
+        tried = [one.to_json() for one in self.tried]
+        write_json(folder / f"{profile}.recipes.json", {"schema_version": 1, "chosen": self.recipe.name, "tried": tried})
+
+
+def search(profile: Profile, model: TrainedModel, windows: Windows, cache: Path) -> Search:
+    """The network of ``model`` for ``profile`` by the recipe that suits it best. ``cache`` keeps what was compiled.
+
+    Raises:
+        GateFailed: no recipe keeps the profile's promises.
+    """
+    if isinstance(model, BoostedModel):
+        from components.quantization.targets import trees
+
+        return Search(trees.compile_trees(profile, model), WHOLE)
+    mine = own_windows(model, windows, profile.name)
+    model = model.for_profile(profile.name)
+    assert isinstance(model, ElectraModel)  # noqa: S101 - there are two kinds
+    codes, wanted, limit = range_windows(windows, mine), _judged(model, windows, mine), _weight_limit(profile)
+    best, lost = Recipe(""), list[Tried]()
+    if set(profile.precisions) & set(INTEGER):
+        best, lost = best_in_integers(profile.quantization, model, codes, wanted, limit)
+    recipes = [_recipe(precision, best) for precision in _precisions(profile)]
+    networks = _compiled(profile, [write(model, recipe, codes, limit) for recipe in recipes], cache)
+    tried = with_front(settled(_tried(profile, model, recipes, networks, wanted), profile))
+    for one, network in zip(tried, networks, strict=True):
+        if not one.lost:
+            return Search(network, one.recipe, (*tried, *lost))
+    raise GateFailed(
+        f"profile '{profile.name}': no recipe will do ({'; '.join(f'{one.recipe.name}: {one.lost}' for one in tried)})",
+        hint="allow more quantization.precisions, loosen numeric, give it memory, or shape a network for it (model.shapes)",
+    )
+
+
+def _judged(model: ElectraModel, windows: Windows, mine: Mine) -> Judged:
+    late = calibration_split(windows)[1]
+    return judged(model, range_codes(windows.codes, enough(late if len(late) else np.flatnonzero(windows.train), mine)))
+
+
+def _precisions(profile: Profile) -> tuple[str, ...]:
+    """What is compiled: floats too where the runtime has them, as the measure of what is slow."""
+    floats = "float32" in PRECISIONS[profile.runtime.name]
+    return tuple(dict.fromkeys((*profile.precisions, *(["float32"] if floats else []))))
+
+
+def _recipe(precision: str, best: Recipe) -> Recipe:
+    """What was ``best`` in int8, in another precision: 16 bits have resolution to spare, and nothing to clip for."""
+    if precision == "int8":
+        return best
+    return replace(best, precision=precision, calibrator="minmax") if precision in INTEGER else Recipe(precision)
+
+
+def _weight_limit(profile: Profile) -> int:
+    from components.quantization.targets import onnx_runtime
+
+    return onnx_runtime.WEIGHT_LIMIT if profile.runtime.name == "onnxruntime" else WEIGHT_LIMIT
+
+
+def _compiled(profile: Profile, written: Sequence[Written], cache: Path) -> list[Network]:
+    if profile.runtime.name == "onnxruntime":
+        from components.quantization.targets import onnx_runtime
+
+        return [onnx_runtime.compile_network(one) for one in written]
+    if profile.runtime.name == "litert":
+        from components.quantization.targets import litert
+
+        return litert.compile_networks(written, cache)
+    from components.quantization.targets import c99
+
+    return [c99.compile_network(profile, one, cache) for one in written]
+
+
+def _tried(
+    profile: Profile, model: ElectraModel, recipes: Sequence[Recipe], networks: Sequence[Network], wanted: Judged
+) -> list[Tried]:
+    """Sizes and latencies are those of files that a runtime here reads; C is measured when it is proven."""
+    near = [fidelity(model, network, wanted) for network in networks]
+    if profile.runtime.name == "c99":
+        return [Tried(*both) for both in zip(recipes, near, strict=True)]
+    sizes = [sum(map(len, network.members.values())) for network in networks]
+    latencies = paces([network.engine for network in networks], wanted.codes)
+    return [Tried(*all_of_it) for all_of_it in zip(recipes, near, sizes, latencies, strict=True)]

@@ -1,0 +1,79 @@
+"""What came of a recipe, and why it was or was not taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from components.quantization.recipes.fidelity import Fidelity
+from components.values.recipe import Recipe
+from components.workspace.profiles import Profile
+
+ALIKE = 1.1
+SLOWER = 1.1
+"""Times the latency of floats from which a recipe is slower: medians on one thread come out within a tenth."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """``size``: bytes of the compiled network, None of one that was only simulated. ``latency_ms``: of single windows, None where
+    the runtime is not of this machine. ``lost``: why it was not taken, '' for the one that was. ``front``: nothing else tried is
+    at least as small, as near and as fast.
+    """
+
+    recipe: Recipe
+    fidelity: Fidelity
+    size: int | None = None
+    latency_ms: float | None = None
+    lost: str = ""
+    front: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.recipe.name} | asdict(self)
+
+
+def settled(tried: Sequence[Tried], profile: Profile) -> list[Tried]:
+    """The compiled ``tried`` with all but one lost; all of them where none keeps the promises of ``profile``."""
+    floats = next((one.latency_ms for one in tried if one.recipe.precision == "float32"), None)
+    judged = [replace(one, lost=_broken(one, profile, floats)) for one in tried]
+    left = [one for one in judged if not one.lost]
+    best = min(left, key=lambda one: _rank(one, left, profile), default=None)
+    word = {"size": "larger, or as large and slower,", "accuracy": "more noise", "latency": "slower"}[profile.quantization.prefer]
+    if best is None:
+        return judged
+    return [one if one.lost or one is best else replace(one, lost=f"{word} than {best.recipe.name}") for one in judged]
+
+
+def with_front(tried: Sequence[Tried]) -> list[Tried]:
+    """Which of the compiled ``tried`` nothing else beats in size, noise and latency at once."""
+    return [replace(one, front=not any(_beats(other, one) for other in tried)) for one in tried]
+
+
+def _broken(one: Tried, profile: Profile, floats_ms: float | None) -> str:
+    if one.recipe.precision not in profile.precisions:
+        return "a yardstick: not among quantization.precisions"
+    limit = int(profile.memory.model_flash_kib * 1024)
+    if one.size is not None and one.size > limit:
+        return f"{one.size:,} bytes > {limit:,} of memory.model_flash_kib"
+    if broken := one.fidelity.broken(profile.numeric):
+        return broken
+    if floats_ms and one.latency_ms and one.latency_ms > SLOWER * floats_ms:
+        return f"{one.latency_ms / floats_ms:.2f} times the latency of float32"
+    return ""
+
+
+def _rank(one: Tried, left: Sequence[Tried], profile: Profile) -> tuple[float, ...]:
+    """What is least of the one taken. Sizes within a tenth of the least are alike: then latency decides."""
+    size, noise, latency = one.size or 0, one.fidelity.noise, one.latency_ms or 0.0
+    large = size > ALIKE * min(other.size or 0 for other in left)
+    by_size = (size, noise) if large else (0, latency, size)
+    return {"size": by_size, "accuracy": (noise, size), "latency": (latency, size)}[profile.quantization.prefer]
+
+
+def _costs(one: Tried) -> tuple[float, float, float]:
+    return one.size or 0, one.fidelity.noise, one.latency_ms or 0.0
+
+
+def _beats(a: Tried, b: Tried) -> bool:
+    return a is not b and all(x <= y for x, y in zip(_costs(a), _costs(b), strict=True)) and _costs(a) != _costs(b)

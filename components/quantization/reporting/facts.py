@@ -1,0 +1,66 @@
+"""Read back what the steps quantize and prove have put out of each profile."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from math import log10
+from pathlib import Path
+from typing import Any
+
+from components.values import Proof
+
+_LEAST_NOISE = 1e-12
+
+
+@dataclass(frozen=True)
+class TriedRecipe:
+    """``size`` and ``latency_ms``: None where it was only simulated. ``signal_db``: signal-to-noise ratio of the outputs, against
+    the float model. ``agreement``: least share of windows with the same class. ``lost``: why it was not taken.
+    """
+
+    name: str
+    size: int | None
+    latency_ms: float | None
+    signal_db: float
+    agreement: float
+    front: bool
+    lost: str
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """``chosen``: the recipe, '' of trees. ``proof``: None where it has not been proven."""
+
+    profile: str
+    chosen: str
+    tried: tuple[TriedRecipe, ...]
+    proof: Proof | None
+
+    def measured(self, check: str) -> float | None:
+        found = self.proof.check(check) if self.proof else None
+        return found.value if found else None
+
+
+def compiled_in(quantized: Path, proven: Path) -> list[Compiled]:
+    """Of each profile that has a folder in ``quantized``; its proof is looked for in ``proven``."""
+    return [_compiled(folder, proven / folder.name) for folder in sorted(quantized.glob("*")) if folder.is_dir()]
+
+
+def _compiled(folder: Path, proven: Path) -> Compiled:
+    told = json.loads((folder / f"{folder.name}.recipes.json").read_text())
+    file = proven / f"{folder.name}.proof.json"
+    return Compiled(folder.name, told["chosen"], tuple(map(_tried, told["tried"])), Proof.load(file) if file.is_file() else None)
+
+
+def _tried(told: dict[str, Any]) -> TriedRecipe:
+    near = told["fidelity"]
+    return TriedRecipe(
+        told["name"],
+        told["size"],
+        told["latency_ms"],
+        -10 * log10(max(near["noise"], _LEAST_NOISE)),
+        near["agreement"],
+        told["front"],
+        told["lost"],
+    )

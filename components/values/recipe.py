@@ -1,0 +1,36 @@
+"""How the numbers of a network are written for a device."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+INTEGER = ("int8", "int16x8")
+"""Precisions whose activations are integers, with ranges that a calibrator sets."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """``precision``: int8, int16x8 (activations of 16 bits, weights of 8), dynamic (weights of 8 bits, the rest floats), float16
+    (weights) or float32. ``calibrator``: of the ranges of activations (`models.ranges`), '' where they have none.
+
+    ``equalised``: channels between two layers brought to like ranges. ``corrected``: biases make up for the mean error that
+    rounding the weights causes.
+    """
+
+    precision: str
+    calibrator: str = ""
+    equalised: bool = False
+    corrected: bool = False
+
+    @property
+    def name(self) -> str:
+        parts = [self.precision, self.calibrator, "equalised" * self.equalised, "corrected" * self.corrected]
+        return " ".join(filter(None, parts))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+WHOLE = Recipe("")
+"""Of a model that is made of integers from the start, as boosted trees are."""
