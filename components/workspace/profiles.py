@@ -8,9 +8,23 @@ from pydantic import Field, model_validator
 
 from components.workspace.section import Name, Section
 
+_UNCOUNTED = ("native", "qemu-aarch64")
+"""Proof machines that tell no instructions."""
+
 
 class Architecture(Section):
-    family: Literal["x86-64", "aarch64", "armv6-m", "armv7-m", "armv7e-m", "armv8-m", "rv32imc"]
+    family: Literal[
+        "x86-64",
+        "aarch64",
+        "armv6-m",
+        "armv7-m",
+        "armv7e-m",
+        "armv8-m",
+        "armv8-m.main",
+        "armv8.1-m.main",
+        "rv32imc",
+        "xtensa",
+    ]
     cpu: str
     features: tuple[str, ...] = Field((), strict=False, description="ISA features, e.g. dsp, fpu-sp, vnni")
 
@@ -74,6 +88,6 @@ class Profile(Section):
 
     @model_validator(mode="after")
     def _instructions_need_an_emulator(self) -> Self:
-        if self.budget.max_instructions is not None and self.proof.machine == "native":
-            raise ValueError("budget.max_instructions is counted by an emulator: name one in proof.machine")
+        if self.budget.max_instructions is not None and self.proof.machine in _UNCOUNTED:
+            raise ValueError("budget.max_instructions is counted by an emulated board: name one in proof.machine")
         return self
