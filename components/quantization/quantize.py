@@ -9,8 +9,9 @@ from components.models.calibration import calibrate
 from components.models.selection import normal_windows, own_windows, vector_windows
 from components.quantization.recipes.search import Search
 from components.quantization.selftest import make_self_test
+from components.quantization.targets import Network
 from components.values import Artefact, ElectraModel, TrainedModel, Windows
-from components.workspace.errors import InputError
+from components.workspace.errors import GateFailed, InputError
 from components.workspace.profiles import Profile
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ def quantize(
 
     Raises:
         InputError: the windows do not fit the model, or there are too few to calibrate on.
+        GateFailed: the network holds an operator that the profile does not allow, or cannot keep its numeric contract.
     """
     _check(model, windows)
     mine = own_windows(model, windows, profile.name)
     model = model.for_profile(profile.name)
     network = found.network
+    exact = _exact(profile, network)
     scoring = calibrate(model, network, normal_windows(model, windows, mine))
     vectors = vector_windows(windows, mine), profile.proof.vectors
     artefact = Artefact(
@@ -50,7 +53,7 @@ def quantize(
             network,
             scoring,
             *vectors,
-            exact=not network.tensors or profile.runtime.name == "c99",
+            exact=exact,
             conditions=model.calibration.conditions,
         ),
         model_digest=model_digest,
@@ -61,6 +64,17 @@ def quantize(
     if network.sources is not None:
         artefact = replace(artefact, members=network.sources(artefact))
     return artefact.sealed()
+
+
+def _exact(profile: Profile, network: Network) -> bool:
+    """Whether the device has to repeat every bit; trees and C do so by themselves."""
+    can = not network.tensors or profile.runtime.name == "c99"
+    if profile.exact and not can:
+        raise GateFailed(
+            f"profile '{profile.name}': numeric.contract is exact, but {profile.runtime.name} rounds as each processor does",
+            hint="set numeric.contract to tolerance, or runtime.name to c99",
+        )
+    return can
 
 
 def _tasks(workspace: Workspace, model: TrainedModel) -> dict[str, tuple[str, ...]]:

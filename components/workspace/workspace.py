@@ -46,7 +46,7 @@ class Workspace:
                 return profile
         raise NotFound(
             f"profile '{name}' is not in this workspace",
-            hint=f"it has {', '.join(p.name for p in self.profiles)}; add profiles/{name}.yaml and list it under profiles:",
+            hint=f"it has {', '.join(p.name for p in self.profiles)}; muster profile new {name} --from LIBRARY_NAME writes one",
         )
 
     @property

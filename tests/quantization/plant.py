@@ -99,7 +99,7 @@ def model(data: Windows, width: int = 16, blocks: int = 3, kernel: int = 7, seed
 
 
 def profile(runtime: str, **changes: Any) -> Profile:
-    """A profile that everything fits, or does not, by ``changes`` of its sections."""
+    """A profile for int8 that everything fits, or does not, by ``changes`` of its sections."""
     family = {"onnxruntime": "x86-64", "litert": "aarch64", "c99": "armv7e-m"}[runtime]
     sections: dict[str, Any] = {
         "name": f"test-{runtime}",
@@ -107,6 +107,7 @@ def profile(runtime: str, **changes: Any) -> Profile:
         "arch": {"family": family, "cpu": "cortex-m4" if runtime == "c99" else "any"},
         "memory": {"model_flash_kib": 1024.0, "model_ram_kib": 65536.0},
         "runtime": {"name": runtime, "minimal": "1.0"},
+        "quantization": {"precisions": ["int8"]},
         "proof": {"machine": "mps2-an386" if runtime == "c99" else "native", "vectors": 12},
     }
     return Profile.model_validate(sections | changes)

@@ -149,7 +149,7 @@ def test_the_front_is_what_nothing_beats_in_everything():
 
 
 def test_a_search_keeps_what_lost_and_why(workspace, windows, model, tmp_path):
-    profile = plant.profile("onnxruntime")
+    profile = plant.profile("onnxruntime", quantization={})
     found = search(profile, model, windows, tmp_path)
     found.save(tmp_path, profile.name)
     told = json.loads((tmp_path / f"{profile.name}.recipes.json").read_text())

@@ -4,7 +4,7 @@
    the least noise wins.
 2. Every precision is compiled with that and judged in its own runtime, on calibration windows that neither training nor the
    proof uses. It loses where it does not fit the profile's memory, breaks one of its promises (`numeric`), or is slower than
-   floats on the same runtime.
+   floats on the same runtime, where these are allowed.
 3. Of those left, `quantization.prefer` decides: size, accuracy or latency.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from components.models.selection import Mine, enough, own_windows, range_codes, range_windows
 from components.models.simulation import WEIGHT_LIMIT
+from components.quantization.operators import check_operators
 from components.quantization.recipes.fidelity import Judged, fidelity, judged
 from components.quantization.recipes.integers import best_in_integers
 from components.quantization.recipes.pace import paces
@@ -29,7 +30,7 @@ from components.values import BoostedModel, ElectraModel, TrainedModel, Windows
 from components.values.recipe import INTEGER, WHOLE, Recipe
 from components.workspace.errors import GateFailed
 from components.workspace.files import write_json
-from components.workspace.profiles import PRECISIONS, Profile
+from components.workspace.profiles import Profile
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,14 @@ def search(profile: Profile, model: TrainedModel, windows: Windows, cache: Path)
     """The network of ``model`` for ``profile`` by the recipe that suits it best. ``cache`` keeps what was compiled.
 
     Raises:
-        GateFailed: no recipe keeps the profile's promises.
+        GateFailed: no recipe keeps the profile's promises, or trees need an operator that it does not allow.
     """
     if isinstance(model, BoostedModel):
         from components.quantization.targets import trees
 
-        return Search(trees.compile_trees(profile, model), WHOLE)
+        network = trees.compile_trees(profile, model)
+        check_operators(profile, network.operators)
+        return Search(network, WHOLE)
     mine = own_windows(model, windows, profile.name)
     model = model.for_profile(profile.name)
     assert isinstance(model, ElectraModel)  # noqa: S101 - there are two kinds
@@ -63,7 +66,7 @@ def search(profile: Profile, model: TrainedModel, windows: Windows, cache: Path)
     best, lost = Recipe(""), list[Tried]()
     if set(profile.precisions) & set(INTEGER):
         best, lost = best_in_integers(profile.quantization, model, codes, wanted, limit)
-    recipes = [_recipe(precision, best) for precision in _precisions(profile)]
+    recipes = [_recipe(precision, best) for precision in profile.precisions]
     networks = _compiled(profile, [write(model, recipe, codes, limit) for recipe in recipes], cache)
     tried = with_front(settled(_tried(profile, model, recipes, networks, wanted), profile))
     for one, network in zip(tried, networks, strict=True):
@@ -78,12 +81,6 @@ def search(profile: Profile, model: TrainedModel, windows: Windows, cache: Path)
 def _judged(model: ElectraModel, windows: Windows, mine: Mine) -> Judged:
     late = calibration_split(windows)[1]
     return judged(model, range_codes(windows.codes, enough(late if len(late) else np.flatnonzero(windows.train), mine)))
-
-
-def _precisions(profile: Profile) -> tuple[str, ...]:
-    """What is compiled: floats too where the runtime has them, as the measure of what is slow."""
-    floats = "float32" in PRECISIONS[profile.runtime.name]
-    return tuple(dict.fromkeys((*profile.precisions, *(["float32"] if floats else []))))
 
 
 def _recipe(precision: str, best: Recipe) -> Recipe:
@@ -117,9 +114,9 @@ def _tried(
     profile: Profile, model: ElectraModel, recipes: Sequence[Recipe], networks: Sequence[Network], wanted: Judged
 ) -> list[Tried]:
     """Sizes and latencies are those of files that a runtime here reads; C is measured when it is proven."""
-    near = [fidelity(model, network, wanted) for network in networks]
+    found = [Tried(r, fidelity(model, n, wanted), operators=n.operators) for r, n in zip(recipes, networks, strict=True)]
     if profile.runtime.name == "c99":
-        return [Tried(*both) for both in zip(recipes, near, strict=True)]
+        return found
     sizes = [sum(map(len, network.members.values())) for network in networks]
     latencies = paces([network.engine for network in networks], wanted.codes)
-    return [Tried(*all_of_it) for all_of_it in zip(recipes, near, sizes, latencies, strict=True)]
+    return [replace(one, size=size, latency_ms=ms) for one, size, ms in zip(found, sizes, latencies, strict=True)]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from components.quantization.operators import outside
 from components.quantization.recipes.fidelity import Fidelity
 from components.values.recipe import Recipe
 from components.workspace.profiles import Profile
@@ -28,9 +29,10 @@ class Tried:
     latency_ms: float | None = None
     lost: str = ""
     front: bool = False
+    operators: frozenset[str] = frozenset()
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.recipe.name} | asdict(self)
+        return {"name": self.recipe.name} | asdict(self) | {"operators": sorted(self.operators)}
 
 
 def settled(tried: Sequence[Tried], profile: Profile) -> list[Tried]:
@@ -51,8 +53,8 @@ def with_front(tried: Sequence[Tried]) -> list[Tried]:
 
 
 def _broken(one: Tried, profile: Profile, floats_ms: float | None) -> str:
-    if one.recipe.precision not in profile.precisions:
-        return "a yardstick: not among quantization.precisions"
+    if lacking := outside(profile, one.operators):
+        return f"needs {', '.join(lacking)}, which ops.allow does not list"
     limit = int(profile.memory.model_flash_kib * 1024)
     if one.size is not None and one.size > limit:
         return f"{one.size:,} bytes > {limit:,} of memory.model_flash_kib"

@@ -42,6 +42,7 @@ class Network:
     """The model of one runtime: its files, its tensors' scales, and a way to run it here.
 
     ``tensors`` names 'input', 'correction', 'embedding', 'logits.<task>' and 'number.<task>' of a network; trees have none.
+    ``operators``: those of the file that a runtime reads or that C was made from, empty where there is none.
     ``sources`` writes the files where they hold score and self-test too, as C does; ``members`` are then empty.
     """
 
@@ -49,6 +50,7 @@ class Network:
     tensors: dict[str, Quantized]
     engine: Engine
     sources: Callable[[Artefact], dict[str, bytes]] | None = None
+    operators: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy as np
 from filelock import FileLock
 
 from components.models.reference import inputs
+from components.quantization.operators import of_tflite
 from components.quantization.targets import Network, Written
 from components.runtime.engines import open_engine
 from components.runtime.scoring import Quantized
@@ -57,7 +58,8 @@ def signature_tensors(data: bytes) -> dict[str, Quantized]:
 def _network(written: Written, data: bytes) -> Network:
     members = {"model.tflite": data}
     tensors = signature_tensors(members["model.tflite"]) if written.recipe.precision == "int8" else written.ends
-    return Network(members, tensors, open_engine("litert", members, tensors, written.architecture.optional))
+    engine = open_engine("litert", members, tensors, written.architecture.optional)
+    return Network(members, tensors, engine, operators=of_tflite(data))
 
 
 def _job(written: Written) -> bytes:

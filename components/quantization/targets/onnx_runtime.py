@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from components.models.ranges import Spans
+from components.quantization.operators import of_onnx
 from components.quantization.targets import Network, Written
 from components.runtime.engines import open_engine
 from components.runtime.scoring import Quantized
@@ -33,7 +34,8 @@ def compile_network(written: Written) -> Network:
         proto = _quantized(proto, written.spans)
         tensors = {"input": tensors["input"]} | _outputs(proto)
     members = {"model.onnx": bytes(proto.SerializeToString(deterministic=True))}
-    return Network(members, tensors, open_engine("onnxruntime", members, tensors, written.architecture.optional))
+    engine = open_engine("onnxruntime", members, tensors, written.architecture.optional)
+    return Network(members, tensors, engine, operators=of_onnx(members["model.onnx"]))
 
 
 def float_graph(written: Written) -> Any:

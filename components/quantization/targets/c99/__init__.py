@@ -14,6 +14,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
+from components.quantization.operators import of_tflite
 from components.quantization.targets import Network, Written
 from components.quantization.targets.c99.emit import INTERFACE, sources
 from components.quantization.targets.c99.graph import read_graph
@@ -36,7 +37,7 @@ def compile_network(profile: Profile, written: Written, cache: Path) -> Network:
         assert isinstance(artefact.scoring, Scoring)  # noqa: S101 - a network's, by `calibrate`
         return sources(artefact, network_body(artefact.scoring, graph, artefact.optional))
 
-    return Network({}, signature_tensors(data), engine(graph, written.architecture.optional), write)
+    return Network({}, signature_tensors(data), engine(graph, written.architecture.optional), write, of_tflite(data))
 
 
 def check_interface(profile: Profile) -> None:
