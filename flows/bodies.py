@@ -36,9 +36,6 @@ class Work:
     resume: Path
 
 
-COMPILERS_AND_EMULATORS = ("gcc", "clang", "arm-none-eabi-gcc", "qemu-system-arm")
-
-
 def ingest(work: Work) -> None:
     """Raw objects -> the lake."""
     from components.ingestion.ingest import ingest
@@ -178,7 +175,10 @@ def profile_facts(workspace: Workspace, profile: str) -> Any:
 
 def profile_facts_truth_and_tools(workspace: Workspace, profile: str) -> Any:
     """A compiler or emulator that was installed since raises the level of a proof."""
-    tools = [tool for tool in COMPILERS_AND_EMULATORS if shutil.which(tool)]
+    from components.quantization.boards import toolchains
+    from components.quantization.levels import HOST_COMPILERS
+
+    tools = [name for name in (*HOST_COMPILERS, *(t.program for t in toolchains())) if shutil.which(name)]
     return [profile_facts(workspace, profile), declared_truth(workspace, profile), tools, platform.machine()]
 
 

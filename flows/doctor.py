@@ -7,23 +7,24 @@ import platform
 import shutil
 from dataclasses import dataclass
 
+from components.quantization.boards import toolchains
+
 
 @dataclass(frozen=True)
 class Finding:
-    """``found``: version or path, empty when it is not here; ``install``: what brings it."""
+    """``found``: version or path, empty when it is not here; ``install``: what brings it; ``debian``: names of packages."""
 
     what: str
     found: str
     needed_for: str
     install: str
+    debian: str = ""
 
 
 _PROGRAMS = (
-    ("git", "lineage of model versions", "Debian package git"),
-    ("gcc", "host-compiled proofs of C artefacts", "Debian package gcc"),
-    ("clang", "the second compiler of C artefacts", "Debian package clang"),
-    ("arm-none-eabi-gcc", "emulated proofs on Cortex-M", "Debian packages gcc-arm-none-eabi libnewlib-arm-none-eabi"),
-    ("qemu-system-arm", "emulated proofs on Cortex-M", "Debian package qemu-system-arm"),
+    ("git", "lineage of model versions", "git"),
+    ("gcc", "host-compiled proofs of C artefacts", "gcc libc6-dev"),
+    ("clang", "the second compiler of C artefacts", "clang"),
 )
 _PACKAGES = (
     ("prefect", "flows and schedules"),
@@ -41,8 +42,24 @@ _PACKAGES = (
 def examine() -> list[Finding]:
     """Every program and package that some part of Muster needs, found or not."""
     machine = Finding("machine", f"{platform.machine()}, Python {platform.python_version()}", "everything", "")
-    programs = [Finding(name, shutil.which(name) or "", why, how) for name, why, how in _PROGRAMS]
-    return [machine, *programs, *(Finding(name, _version(name), why, "make setup") for name, why in _PACKAGES)]
+    programs = [_program(name, why, packages) for name, why, packages in _PROGRAMS]
+    boards = [
+        _program(tool.program, f"emulated proofs on {', '.join(board.machine for board in boards)}", tool.packages)
+        for tool, boards in toolchains().items()
+    ]
+    python = [Finding(name, _version(name), why, "make setup") for name, why in _PACKAGES]
+    return [machine, *programs, *boards, *python]
+
+
+def to_install(findings: list[Finding]) -> str:
+    """The command that brings every program that is not here; empty when all are."""
+    packages = " ".join(f.debian for f in findings if not f.found and f.debian).split()
+    return f"apt-get install --no-install-recommends {' '.join(sorted(set(packages)))}" if packages else ""
+
+
+def _program(name: str, why: str, packages: str) -> Finding:
+    word = "packages" if " " in packages else "package"
+    return Finding(name, shutil.which(name) or "", why, f"Debian {word} {packages}", packages)
 
 
 def _version(package: str) -> str:

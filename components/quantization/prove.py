@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.models.selection import held_out, own_windows
+from components.quantization.checks import at_least, at_most, drops
+from components.quantization.estimates import estimates
+from components.quantization.slices import Answers, slice_checks
 from components.quantization.targets import Trial
 from components.quantization.trained import answers
 from components.training.evaluation import evaluate
@@ -19,11 +22,6 @@ from components.workspace.profiles import Profile
 
 if TYPE_CHECKING:
     from components.workspace import Workspace
-
-
-UNGATED = ("/mae", "/last_rmse", "/last_phm08")
-"""Metrics of a regression that follow its RMSE, some of them from few windows: reported, not gated."""
-_TINY = 1e-9
 
 
 def prove(workspace: Workspace, profile: Profile, artefact: Artefact, model: TrainedModel, windows: Windows) -> Proof:
@@ -64,7 +62,8 @@ def _device_checks(profile: Profile, trial: Trial) -> list[Check]:
         ("latency", trial.latency_ms, budget.latency_ms, "ms"),
         ("instructions", trial.instructions, budget.max_instructions, "instructions a window"),
     ]
-    return [_at_most(name, value, limit, unit) for name, value, limit, unit in limits if value is not None]
+    checks = [at_most(name, value, limit, unit) for name, value, limit, unit in limits if value is not None]
+    return checks + estimates(budget, trial.instructions)
 
 
 def _model_checks(
@@ -81,38 +80,42 @@ def _model_checks(
     if verdict is None:
         return []
     codes, mine = np.asarray(windows.codes[rows]), model.for_profile(profile.name)
-    wanted = answers(mine, codes)
-    classes = _decided(wanted)
-    checks = [
-        _at_least(f"{task}/label_agreement", float((verdict.classes[task] == got).mean()), numeric.min_label_agreement)
-        for task, got in classes.items()
-    ]
     values = {task: gauge.in_unit(verdict.values[task]) for task, gauge in artefact.scoring.gauges.items()}
-    checks += [
-        _at_most(f"{task}/value_shift", rmse(got - wanted.values[task]) / gauge.width, numeric.max_value_shift)
-        for (task, got), gauge in zip(values.items(), artefact.scoring.gauges.values(), strict=True)
-    ]
-    scores = wanted.score if model.has_anomaly else None
-    surprise = verdict.surprise if model.has_anomaly else None
-    if scores is not None:
-        name = next((t.name for t in workspace.settings.tasks if t.kind == "anomaly"), "anomaly")
-        checks.append(
-            _at_least(f"{name}/rank_correlation", rank_correlation(scores, verdict.surprise), numeric.min_rank_correlation)
-        )
+    device = Answers(verdict.surprise if model.has_anomaly else None, verdict.classes, values)
+    wanted = _answers(model, answers(mine, codes))
+    trained = wanted if mine is model else _answers(model, answers(model, codes, windows.profiles[rows]))
     threshold = float(artefact.scoring.threshold) if model.has_anomaly else None
-    got = evaluate(workspace, windows, rows, surprise, verdict.classes, values, threshold=threshold)
-    trained = wanted if mine is model else answers(model, codes, windows.profiles[rows])
-    before = evaluate(workspace, windows, rows, trained.score if model.has_anomaly else None, _decided(trained), trained.values)
-    for name, value in sorted(before.items()):
-        if name.endswith("/rmse"):
-            checks.append(_at_most(f"{name}/rise", got[name] / max(value, _TINY) - 1, numeric.max_error_rise))
-        elif not name.endswith(UNGATED):
-            checks.append(_at_most(f"{name}/drop", value - got[name], numeric.max_metric_drop))
-    return checks + [_at_most(name, value, None) for name, value in sorted(got.items())]
+    got = evaluate(workspace, windows, rows, device.score, device.classes, device.values, threshold=threshold)
+    before = evaluate(workspace, windows, rows, trained.score, trained.classes, trained.values)
+    return [
+        *_parity(workspace, profile, artefact, wanted, device),
+        *drops(before, got, numeric.max_metric_drop, numeric.max_error_rise),
+        *slice_checks(workspace, profile, windows, rows, trained, device),
+        *(at_most(name, value, None) for name, value in sorted(got.items())),
+    ]
 
 
-def _decided(said: Scored) -> dict[str, NDArray[np.int8]]:
-    return {task: logits.argmax(axis=1).astype(np.int8) for task, logits in said.logits.items()}
+def _parity(workspace: Workspace, profile: Profile, artefact: Artefact, wanted: Answers, device: Answers) -> list[Check]:
+    """How far the device's answers are from those of the float model it was made from."""
+    numeric = profile.numeric
+    checks = [
+        at_least(f"{task}/label_agreement", float((device.classes[task] == got).mean()), numeric.min_label_agreement)
+        for task, got in wanted.classes.items()
+    ]
+    checks += [
+        at_most(f"{task}/value_shift", rmse(device.values[task] - wanted.values[task]) / gauge.width, numeric.max_value_shift)
+        for task, gauge in artefact.scoring.gauges.items()
+    ]
+    if wanted.score is not None and device.score is not None:
+        name = next((t.name for t in workspace.settings.tasks if t.kind == "anomaly"), "anomaly")
+        correlation = rank_correlation(wanted.score, device.score)
+        checks.append(at_least(f"{name}/rank_correlation", correlation, numeric.min_rank_correlation))
+    return checks
+
+
+def _answers(model: TrainedModel, said: Scored) -> Answers:
+    classes = {task: logits.argmax(axis=1).astype(np.int8) for task, logits in said.logits.items()}
+    return Answers(said.score if model.has_anomaly else None, classes, dict(said.values))
 
 
 def rank_correlation(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
@@ -128,11 +131,3 @@ def _ranks(values: NDArray[np.generic]) -> NDArray[np.float64]:
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     return np.asarray(((ends - counts) + (ends - 1))[place] / 2.0)
-
-
-def _at_most(name: str, value: float, limit: float | None, unit: str = "") -> Check:
-    return Check(name, float(value), None if limit is None else float(limit), limit is None or value <= limit, unit)
-
-
-def _at_least(name: str, value: float, limit: float) -> Check:
-    return Check(name, float(value), float(limit), value >= limit)

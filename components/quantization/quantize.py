@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from components.models.calibration import calibrate
 from components.models.selection import normal_windows, own_windows, range_windows, vector_windows
+from components.quantization.operators import check_operators, of_onnx, of_tflite
 from components.quantization.selftest import make_self_test
 from components.quantization.targets import Network
 from components.values import Artefact, BoostedModel, ElectraModel, TrainedModel, Windows
-from components.workspace.errors import InputError
+from components.workspace.errors import GateFailed, InputError
 from components.workspace.profiles import Profile
 
 if TYPE_CHECKING:
@@ -31,11 +32,15 @@ def quantize(
 
     Raises:
         InputError: the windows do not fit the model, or there are too few to calibrate on.
+        GateFailed: the network holds an operator that the profile does not allow, or cannot keep its numeric contract.
     """
     _check(model, windows)
     mine = own_windows(model, windows, profile.name)
     model = model.for_profile(profile.name)
-    network = _compile(profile, model, range_windows(windows, mine), cache)
+    ranges = range_windows(windows, mine)
+    network = _compile(profile, model, ranges, cache)
+    check_operators(profile, _operators(profile, model, network, ranges, cache))
+    exact = _exact(profile, network)
     scoring = calibrate(model, network, normal_windows(model, windows, mine))
     vectors = vector_windows(windows, mine), profile.proof.vectors
     artefact = Artefact(
@@ -55,7 +60,7 @@ def quantize(
             network,
             scoring,
             *vectors,
-            exact=not network.tensors or profile.runtime.name == "c99",
+            exact=exact,
             conditions=model.calibration.conditions,
         ),
         model_digest=model_digest,
@@ -84,6 +89,31 @@ def _compile(profile: Profile, model: TrainedModel, codes: NDArray[np.int8], cac
     from components.quantization.targets import c99
 
     return c99.compile_network(profile, model, codes, cache)
+
+
+def _operators(profile: Profile, model: TrainedModel, network: Network, codes: NDArray[np.int8], cache: Path) -> frozenset[str]:
+    """Of the file that ``network`` was made from, where the profile asks; trees in C have none."""
+    if profile.ops.allow is None:
+        return frozenset()
+    if "model.onnx" in network.members:
+        return of_onnx(network.members["model.onnx"])
+    if isinstance(model, BoostedModel):
+        return frozenset()
+    assert isinstance(model, ElectraModel)  # noqa: S101 - there are two kinds
+    from components.quantization.targets.litert import int8_tflite
+
+    return of_tflite(int8_tflite(model, codes, cache))
+
+
+def _exact(profile: Profile, network: Network) -> bool:
+    """Whether the device has to repeat every bit; trees and C do so by themselves."""
+    can = not network.tensors or profile.runtime.name == "c99"
+    if profile.exact and not can:
+        raise GateFailed(
+            f"profile '{profile.name}': numeric.contract is exact, but {profile.runtime.name} rounds as each processor does",
+            hint="set numeric.contract to tolerance, or runtime.name to c99",
+        )
+    return can
 
 
 def _tasks(workspace: Workspace, model: TrainedModel) -> dict[str, tuple[str, ...]]:

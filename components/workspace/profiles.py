@@ -8,16 +8,42 @@ from pydantic import Field, model_validator
 
 from components.workspace.section import Name, Section
 
+_UNCOUNTED = ("native", "qemu-aarch64")
+"""Proof machines that tell no instructions."""
+
 
 class Architecture(Section):
-    family: Literal["x86-64", "aarch64", "armv6-m", "armv7-m", "armv7e-m", "armv8-m", "rv32imc"]
+    family: Literal[
+        "x86-64",
+        "aarch64",
+        "armv6-m",
+        "armv7-m",
+        "armv7e-m",
+        "armv8-m",
+        "armv8-m.main",
+        "armv8.1-m.main",
+        "rv32imc",
+        "xtensa",
+    ]
     cpu: str
     features: tuple[str, ...] = Field((), strict=False, description="ISA features, e.g. dsp, fpu-sp, vnni")
 
 
 class Memory(Section):
+    flash_kib: float | None = Field(None, gt=0, description="all the flash or disk of the device")
+    ram_kib: float | None = Field(None, gt=0, description="all the RAM of the device")
     model_flash_kib: float = Field(gt=0, description="what the artefact may take of flash or disk")
     model_ram_kib: float = Field(gt=0, description="what one inference may take of RAM (C: arena and state; others: peak growth)")
+
+    @model_validator(mode="after")
+    def _the_share_is_part_of_the_whole(self) -> Self:
+        for kind, share, whole in (
+            ("flash", self.model_flash_kib, self.flash_kib),
+            ("ram", self.model_ram_kib, self.ram_kib),
+        ):
+            if whole is not None and share > whole:
+                raise ValueError(f"model_{kind}_kib {share:g} is more than {kind}_kib {whole:g}, all that the device has")
+        return self
 
 
 class Runtime(Section):
@@ -29,6 +55,10 @@ class Numeric(Section):
     """How close the artefact has to be to the model it was made from."""
 
     dtype: Literal["int8"] = "int8"
+    contract: Literal["exact", "tolerance"] | None = Field(
+        None,
+        description="whether the device must repeat every bit of the self-test, or may round the other way; null: exact for c99",
+    )
     min_label_agreement: float = Field(
         0.95,
         ge=0,
@@ -49,10 +79,49 @@ class Numeric(Section):
     )
 
 
+class Operators(Section):
+    allow: tuple[str, ...] | None = Field(
+        None, strict=False, min_length=1, description="operators of the .onnx or .tflite that the device's runtime has; null: all"
+    )
+
+
 class Budget(Section):
-    latency_ms: float | None = Field(None, gt=0, description="median of one window, on the proof machine")
+    latency_ms: float | None = Field(
+        None, gt=0, description="of one window: median on the proof machine, or the upper end of the estimate from instructions"
+    )
     max_instructions: int | None = Field(None, gt=0, description="of one window, counted by the emulator")
     clock_mhz: float | None = Field(None, gt=0)
+    cpi: tuple[float, float] | None = Field(
+        None, strict=False, description="[low, high] cycles an instruction; with clock_mhz gives an estimate of time"
+    )
+    power_mw: float | None = Field(None, gt=0, description="drawn while the processor computes")
+    energy_uj: float | None = Field(None, gt=0, description="of one window, at most; upper end of the estimate")
+
+    @property
+    def estimated(self) -> bool:
+        """Whether a count of instructions gives an estimate of time."""
+        return self.clock_mhz is not None and self.cpi is not None
+
+    @model_validator(mode="after")
+    def _estimates_have_what_they_need(self) -> Self:
+        if self.cpi is not None and not 0 < self.cpi[0] <= self.cpi[1]:
+            raise ValueError("cpi is [low, high], both above 0")
+        if self.cpi is not None and self.clock_mhz is None:
+            raise ValueError("cpi needs clock_mhz")
+        if self.power_mw is not None and self.cpi is None:
+            raise ValueError("power_mw needs clock_mhz and cpi: energy is power times the estimate of time")
+        if self.energy_uj is not None and self.power_mw is None:
+            raise ValueError("energy_uj needs power_mw, clock_mhz and cpi")
+        return self
+
+
+class Accuracy(Section):
+    """Parts of the held-out windows that must each keep what the whole keeps."""
+
+    slices: tuple[Literal["site", "firmware_version", "hardware_profile", "class"], ...] = Field((), strict=False)
+    min_rows: int = Field(200, ge=1, description="windows from which a slice is judged; smaller ones are named only")
+    max_metric_drop: float | None = Field(None, ge=0, description="of each slice; null: numeric.max_metric_drop")
+    min_label_agreement: float | None = Field(None, ge=0, le=1, description="of each slice; null: numeric.min_label_agreement")
 
 
 class ProofMachine(Section):
@@ -69,11 +138,26 @@ class Profile(Section):
     memory: Memory
     runtime: Runtime
     numeric: Numeric = Numeric()
+    ops: Operators = Operators()
     budget: Budget = Budget()
+    accuracy: Accuracy = Accuracy()
     proof: ProofMachine = ProofMachine()
+
+    @property
+    def exact(self) -> bool:
+        """Whether the device must repeat every bit."""
+        return (self.numeric.contract or ("exact" if self.runtime.name == "c99" else "tolerance")) == "exact"
 
     @model_validator(mode="after")
     def _instructions_need_an_emulator(self) -> Self:
-        if self.budget.max_instructions is not None and self.proof.machine == "native":
-            raise ValueError("budget.max_instructions is counted by an emulator: name one in proof.machine")
+        if self.budget.max_instructions is not None and self.proof.machine in _UNCOUNTED:
+            raise ValueError("budget.max_instructions is counted by an emulated board: name one in proof.machine")
+        if self.budget.energy_uj is not None and self.proof.machine in _UNCOUNTED:
+            raise ValueError("budget.energy_uj is estimated from instructions: name an emulated board in proof.machine")
+        return self
+
+    @model_validator(mode="after")
+    def _c_repeats_every_bit(self) -> Self:
+        if self.runtime.name == "c99" and not self.exact:
+            raise ValueError("numeric.contract: C99 artefacts repeat every bit, tolerance is for the other runtimes")
         return self

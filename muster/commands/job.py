@@ -112,7 +112,7 @@ def step(
 
 def doctor(json: Json = False) -> None:
     """What this machine can do: runtimes, compilers, emulators, and what to install for more."""
-    from flows.doctor import examine
+    from flows.doctor import examine, to_install
 
     findings = examine()
     if json:
@@ -125,6 +125,8 @@ def doctor(json: Json = False) -> None:
         ("what", "found", "needed for", "to get it"),
         [(f.what, f.found or "-", f.needed_for, "" if f.found else f.install) for f in findings],
     )
+    if command := to_install(findings):
+        emit_line(f"to get every compiler and emulator that is missing: {command}")
 
 
 def schema(

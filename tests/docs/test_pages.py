@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer
 import typer.main
 from pydantic import BaseModel
 
 from components.workspace import errors
+from components.workspace.profiles import Profile
 from components.workspace.settings import Settings
 from muster.app import app
 from tests.docs.pages import links, mentioned, pages
@@ -50,10 +52,10 @@ def test_the_exit_codes_of_the_readme_are_those_of_the_errors(checkout: Path) ->
     assert {int(code) for code in table} == used
 
 
-def test_the_configuration_page_lists_every_key_with_its_default(checkout: Path) -> None:
-    rows = dict(re.findall(r"^\| `([\w.\[\]]+)` \| (.+?) \|", (checkout / "docs/configuration.md").read_text(), re.MULTILINE))
-    wanted = dict(_keys(Settings, ""))
-    assert rows == wanted
+@pytest.mark.parametrize(("page", "model"), [("configuration", Settings), ("profiles", Profile)])
+def test_a_page_of_keys_lists_every_one_with_its_default(page: str, model: type[BaseModel], checkout: Path) -> None:
+    rows = dict(re.findall(r"^\| `([\w.\[\]]+)` \| (.+?) \|", (checkout / f"docs/{page}.md").read_text(), re.MULTILINE))
+    assert rows == dict(_keys(model, ""))
 
 
 def _keys(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str]]:

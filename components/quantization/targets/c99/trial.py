@@ -1,4 +1,4 @@
-"""Compile the C sources of an artefact and run them: on this machine, and on an emulated board when its tools are here."""
+"""Run the C sources of an artefact: held-out windows where a program can read them, the self-test on the profile's board."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import platform
 import subprocess
 import tempfile
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.quantization.levels import Board, board, host_compiler, reach
+from components.quantization.boards import Board, host_board
+from components.quantization.levels import board, family, host_compiler, reach
 from components.quantization.targets import Trial
+from components.quantization.targets.c99 import image
 from components.quantization.targets.c99.text import kernel
 from components.runtime.scaling import Scaling
 from components.runtime.surprise import Verdict
@@ -21,16 +22,16 @@ from components.values import Artefact, Windows
 from components.workspace.errors import GateFailed
 from components.workspace.profiles import Profile
 
-_STRICT = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Werror", "-ffunction-sections", "-fdata-sections"]
-_SOURCES = ("model.c", "model_selftest.c")
-_TIME_LIMIT_S = 300
+WITHOUT_STACK = "static memory and the state of one sensor, without stack"
+WITH_STACK = "static memory with the state of one sensor, and the deepest stack of the self-test"
 
 
 def try_c(profile: Profile, artefact: Artefact, windows: Windows, rows: NDArray[np.int64]) -> Trial:
     """Run the held-out windows ``rows`` through the compiled sources, from raw samples on.
 
-    Without a C compiler the level is none; without the Arm compiler and the emulator it is host-compiled, and sizes
-    are those of the host's code.
+    Without a C compiler the level is none. Without the processor's compiler or the emulator it is host-compiled, and
+    sizes are those of the host's code. Where the emulated board has too little memory it is host-compiled too, with the
+    sizes of the processor's code.
 
     Raises:
         GateFailed: a compiler refuses the sources.
@@ -40,21 +41,26 @@ def try_c(profile: Profile, artefact: Artefact, windows: Windows, rows: NDArray[
         return Trial("none", "no C compiler", None, None, None, None, missing=reached.missing)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for member, data in artefact.members.items():
-            (folder / member).write_bytes(data)
-        trial = _on_host(compiler, folder, artefact, windows, rows)
-        if reached.level != "emulated":
+        unpack(artefact, folder)
+        on, host = board(profile) if reached.level != "host-compiled" else None, host_board(compiler, family())
+        reader = host if on is None or on.bare else on
+        trial = _windows(reader, profile, folder, artefact, windows, rows)
+        if on is None:
             return replace(trial, missing=reached.missing)
-        return _on_board(board(profile), folder, trial)
+        return _on_board(on, profile, folder, replace(trial, level=reached.level, missing=reached.missing))
 
 
-def _on_host(compiler: str, folder: Path, artefact: Artefact, windows: Windows, rows: NDArray[np.int64]) -> Trial:
+def unpack(artefact: Artefact, folder: Path) -> None:
+    for member, data in artefact.members.items():
+        (folder / member).write_bytes(data)
+
+
+def _windows(on: Board, profile: Profile, folder: Path, artefact: Artefact, windows: Windows, rows: NDArray[np.int64]) -> Trial:
     (folder / "host.c").write_text(kernel("host.c"))
-    program = folder / "host"
-    _compile([compiler, *_STRICT, *_SOURCES, "host.c", "-o", str(program)], folder)
-    _compile([compiler, *_STRICT, "-c", *_SOURCES], folder)
+    sections = image.compiled(on, profile.arch.cpu, folder)
+    command = image.program(on, profile.arch.cpu, folder, "host.c")
     order, data = _stream(artefact, windows, rows)
-    done = subprocess.run([program], input=data, capture_output=True, check=False, timeout=_TIME_LIMIT_S)
+    done = subprocess.run(command, input=data, capture_output=True, check=False, timeout=image.TIME_LIMIT_S)
     said = done.stderr.decode().split()
     tasks, numbers = sorted(t for t, classes in artefact.tasks.items() if classes), sorted(artefact.scoring.gauges)
     verdicts = np.frombuffer(done.stdout, np.int32)
@@ -66,70 +72,42 @@ def _on_host(compiler: str, folder: Path, artefact: Artefact, windows: Windows, 
     table[order] = verdicts.reshape(table.shape)
     classes = {task: table[:, 2 + i].astype(np.int8) for i, task in enumerate(tasks)}
     values = {task: table[:, 2 + len(tasks) + i].copy() for i, task in enumerate(numbers)}
-    flash, static = _sections("size", folder)
     return Trial(
         level="host-compiled",
-        machine=f"{compiler} on {platform.machine()}",
+        machine=f"{on.toolchain.compiler.program} on {platform.machine()}",
         verdict=Verdict(table[:, 0].copy(), classes, values),
         self_test_mismatches=int(said[1]),
-        flash=flash,
-        ram=static + int(said[3]),
-        note="static memory and the state of one sensor, without stack",
+        flash=sections.flash,
+        ram=sections.static + int(said[3]),
+        note=WITHOUT_STACK,
     )
 
 
-def _on_board(board: Board, folder: Path, trial: Trial) -> Trial:
-    """Raise a host-compiled trial to an emulated one."""
-    for name in ("cortex_m.c", "cortex_m.ld"):
-        (folder / name).write_text((files("components.quantization.targets.c99") / "boards" / name).read_text(encoding="utf-8"))
-    arm = ["arm-none-eabi-gcc", f"-mcpu={board.cpu}", "-mthumb", *board.flags, *_STRICT]
-    _compile([*arm, "-c", *_SOURCES], folder)
-    objects = [Path(s).with_suffix(".o").name for s in _SOURCES]
-    link = ["-nostartfiles", "-nostdlib", "-Wl,--gc-sections", "-T", "cortex_m.ld", "cortex_m.c", *objects, "-lc", "-lgcc"]
-    _compile([*arm, *link, "-o", "board.elf"], folder)
-    flash, static = _sections("arm-none-eabi-size", folder)
-    said = _emulate(board.machine, folder)
+def _on_board(on: Board, profile: Profile, folder: Path, trial: Trial) -> Trial:
+    """Raise a host-compiled trial to one on ``on``, unless that has too little memory."""
+    cpu = profile.arch.cpu
+    sections = image.compiled(on, cpu, folder)
+    try:
+        ran = image.self_test(on, cpu, folder)
+    except image.TooSmall as error:
+        return replace(
+            trial, level="host-compiled", missing=str(error), flash=sections.flash, ram=sections.static, note=WITHOUT_STACK
+        )
     return replace(
         trial,
-        level="emulated",
-        machine=f"QEMU {board.machine} ({board.cpu}), self-test; all held-out windows: {trial.machine}",
-        self_test_mismatches=said["mismatches"],
-        flash=flash,
-        ram=static + said["stack"],
-        instructions=said["instructions"],
-        note="static memory with the state of one sensor, and the deepest stack of the self-test",
+        machine=_words(on, cpu, trial.machine),
+        self_test_mismatches=ran.mismatches,
+        flash=sections.flash,
+        ram=sections.static + ran.stack,
+        instructions=ran.instructions,
+        note=WITH_STACK,
     )
 
 
-def _emulate(machine: str, folder: Path) -> dict[str, int]:
-    """What the board prints. One instruction is one nanosecond to the emulator, so runs are repeatable."""
-    command = ["qemu-system-arm", "-M", machine, "-nographic", "-semihosting-config", "enable=on,target=native"]
-    command += ["-icount", "shift=0", "-kernel", "board.elf"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=_TIME_LIMIT_S)
-    printed = done.stdout + done.stderr  # semihosting writes to either, by the version of QEMU
-    words = [line.split() for line in printed.splitlines()]
-    said = {w[0]: int(w[1]) for w in words if len(w) == 2 and w[1].isdigit()}
-    if not {"mismatches", "instructions", "stack"} <= said.keys():
-        raise GateFailed(
-            f"the emulated {machine} ended with {done.returncode}: {printed.strip()[-200:]}",
-            hint="the model may need more memory than the board has",
-        )
-    return said
-
-
-def _compile(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:200])
-        raise GateFailed(f"{command[0]} refuses the generated sources: {first}", hint="report this with the artefact")
-
-
-def _sections(tool: str, folder: Path) -> tuple[int, int]:
-    """(flash, static RAM) in bytes of the compiled sources: text and data, data and bss."""
-    objects = [str(folder / Path(s).with_suffix(".o")) for s in _SOURCES]
-    lines = subprocess.run([tool, *objects], capture_output=True, text=True, check=True).stdout.splitlines()[1:]
-    text, data, bss = (sum(int(line.split()[i]) for line in lines) for i in range(3))
-    return text + data, data + bss
+def _words(on: Board, cpu: str, windows: str) -> str:
+    if on.bare:
+        return f"QEMU {on.machine} ({cpu}), self-test; all held-out windows: {windows}"
+    return windows if on.machine == "native" else f"{on.machine} ({on.toolchain.compiler.program}), all held-out windows"
 
 
 def _stream(artefact: Artefact, windows: Windows, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], bytes]:
