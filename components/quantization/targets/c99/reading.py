@@ -30,7 +30,7 @@ class Reading:
         written = {o.target for o in operations}
         if not set(outputs.values()) <= written:
             raise InputError("a model that gives back its input or a constant", hint="nothing is left to compile")
-        return Graph(self._tensors, operations, entry, dict(sorted(outputs.items())), self._constants)
+        return Graph(self._tensors, operations, entry, outputs, self._constants)
 
     def alias(self, operator: Operator) -> None:
         """The output is the first input in another shape."""
