@@ -39,6 +39,11 @@ def quantize_multiplier(real: float) -> Multiplier:
     return Multiplier(value, shift) if shift >= -31 else Multiplier(0, 0)
 
 
+def narrow(multiplier: Multiplier) -> Multiplier:
+    """The same for values of up to 30 bits, with a shift within 30: of what is shifted further, nothing is left."""
+    return Multiplier(0, 0) if multiplier.shift < -30 else multiplier
+
+
 def rescale(x: Wide, multiplier: Wide | int, shift: Wide | int) -> Wide:
     """`MultiplyByQuantizedMultiplier`: x * multiplier * 2^(shift - 31), rounded twice."""
     left, right = np.maximum(shift, 0), np.maximum(-np.asarray(shift), 0)

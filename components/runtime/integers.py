@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from components.runtime.fixed_point import Multiplier, quantize_multiplier
+from components.runtime.fixed_point import Multiplier, narrow, quantize_multiplier
 from components.workspace.errors import InputError
 
 LEFT_SHIFT = 20
@@ -243,8 +243,8 @@ def layer(
     if max(shifted) >= 1 << 31:
         raise InputError("no C kernel for a sum beyond 32 bits", hint="its weights are too large for its input: train again")
     wide = max(shifted) >= 1 << 30  # what rounding in the narrow kernel leaves room for
-    if not wide:  # the kernel cannot shift that far, and nothing would be left
-        multipliers = tuple(Multiplier(0, 0) if m.shift < -30 else m for m in multipliers)
+    if not wide:
+        multipliers = tuple(narrow(m) for m in multipliers)
     folded = bias.astype(np.int32)
     return Layer(source, target, depthwise, weights, folded, multipliers, sweep, x.zero, y.zero, low, high, wide)
 
@@ -268,8 +268,8 @@ def addition(
     """Of the first two tensors of ``ends`` into the third; ``low``, ``high``: limits in codes; ``grid`` where one is repeated."""
     a, b, y = ends
     twice = 2 * max(a.scale, b.scale)
-    factors = quantize_multiplier(a.scale / twice), quantize_multiplier(b.scale / twice)
-    factor = quantize_multiplier(twice / ((1 << LEFT_SHIFT) * y.scale))
+    factors = narrow(quantize_multiplier(a.scale / twice)), narrow(quantize_multiplier(b.scale / twice))
+    factor = narrow(quantize_multiplier(twice / ((1 << LEFT_SHIFT) * y.scale)))
     return Sum(sources, target, (a.zero, b.zero), factors, factor, y.zero, low, high, grid or elementwise(y.size), sign)
 
 

@@ -7,17 +7,19 @@ import numpy as np
 from components.quantization.targets.c99 import tables
 from components.quantization.targets.c99.reading import Reading, demand, limits
 from components.quantization.targets.c99.tflite import Operator
-from components.runtime.fixed_point import quantize_multiplier
+from components.runtime.fixed_point import narrow, quantize_multiplier
 from components.runtime.integers import Codes, Grid, Operation, Product, Softmax, Table, Tensor, addition
 
 _SHARE, _SIGNED_SHARE = (1 / 256, -128), (1 / 128, 0)
 """Scale and zero point that TensorFlow Lite gives to softmax and logistic, and to tanh."""
 
+_MOST_RATIO = 1 << 20  # of scales: codes of 9 bits stay within 30
+
 
 def addition_of(reading: Reading, operator: Operator) -> Operation:
     """ADD and SUB."""
     (a, b), y = reading.ends(operator, 2)
-    low, high = limits(operator, operator.options.FusedActivationFunction() if operator.options else 0, y)
+    low, high = limits(operator, operator.options.get("FusedActivationFunction", 0), y)
     sources, target = _places(reading, operator)
     made = addition(
         sources, target, (a, b, y), low, high, grid=_grid(operator, a, b, y), sign=-1 if operator.name == "SUB" else 1
@@ -28,20 +30,20 @@ def addition_of(reading: Reading, operator: Operator) -> Operation:
 
 def product_of(reading: Reading, operator: Operator) -> Operation:
     (a, b), y = reading.ends(operator, 2)
-    low, high = limits(operator, operator.options.FusedActivationFunction() if operator.options else 0, y)
-    factor = quantize_multiplier(a.scale * b.scale / y.scale)
+    low, high = limits(operator, operator.options.get("FusedActivationFunction", 0), y)
+    factor = narrow(quantize_multiplier(a.scale * b.scale / y.scale))
     demand(operator, factor.shift <= 13, "an output scale far below those of the inputs")
     sources, target = _places(reading, operator)
     return Product(sources, target, (a.zero, b.zero), factor, y.zero, low, high, _grid(operator, a, b, y))
 
 
 def quantize_of(reading: Reading, operator: Operator) -> Operation:
-    x, y = _unary(reading, operator)
+    x, y = _scaled(reading, operator)
     return _table(reading, operator, tables.requantize(x, y))
 
 
 def relu_of(reading: Reading, operator: Operator) -> Operation:
-    x, y = _unary(reading, operator)
+    x, y = _scaled(reading, operator)
     return _table(reading, operator, tables.relu(x, y))
 
 
@@ -51,9 +53,11 @@ def relu6_of(reading: Reading, operator: Operator) -> Operation:
 
 
 def leaky_relu_of(reading: Reading, operator: Operator) -> Operation:
-    x, y = _unary(reading, operator)
-    demand(operator, operator.options is not None and np.isfinite(operator.options.Alpha()), "no slope")
-    return _table(reading, operator, tables.leaky_relu(x, y, operator.options.Alpha()))
+    x, y = _scaled(reading, operator)
+    slope = float(operator.options.get("Alpha", np.nan))
+    demand(operator, np.isfinite(slope), "no slope")
+    demand(operator, abs(slope) * x.scale < _MOST_RATIO * y.scale, f"slope {slope}")
+    return _table(reading, operator, tables.leaky_relu(x, y, slope))
 
 
 def logistic_of(reading: Reading, operator: Operator) -> Operation:
@@ -78,10 +82,16 @@ def softmax_of(reading: Reading, operator: Operator) -> Operation:
     x, y = _unary(reading, operator)
     demand(operator, (y.scale, y.zero) == _SHARE, "an output that is not in 1/256 from -128 on")
     demand(operator, x.channels <= tables.MOST_CLASSES, f"{x.channels} classes")
-    beta = float(operator.options.Beta()) if operator.options else 1.0
+    beta = float(operator.options.get("Beta", 1.0))
     demand(operator, np.isfinite(beta) and beta * x.scale * 2**26 > 1, f"beta {beta}")
     source, target = reading.source(operator.inputs[0]), reading.source(operator.outputs[0])
     return Softmax(source, target, x.channels, tables.exponentials(x.scale, beta))
+
+
+def _scaled(reading: Reading, operator: Operator) -> tuple[Tensor, Tensor]:
+    x, y = _unary(reading, operator)
+    demand(operator, x.scale < _MOST_RATIO * y.scale, "an output scale far below that of the input")
+    return x, y
 
 
 def _unary(reading: Reading, operator: Operator) -> tuple[Tensor, Tensor]:

@@ -56,7 +56,7 @@ def read_graph(data: bytes) -> Graph:
             continue
         if operator.name in _RESHAPES:
             reading.alias(operator)
-        elif operator.name == "QUANTIZE" and file.slots[operator.inputs[0]].kind == "FLOAT32":
+        elif operator.name == "QUANTIZE" and all(i >= 0 and file.slots[i].kind == "FLOAT32" for i in operator.inputs):
             reading.enter(operator)
         elif operator.name == "DEQUANTIZE":
             reading.leave(operator)

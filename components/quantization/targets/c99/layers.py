@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,7 +41,7 @@ def dense_of(reading: Reading, operator: Operator) -> Operation:
     out, size = weights.shape
     rows = x.size // size
     demand(operator, y.size == rows * out and rows <= _MOST, f"an output of shape {y.shape}")
-    demand(operator, not operator.options or operator.options.WeightsFormat() == 0, "shuffled weights")
+    demand(operator, operator.options.get("WeightsFormat", 0) == 0, "shuffled weights")
     products = _products(reading, operator, x, out)
     scales = reading.slot(operator, operator.inputs[1]).scales
     if len(scales) == 1:  # with one scale a tensor, TensorFlow Lite multiplies it with the input's in single precision
@@ -54,11 +52,12 @@ def dense_of(reading: Reading, operator: Operator) -> Operation:
 
 def pool_of(reading: Reading, operator: Operator) -> Operation:
     (x,), y = reading.ends(operator)
-    options = _options(operator)
-    sweep = _sweep(operator, x, y, (options.FilterHeight(), options.FilterWidth()), dilated=False)
+    demand(operator, bool(operator.options), "no options")
+    kernel = operator.options["FilterHeight"], operator.options["FilterWidth"]
+    sweep = _sweep(operator, x, y, kernel, dilated=False)
     demand(operator, y.channels == x.channels, f"an output of shape {y.shape}")
     source, target = reading.source(operator.inputs[0]), reading.source(operator.outputs[0])
-    low, high = limits(operator, options.FusedActivationFunction(), y)
+    low, high = limits(operator, operator.options["FusedActivationFunction"], y)
     return Pool(source, target, operator.name == "MAX_POOL_2D", sweep, low, high)
 
 
@@ -76,8 +75,7 @@ def _layer(
     if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
         bias = reading.constant(operator, 2, "INT32").astype(np.int64)
         demand(operator, bias.shape == (out,), f"a bias of shape {bias.shape}")
-    activation = operator.options.FusedActivationFunction() if operator.options else 0
-    low, high = limits(operator, activation, ends[1])
+    low, high = limits(operator, operator.options.get("FusedActivationFunction", 0), ends[1])
     source, target = reading.source(operator.inputs[0]), reading.source(operator.outputs[0])
     return layer(source, target, ends, weights, bias, products, sweep, low=low, high=high)
 
@@ -92,15 +90,16 @@ def _products(reading: Reading, operator: Operator, x: Tensor, out: int) -> list
 
 def _sweep(operator: Operator, x: Tensor, y: Tensor, kernel: tuple[int, ...], *, dilated: bool) -> Sweep:
     """Checked against the shapes of input and output, which must be those of one image."""
-    options = _options(operator)
+    options = operator.options
+    demand(operator, bool(options), "no options")
     demand(operator, len(x.shape) == len(y.shape) == 4 and x.shape[0] == y.shape[0] == 1, f"an input of shape {x.shape}")
-    stride = options.StrideH(), options.StrideW()
-    dilation = (options.DilationHFactor(), options.DilationWFactor()) if dilated else (1, 1)
+    stride = options["StrideH"], options["StrideW"]
+    dilation = (options["DilationHFactor"], options["DilationWFactor"]) if dilated else (1, 1)
     sizes = (*x.shape, *y.shape, *kernel, *stride, *dilation)
     demand(operator, all(1 <= n <= _MOST for n in sizes), f"a stride, dilation or size outside 1 to {_MOST}")
     image, size = (x.shape[1], x.shape[2], x.shape[3]), (int(kernel[0]), int(kernel[1]))
     places = [
-        _along(n, k, s, d, same=options.Padding() == _SAME) for n, k, s, d in zip(image, size, stride, dilation, strict=False)
+        _along(n, k, s, d, same=options["Padding"] == _SAME) for n, k, s, d in zip(image, size, stride, dilation, strict=False)
     ]
     out: Pair = places[0][0], places[1][0]
     demand(operator, out == y.shape[1:3], f"an output of shape {y.shape}, not of {out}")
@@ -112,8 +111,3 @@ def _along(n: int, kernel: int, stride: int, dilation: int, *, same: bool) -> Pa
     reach = (kernel - 1) * dilation + 1
     out = -(-n // stride) if same else (n - reach + stride) // stride
     return out, max((out - 1) * stride + reach - n, 0) // 2
-
-
-def _options(operator: Operator) -> Any:
-    demand(operator, operator.options is not None, "no options")
-    return operator.options

@@ -43,12 +43,15 @@ class Reading:
 
     def enter(self, operator: Operator) -> None:
         """A model that takes floats and quantizes them first takes codes instead."""
+        _count(operator, operator.inputs, 1, 1)
+        _count(operator, operator.outputs, 1, 1)
         demand(operator, operator.inputs[0] in self._file.inputs.values(), "float values within the model")
         self._roots[operator.inputs[0]] = operator.outputs[0]
 
     def leave(self, operator: Operator) -> None:
         """A model that gives floats gives the codes behind them instead."""
         _count(operator, operator.inputs, 1, 1)
+        _count(operator, operator.outputs, 1, 1)
         demand(operator, operator.outputs[0] in self._file.outputs.values(), "float values within the model")
         self._roots[operator.outputs[0]] = self._root(operator.inputs[0])
 

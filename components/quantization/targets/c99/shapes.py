@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from components.quantization.targets.c99.reading import Reading, demand, same_scale
 from components.quantization.targets.c99.tflite import Operator
-from components.runtime.fixed_point import Multiplier, quantize_multiplier
+from components.runtime.fixed_point import Multiplier, narrow, quantize_multiplier
 from components.runtime.integers import Join, Operation, Pad, Reduction
 
 
 def join_of(reading: Reading, operator: Operator) -> Operation:
     tensors, y = reading.ends(operator, len(operator.inputs))
-    demand(operator, not operator.options or operator.options.FusedActivationFunction() == 0, "a fused activation")
-    axis = (operator.options.Axis() if operator.options else 0) % max(len(y.shape), 1)
+    demand(operator, operator.options.get("FusedActivationFunction", 0) == 0, "a fused activation")
+    axis = operator.options.get("Axis", 0) % max(len(y.shape), 1)
     rest = [t.shape[:axis] + t.shape[axis + 1 :] for t in tensors]
     fits = all(len(t.shape) == len(y.shape) for t in tensors) and all(r == y.shape[:axis] + y.shape[axis + 1 :] for r in rest)
     demand(operator, fits and sum(t.shape[axis] for t in tensors) == y.shape[axis], f"an output of shape {y.shape}")
@@ -61,7 +61,7 @@ def reduction_of(reading: Reading, operator: Operator) -> Operation:
         same_scale(operator, x, y)
         return Reduction(source, target, (outer, reduced, inner))
     factor = _mean(x.scale / y.scale, reduced)
-    demand(operator, factor.shift <= 8, "an output scale far below that of the input")
+    demand(operator, reduced * 255 << max(factor.shift, 0) < 1 << 30, "an output scale far below that of the input")
     return Reduction(source, target, (outer, reduced, inner), x.zero, y.zero, factor)
 
 
@@ -69,7 +69,7 @@ def _mean(real: float, count: int) -> Multiplier:
     """`QuantizedMeanOrSum` takes the division into the multiplier."""
     whole = quantize_multiplier(real)
     shift = min(count.bit_length() - 1, 32, 31 + whole.shift)
-    return Multiplier((whole.value << shift) // count, whole.shift - shift)
+    return narrow(Multiplier((whole.value << shift) // count, whole.shift - shift))
 
 
 def _integers(reading: Reading, operator: Operator, position: int) -> NDArray[np.int64]:

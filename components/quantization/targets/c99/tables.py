@@ -21,7 +21,6 @@ MOST_CLASSES = 4096
 """Of a softmax: more could overflow the 12 bits that its sum has before the point."""
 _CODES = np.arange(-128, 128, dtype=np.int64)
 _INTEGER_BITS = 4  # before the point in the argument of logistic and tanh
-_MOST_SHIFT = 22  # a code shifted further leaves 32 bits
 
 
 def requantize(x: Tensor, y: Tensor) -> Codes:

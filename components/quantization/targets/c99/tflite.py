@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import isfinite, prod
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,27 @@ from components.workspace.errors import InputError
 MAGIC = b"TFL3"
 MOST_BYTES = 64 << 20
 _MOST_TENSORS, _MOST_OPERATORS, _MOST_AXES, _MOST_CODES = 10_000, 4_000, 6, 1 << 26
+_LEAST_SCALE, _MOST_SCALE = 2.0**-60, 2.0**30  # far beyond any network; products and ratios stay within 64 bits
 _KINDS: dict[str, type[np.generic]] = {"INT8": np.int8, "INT32": np.int32, "INT64": np.int64}
 _DAMAGE = (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError, KeyError, AssertionError, MemoryError)
 """What the flatbuffer library raises when an offset leads outside the file."""
+
+_FUSED, _SWEPT = ("FusedActivationFunction",), ("FusedActivationFunction", "Padding", "StrideH", "StrideW")
+_DILATED = (*_SWEPT, "DilationHFactor", "DilationWFactor")
+_OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ADD": ("AddOptions", _FUSED),
+    "AVERAGE_POOL_2D": ("Pool2DOptions", (*_SWEPT, "FilterHeight", "FilterWidth")),
+    "CONCATENATION": ("ConcatenationOptions", (*_FUSED, "Axis")),
+    "CONV_2D": ("Conv2DOptions", _DILATED),
+    "DEPTHWISE_CONV_2D": ("DepthwiseConv2DOptions", _DILATED),
+    "FULLY_CONNECTED": ("FullyConnectedOptions", (*_FUSED, "WeightsFormat")),
+    "LEAKY_RELU": ("LeakyReluOptions", ("Alpha",)),
+    "MAX_POOL_2D": ("Pool2DOptions", (*_SWEPT, "FilterHeight", "FilterWidth")),
+    "MUL": ("MulOptions", _FUSED),
+    "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
+    "SUB": ("SubOptions", _FUSED),
+}
+"""Operator -> (class of its options, what of them counts)."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +57,13 @@ class Slot:
 
 @dataclass(frozen=True)
 class Operator:
-    """``inputs``: -1 where an optional one is left out. ``options``: None where the file has none."""
+    """``inputs``: -1 where an optional one is left out. ``options``: by their names in the schema, if any."""
 
     number: int
     name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    options: Any
+    options: Mapping[str, Any]
 
     def __str__(self) -> str:
         return f"operator {self.number} ({self.name})"
@@ -115,18 +133,15 @@ class _Reader:
             name = names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "of an unknown kind")
             inputs = self._list(f"inputs of {name}", operator.InputsLength(), operator.Inputs, optional=True)
             outputs = self._list(f"outputs of {name}", operator.OutputsLength(), operator.Outputs)
-            yield Operator(number, name, inputs, outputs, self._options(operator))
+            yield Operator(number, name, inputs, outputs, self._options(name, operator))
 
-    def _options(self, operator: Any) -> Any:
-        """The options as the table of their own class."""
-        table = operator.BuiltinOptions()
-        names = {code: name for name, code in vars(self._schema.BuiltinOptions).items() if isinstance(code, int)}
-        name = names.get(operator.BuiltinOptionsType(), "NONE")
-        if table is None or name == "NONE":
-            return None
-        options = getattr(self._schema, name)()
+    def _options(self, name: str, operator: Any) -> dict[str, Any]:
+        table, (kind, fields) = operator.BuiltinOptions(), _OPTIONS.get(name, ("", ()))
+        if table is None or not kind or operator.BuiltinOptionsType() != getattr(self._schema.BuiltinOptions, kind):
+            return {}
+        options = getattr(self._schema, kind)()
         options.Init(table.Bytes, table.Pos)
-        return options
+        return {field: getattr(options, field)() for field in fields}
 
     def _list(self, what: str, length: int, item: Any, *, optional: bool = False) -> tuple[int, ...]:
         require(length <= _MOST_TENSORS, f"{length} {what}")
@@ -153,7 +168,7 @@ class _Reader:
         require(count <= 1 << 16, f"{name} with {count} scales")
         scales = tuple(float(quantization.Scale(i)) for i in range(count))
         zeros = tuple(int(quantization.ZeroPoint(i)) for i in range(min(quantization.ZeroPointLength(), count)))
-        require(all(isfinite(s) and s > 0 for s in scales), f"{name} with a scale that is not positive and finite")
+        require(all(_LEAST_SCALE < s < _MOST_SCALE for s in scales), f"{name} with a scale that is not positive and sane")
         return scales, zeros or (0,) * count
 
     def _constant(self, name: str, kind: str, shape: tuple[int, ...], buffer: int) -> NDArray[Any] | None:
