@@ -100,7 +100,7 @@ class _Builder:
     def _hold(self, name: str, steps: int, channels: int) -> Tensor:
         place, q = len(self._places), self._scales[name]
         self._places[name] = place
-        self._tensors[place] = Tensor(steps, channels, q.scale, q.zero)
+        self._tensors[place] = Tensor((steps, channels), q.scale, q.zero)
         return self._tensors[place]
 
     def _layer(
@@ -118,7 +118,8 @@ class _Builder:
         weight, bias = constants or (self._weights[f"{name}.weight"], self._weights[f"{name}.bias"])
         target = target or name
         x = self._tensors[self._places[source]]
-        y = self._hold(target, x.steps if same else 1, len(weight))
+        sweep = integers.along_steps(x.shape[0], x.channels, weight.shape[-1] if weight.ndim == 3 else 1, same=same)
+        y = self._hold(target, sweep.out[1], len(weight))
         scales = weight_scales(weight, self._limit)
         q = np.rint(weight.reshape(len(weight), -1) / scales[:, None]).astype(np.int8).reshape(*weight.shape[:2], -1)
         self._operations.append(
@@ -126,10 +127,10 @@ class _Builder:
                 self._places[source],
                 self._places[target],
                 (x, y),
-                q[:, 0].T if depthwise else q.transpose(0, 2, 1),
+                q[:, 0].T[None] if depthwise else q.transpose(0, 2, 1)[:, None],
                 np.rint(bias / (scales * x.scale)).astype(np.int64),
-                scales.tolist(),
-                same=same,
+                (x.scale * scales).tolist(),
+                sweep,
                 low=max(-128, y.zero) if relu else -128,
                 high=127,
             )
@@ -138,7 +139,7 @@ class _Builder:
 
     def _sum(self, left: str, right: str, target: str) -> str:
         a, b = (self._tensors[self._places[name]] for name in (left, right))
-        y = self._hold(target, a.steps, a.channels)
+        y = self._hold(target, a.shape[0], a.channels)
         sources = self._places[left], self._places[right]
         self._operations.append(integers.addition(sources, self._places[target], (a, b, y), max(-128, y.zero), 127))
         return target

@@ -7,142 +7,278 @@ computes them, and so does the generated C.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import floor, frexp
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.runtime.fixed_point import Multiplier, narrow, quantize_multiplier
 from components.workspace.errors import InputError
 
 LEFT_SHIFT = 20
 """Headroom that TensorFlow Lite gives both terms of an addition."""
+Pair = tuple[int, int]
+Codes = NDArray[np.int8]
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """int8 (steps, channels) of one window; ``value = (q - zero) * scale``."""
+    """int8 codes of one inference, channels last; ``value = (q - zero) * scale``."""
 
-    steps: int
-    channels: int
+    shape: tuple[int, ...]
     scale: float
     zero: int
 
     @property
     def size(self) -> int:
-        return self.steps * self.channels
+        return prod(self.shape)
+
+    @property
+    def channels(self) -> int:
+        return self.shape[-1] if self.shape else 1
 
 
 @dataclass(frozen=True)
-class Multiplier:
-    """A positive real as ``value * 2^(shift - 31)``."""
+class Sweep:
+    """How a kernel moves over an image of ``height``, ``width`` and ``channels``; pairs are (along height, along width).
 
-    value: int
-    shift: int
+    ``before``: rows and columns outside the image that the first output reads.
+    """
+
+    image: tuple[int, int, int]
+    out: Pair
+    kernel: Pair
+    stride: Pair = (1, 1)
+    dilation: Pair = (1, 1)
+    before: Pair = (0, 0)
+
+    @property
+    def inside(self) -> bool:
+        """Whether no output reads outside the image."""
+        size = zip(self.image, self.out, self.kernel, self.stride, self.dilation, self.before, strict=False)
+        return all(p == 0 and (o - 1) * s + (k - 1) * d < i for i, o, k, s, d, p in size)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution over steps with stride 1. Steps outside the window read ``in_zero``.
+    """A convolution; outside the image it reads ``in_zero``. A fully connected layer is one over an image of one column a row.
 
-    ``weights``: (out, kernel, in) int8, or (kernel, channels) when ``depthwise``. ``bias``: (out,) with
-    ``-in_zero * sum(weights)`` in it. ``multipliers``: one an output channel. ``before``, ``after``:
-    steps that the output needs outside the window.
+    ``weights``: (out, height, width, in) int8, or (height, width, out) when ``depthwise``, where output channel c reads input
+    channel ``c // (out // in)``. ``bias``: (out,) with ``-in_zero * sum(weights)`` in it. ``multipliers``: one an output
+    channel. ``wide``: sums need all 32 bits, not 30.
     """
 
     source: int
     target: int
     depthwise: bool
-    weights: NDArray[np.int8]
+    weights: Codes
     bias: NDArray[np.int32]
     multipliers: tuple[Multiplier, ...]
-    before: int
-    after: int
+    sweep: Sweep
     in_zero: int
     out_zero: int
     low: int
     high: int
+    wide: bool = False
 
     @property
-    def kernel(self) -> int:
-        return int(self.weights.shape[0 if self.depthwise else 1])
+    def macs(self) -> int:
+        return prod(self.sweep.out) * self.weights.size
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Elementwise work as loops: ``sizes`` of four, outermost first; ``steps`` of both operands in each, 0 where one repeats."""
+
+    sizes: tuple[int, int, int, int]
+    steps: tuple[tuple[int, int, int, int], tuple[int, int, int, int]]
 
 
 @dataclass(frozen=True)
 class Sum:
-    """Elementwise sum of two tensors with scales of their own."""
+    """Elementwise sum of two tensors with scales of their own; ``sign`` -1 subtracts the second."""
 
-    sources: tuple[int, int]
+    sources: Pair
     target: int
-    zeros: tuple[int, int]
+    zeros: Pair
     factors: tuple[Multiplier, Multiplier]
     factor: Multiplier
     out_zero: int
     low: int
     high: int
+    grid: Grid
+    sign: int = 1
 
 
-Operation = Layer | Sum
+@dataclass(frozen=True)
+class Product:
+    """Elementwise product of two tensors with scales of their own."""
+
+    sources: Pair
+    target: int
+    zeros: Pair
+    factor: Multiplier
+    out_zero: int
+    low: int
+    high: int
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Mean or maximum of what ``sweep`` reads within the image."""
+
+    source: int
+    target: int
+    largest: bool
+    sweep: Sweep
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """A function of one code: ``codes[q + 128]``."""
+
+    source: int
+    target: int
+    codes: Codes
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Over rows of ``classes`` codes. ``exps``: exp(-d) in Q0.31 of a code d below the largest, 0 where it does not count."""
+
+    source: int
+    target: int
+    classes: int
+    exps: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """Over the middle of (outer, reduced, inner): the maximum where there is no ``factor``, else the mean."""
+
+    source: int
+    target: int
+    shape: tuple[int, int, int]
+    in_zero: int = 0
+    out_zero: int = 0
+    factor: Multiplier | None = None
+
+
+@dataclass(frozen=True)
+class Pad:
+    """``value`` around (outer, height, width, inner) of four axes; ``before``, ``after``: cells an axis."""
+
+    source: int
+    target: int
+    shape: tuple[int, int, int, int]
+    before: tuple[int, int, int, int]
+    after: tuple[int, int, int, int]
+    value: int
+
+
+@dataclass(frozen=True)
+class Join:
+    """Concatenation: ``rows`` times, ``sizes`` codes of each source."""
+
+    sources: tuple[int, ...]
+    target: int
+    rows: int
+    sizes: tuple[int, ...]
+
+
+Operation = Layer | Sum | Product | Pool | Table | Softmax | Reduction | Pad | Join
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Operations in order. ``outputs``: name in the file's signature -> tensor."""
+    """Operations in order. ``outputs``: name -> tensor. ``constants``: tensors that no operation writes."""
 
     tensors: dict[int, Tensor]
     operations: tuple[Operation, ...]
     input: int
     outputs: dict[str, int]
+    constants: dict[int, Codes] = field(default_factory=dict)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(o.macs for o in self.operations if isinstance(o, Layer))
+
+
+def sources_of(operation: Operation) -> tuple[int, ...]:
+    """The tensors that ``operation`` reads."""
+    return operation.sources if isinstance(operation, Sum | Product | Join) else (operation.source,)
 
 
 def layer(
     source: int,
     target: int,
     ends: tuple[Tensor, Tensor],
-    weights: NDArray[np.int8],
+    weights: Codes,
     bias: NDArray[np.int64],
-    scales: list[float],
+    products: list[float],
+    sweep: Sweep,
     *,
-    same: bool,
     low: int,
     high: int,
 ) -> Layer:
-    """A convolution between the tensors ``ends``: ``weights`` as in `Layer`, (out,) ``bias`` and ``scales`` of the weights.
-
-    ``same``: it keeps the number of steps; the spare step of an even kernel lies after. ``low``, ``high``: limits in codes.
+    """A convolution between the tensors ``ends``: ``weights`` as in `Layer`, (out,) ``bias``, ``products``: scale of the sum of
+    each output channel, which is that of the input times that of its weights. ``low``, ``high``: limits in codes.
 
     Raises:
-        InputError: a sum may leave the bits that the kernels have for it.
+        InputError: a sum may leave 32 bits.
     """
     x, y = ends
-    depthwise = weights.ndim == 2
-    kernel, axes = weights.shape[0 if depthwise else 1], 0 if depthwise else (1, 2)
+    depthwise = weights.ndim == 3
+    axes = (0, 1) if depthwise else (1, 2, 3)
     bias = bias - x.zero * weights.astype(np.int64).sum(axis=axes)
-    multipliers = tuple(quantize_multiplier(x.scale * s / y.scale) for s in scales)
+    multipliers = tuple(quantize_multiplier(product / y.scale) for product in products)
     largest = np.abs(bias) + 128 * np.abs(weights.astype(np.int64)).sum(axis=axes)
-    left = np.array([max(m.shift, 0) for m in multipliers])
-    if not (largest << left < 2**30).all():  # what rounding in `interpreter.rescale` leaves room for
-        raise InputError("no C kernel for a sum beyond 30 bits", hint="its weights are too large for its input: train again")
-    before, after = ((kernel - 1) // 2, kernel // 2) if same else (0, 0)
+    shifted = [int(v) << max(m.shift, 0) for v, m in zip(largest, multipliers, strict=True)]
+    if max(shifted) >= 1 << 31:
+        raise InputError("no C kernel for a sum beyond 32 bits", hint="its weights are too large for its input: train again")
+    wide = max(shifted) >= 1 << 30  # what rounding in the narrow kernel leaves room for
+    if not wide:
+        multipliers = tuple(narrow(m) for m in multipliers)
     folded = bias.astype(np.int32)
-    return Layer(source, target, depthwise, weights, folded, multipliers, before, after, x.zero, y.zero, low, high)
+    return Layer(source, target, depthwise, weights, folded, multipliers, sweep, x.zero, y.zero, low, high, wide)
 
 
-def addition(sources: tuple[int, int], target: int, ends: tuple[Tensor, Tensor, Tensor], low: int, high: int) -> Sum:
-    """Of the first two tensors of ``ends`` into the third; ``low``, ``high``: limits in codes."""
+def along_steps(steps: int, channels: int, kernel: int, *, same: bool) -> Sweep:
+    """Over (steps, channels) with stride 1. ``same``: as many steps come out; the spare step of an even kernel lies after."""
+    out, before = (steps, (kernel - 1) // 2) if same else (steps - kernel + 1, 0)
+    return Sweep((1, steps, channels), (1, out), (1, kernel), before=(0, before))
+
+
+def addition(
+    sources: Pair,
+    target: int,
+    ends: tuple[Tensor, Tensor, Tensor],
+    low: int,
+    high: int,
+    *,
+    grid: Grid | None = None,
+    sign: int = 1,
+) -> Sum:
+    """Of the first two tensors of ``ends`` into the third; ``low``, ``high``: limits in codes; ``grid`` where one is repeated."""
     a, b, y = ends
     twice = 2 * max(a.scale, b.scale)
-    factors = quantize_multiplier(a.scale / twice), quantize_multiplier(b.scale / twice)
-    factor = quantize_multiplier(twice / ((1 << LEFT_SHIFT) * y.scale))
-    return Sum(sources, target, (a.zero, b.zero), factors, factor, y.zero, low, high)
+    factors = narrow(quantize_multiplier(a.scale / twice)), narrow(quantize_multiplier(b.scale / twice))
+    factor = narrow(quantize_multiplier(twice / ((1 << LEFT_SHIFT) * y.scale)))
+    return Sum(sources, target, (a.zero, b.zero), factors, factor, y.zero, low, high, grid or elementwise(y.size), sign)
 
 
-def quantize_multiplier(real: float) -> Multiplier:
-    """`tflite::QuantizeMultiplier`: 31 bits of mantissa, rounded half up."""
-    if real == 0:
-        return Multiplier(0, 0)
-    mantissa, shift = frexp(real)
-    value = floor(mantissa * (1 << 31) + 0.5)
-    if value == 1 << 31:
-        value, shift = value // 2, shift + 1
-    return Multiplier(value, shift) if shift >= -31 else Multiplier(0, 0)
+def elementwise(size: int) -> Grid:
+    """Both operands have the shape of the result."""
+    return Grid((1, 1, 1, size), ((0, 0, 0, 1), (0, 0, 0, 1)))
+
+
+def constants_of(graph: Graph) -> Iterator[tuple[int, Codes]]:
+    """The constants that operations read, by tensor."""
+    read = {source for operation in graph.operations for source in sources_of(operation)} | set(graph.outputs.values())
+    return ((index, codes) for index, codes in sorted(graph.constants.items()) if index in read)

@@ -5,17 +5,36 @@ Equal bit for bit to the reference kernels of TensorFlow Lite Micro, which the t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from components.runtime.elementwise import product, quantized_sum, softmax
 from components.runtime.engines import Engine
-from components.runtime.integers import LEFT_SHIFT, Graph, Layer, Multiplier, Sum
+from components.runtime.fixed_point import by, rescale
+from components.runtime.integers import (
+    Codes,
+    Graph,
+    Join,
+    Layer,
+    Pad,
+    Pool,
+    Product,
+    Reduction,
+    Softmax,
+    Sum,
+    Sweep,
+    Table,
+    sources_of,
+)
 from components.runtime.presence import entry
 from components.runtime.surprise import Outputs
 
 _BATCH = 512
-Codes = NDArray[np.int8]
-Wide = NDArray[np.int64]
+_CELLS = 1 << 24  # of the float64 matrix that one batch of a layer becomes
+Sources = list[Codes]
 
 
 def engine(graph: Graph, optional: tuple[int, ...] = ()) -> Engine:
@@ -23,55 +42,107 @@ def engine(graph: Graph, optional: tuple[int, ...] = ()) -> Engine:
 
     def run(codes: Codes) -> Outputs:
         x = entry(codes, optional)
-        parts = [_outputs(graph, x[i : i + _BATCH]) for i in range(0, max(len(x), 1), _BATCH)]
-        whole = {name: np.concatenate([part[name] for part in parts]) for name in graph.outputs}
+        whole = {n: v.reshape(len(v), -1, graph.tensors[graph.outputs[n]].channels) for n, v in infer(graph, x).items()}
         return Outputs.of_network({name: v if name == "correction" else v[:, 0] for name, v in whole.items()})
 
     return run
 
 
-def rescale(x: Wide, multiplier: NDArray[np.int64] | int, shift: NDArray[np.int64] | int) -> Wide:
-    """`MultiplyByQuantizedMultiplier`: x * multiplier * 2^(shift - 31), rounded twice."""
-    left, right = np.maximum(shift, 0), np.maximum(-np.asarray(shift), 0)
-    high = ((x << left) * multiplier + (1 << 30)) >> 31
-    mask = (np.int64(1) << right) - 1
-    return np.asarray((high >> right) + ((high & mask) > (mask >> 1) + (high < 0)))
+def infer(graph: Graph, x: Codes) -> dict[str, Codes]:
+    """``x``: int8 codes, one inference a row of the first axis -> each output by name, (rows, size) int8."""
+    flat = x.reshape(len(x), -1)
+    batch = _batch(graph)
+    parts = [_outputs(graph, flat[i : i + batch]) for i in range(0, max(len(flat), 1), batch)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in graph.outputs}
+
+
+def _batch(graph: Graph) -> int:
+    """Rows at once, so that memory stays within bounds whatever the network."""
+    sweeps = [o.sweep for o in graph.operations if isinstance(o, Layer | Pool)]
+    most = max((int(np.prod(s.out)) * int(np.prod(s.kernel)) * s.image[2] for s in sweeps), default=1)
+    return max(1, min(_BATCH, _CELLS // max(most, 1)))
 
 
 def _outputs(graph: Graph, x: Codes) -> dict[str, Codes]:
-    values = {graph.input: x}
+    values = {graph.input: x} | {i: np.broadcast_to(c.ravel(), (len(x), c.size)) for i, c in graph.constants.items()}
     for operation in graph.operations:
-        values[operation.target] = _sum(operation, values) if isinstance(operation, Sum) else _layer(operation, values)
+        kernel = _KERNELS[type(operation)]
+        values[operation.target] = kernel(operation, [values[i] for i in sources_of(operation)]).reshape(len(x), -1)
     return {name: values[index] for name, index in graph.outputs.items()}
 
 
-def _layer(layer: Layer, values: dict[int, Codes]) -> Codes:
-    x = values[layer.source]
-    around = ((0, 0), (layer.before, layer.after), (0, 0))
-    padded = np.pad(x, around, constant_values=layer.in_zero).astype(np.float64)
-    taps = np.lib.stride_tricks.sliding_window_view(padded, layer.kernel, axis=1)  # (n, steps, channels, kernel)
+def _taps(x: NDArray[Any], sweep: Sweep, outside: int) -> NDArray[Any]:
+    """(rows, out height, out width, channels, kernel height, kernel width) of what each output reads."""
+    image = x.reshape(len(x), *sweep.image)
+    around = [(0, 0), (0, 0)]
+    for axis in (0, 1):
+        reach = (sweep.out[axis] - 1) * sweep.stride[axis] + (sweep.kernel[axis] - 1) * sweep.dilation[axis] + 1
+        around.insert(1 + axis, (sweep.before[axis], max(reach - sweep.before[axis] - sweep.image[axis], 0)))
+    padded = np.pad(image, around, constant_values=outside)
+    (kh, kw), (dh, dw), (sh, sw) = sweep.kernel, sweep.dilation, sweep.stride
+    view = np.lib.stride_tricks.sliding_window_view(padded, ((kh - 1) * dh + 1, (kw - 1) * dw + 1), axis=(1, 2))
+    return view[:, ::sh, ::sw, :, ::dh, ::dw][:, : sweep.out[0], : sweep.out[1]]
+
+
+def _layer(layer: Layer, sources: Sources) -> Codes:
     # In double precision, which is exact for these sums and takes the fast matrix product.
+    taps = _taps(sources[0].astype(np.float64), layer.sweep, layer.in_zero)
     if layer.depthwise:
-        sums = (taps * layer.weights.T.astype(np.float64)).sum(axis=3)
+        weights = layer.weights.reshape(*layer.sweep.kernel, taps.shape[3], -1).astype(np.float64)
+        sums = np.einsum("nyxcij,ijcm->nyxcm", taps, weights).reshape(*taps.shape[:3], -1)
     else:
-        flat = layer.weights.transpose(2, 1, 0).reshape(-1, len(layer.weights)).astype(np.float64)
-        sums = taps.reshape(*taps.shape[:2], -1) @ flat
+        flat = layer.weights.transpose(3, 1, 2, 0).reshape(-1, len(layer.weights)).astype(np.float64)
+        sums = taps.reshape(*taps.shape[:3], -1) @ flat
     total = sums.astype(np.int64) + layer.bias
     multipliers = np.array([m.value for m in layer.multipliers]), np.array([m.shift for m in layer.multipliers])
-    return _clamp(rescale(total, *multipliers), layer)
+    return _clamp(rescale(total, *multipliers) + layer.out_zero, layer.low, layer.high)
 
 
-def _sum(operation: Sum, values: dict[int, Codes]) -> Codes:
-    terms = [
-        _by(values[i].astype(np.int64) - zero << LEFT_SHIFT, factor)
-        for i, zero, factor in zip(operation.sources, operation.zeros, operation.factors, strict=True)
-    ]
-    return _clamp(_by(terms[0] + terms[1], operation.factor), operation)
+def _pool(pool: Pool, sources: Sources) -> Codes:
+    if pool.largest:
+        best = _taps(sources[0], pool.sweep, -128).max(axis=(4, 5))
+        return _clamp(best, pool.low, pool.high)
+    total = _taps(sources[0], pool.sweep, 0).astype(np.int64).sum(axis=(4, 5))
+    ones = np.ones((1, int(np.prod(pool.sweep.image))), np.int8)
+    count = _taps(ones, pool.sweep, 0).astype(np.int64).sum(axis=(4, 5))
+    mean = np.sign(total) * ((np.abs(total) + count // 2) // count)  # halves away from zero
+    return _clamp(mean, pool.low, pool.high)
 
 
-def _by(x: Wide, factor: Multiplier) -> Wide:
-    return rescale(x, factor.value, factor.shift)
+def _reduce(reduction: Reduction, sources: Sources) -> Codes:
+    x = sources[0].reshape(len(sources[0]), *reduction.shape)
+    if reduction.factor is None:
+        return np.asarray(x.max(axis=2))
+    total = x.astype(np.int64).sum(axis=2) - reduction.shape[1] * reduction.in_zero
+    return _clamp(by(total, reduction.factor) + reduction.out_zero, -128, 127)
 
 
-def _clamp(x: Wide, operation: Layer | Sum) -> Codes:
-    return np.clip(x + operation.out_zero, operation.low, operation.high).astype(np.int8)
+def _pad(pad: Pad, sources: Sources) -> Codes:
+    x = sources[0].reshape(len(sources[0]), *pad.shape)
+    return np.pad(x, [(0, 0), *zip(pad.before, pad.after, strict=True)], constant_values=pad.value)
+
+
+def _join(join: Join, sources: Sources) -> Codes:
+    parts = [x.reshape(len(x), join.rows, size) for x, size in zip(sources, join.sizes, strict=True)]
+    return np.concatenate(parts, axis=2)
+
+
+def _table(table: Table, sources: Sources) -> Codes:
+    return table.codes[sources[0].astype(np.int64) + 128]
+
+
+def _clamp(x: NDArray[Any], low: int, high: int) -> Codes:
+    return np.clip(x, low, high).astype(np.int8)
+
+
+_KERNELS: dict[type, Callable[[Any, Sources], Codes]] = {
+    Layer: _layer,
+    Sum: quantized_sum,
+    Product: product,
+    Pool: _pool,
+    Table: _table,
+    Softmax: softmax,
+    Reduction: _reduce,
+    Pad: _pad,
+    Join: _join,
+}

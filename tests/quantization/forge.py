@@ -15,7 +15,8 @@ from components.quantization.targets.c99 import emit
 from components.quantization.targets.c99.network import network_body
 from components.runtime import interpreter
 from components.runtime.conditions import Conditions
-from components.runtime.integers import Graph, Layer, Sum, Tensor, quantize_multiplier
+from components.runtime.fixed_point import quantize_multiplier
+from components.runtime.integers import Graph, Layer, Sum, Tensor, along_steps, elementwise
 from components.runtime.scaling import FIXED, Calibration, Converter, Scaling
 from components.runtime.scoring import Quantized
 from components.runtime.wide import Wide, units_of
@@ -38,34 +39,46 @@ def graph(
 ) -> Graph:
     """Stem, one residual block, correction, embedding, heads and numbers with random weights that use the int8 range."""
     rng = np.random.default_rng(seed)
-    tensors = {0: Tensor(steps, channels + optional, 6 / 127, 0)}
+    tensors = {0: Tensor((steps, channels + optional), 6 / 127, 0)}
     operations: list[Layer | Sum] = []
 
     def layer(source: int, out: int, kernel: int, *, depthwise: bool = False, relu: bool = False, valid: bool = False) -> int:
         x, target = tensors[source], len(tensors)
-        y = Tensor(1 if valid else x.steps, out, float(rng.uniform(0.02, 0.1)), -128 if relu else int(rng.integers(-60, 60)))
-        size = (kernel, out) if depthwise else (out, kernel, x.channels)
+        y = Tensor((1 if valid else x.shape[0], out), float(rng.uniform(0.02, 0.1)), -128 if relu else int(rng.integers(-60, 60)))
+        size = (1, kernel, out) if depthwise else (out, 1, kernel, x.channels)
         weights = rng.integers(-127, 128, size).astype(np.int8)
-        axes = 0 if depthwise else (1, 2)
+        axes = (0, 1) if depthwise else (1, 2, 3)
         bias = rng.integers(-2000, 2000, out) - x.zero * weights.astype(np.int64).sum(axis=axes)
         fan = kernel * (1 if depthwise else x.channels)
         factors = tuple(quantize_multiplier(float(rng.uniform(0.5, 2.0)) / (40 * np.sqrt(fan))) for _ in range(out))
-        before, after = (0, 0) if valid else ((kernel - 1) // 2, kernel // 2)
+        sweep = along_steps(x.shape[0], x.channels, kernel, same=not valid)
         tensors[target] = y
         low = max(-128, y.zero) if relu else -128
         operations.append(
-            Layer(source, target, depthwise, weights, bias.astype(np.int32), factors, before, after, x.zero, y.zero, low, 127)
+            Layer(source, target, depthwise, weights, bias.astype(np.int32), factors, sweep, x.zero, y.zero, low, 127)
         )
         return target
 
     h = layer(0, width, 3, relu=True)
     p = layer(layer(h, width, kernel, depthwise=True, relu=True), width, 1)
     s = len(tensors)
-    tensors[s] = Tensor(steps, width, 0.08, -128)
+    tensors[s] = Tensor((steps, width), 0.08, -128)
     twice = 2 * max(tensors[h].scale, tensors[p].scale)
     factors = quantize_multiplier(tensors[h].scale / twice), quantize_multiplier(tensors[p].scale / twice)
     zeros = tensors[h].zero, tensors[p].zero
-    operations.append(Sum((h, p), s, zeros, factors, quantize_multiplier(twice / ((1 << 20) * 0.08)), -128, -128, 127))
+    operations.append(
+        Sum(
+            (h, p),
+            s,
+            zeros,
+            factors,
+            quantize_multiplier(twice / ((1 << 20) * 0.08)),
+            -128,
+            -128,
+            127,
+            elementwise(steps * width),
+        )
+    )
     outputs = {"correction": layer(s, channels, 1), "embedding": layer(s, width, steps, depthwise=True, valid=True)}
     outputs |= {f"logits.task{i}": layer(outputs["embedding"], len(CLASSES), 1) for i in range(heads)}
     for i in range(numbers):
@@ -87,7 +100,7 @@ def artefact(
     rng = np.random.default_rng(seed)
     shape = made.tensors[0]
     count = shape.channels - len(optional)
-    codes = np.clip(rng.normal(0, 40, (256, shape.steps, count)), -127, 127).astype(np.int8)
+    codes = np.clip(rng.normal(0, 40, (256, shape.shape[0], count)), -127, 127).astype(np.int8)
     tensors = {"input": Quantized(shape.scale, shape.zero)}
     tensors |= {n: Quantized(made.tensors[t].scale, made.tensors[t].zero) for n, t in made.outputs.items()}
     network = Network({}, tensors, interpreter.engine(made, optional))
@@ -98,7 +111,7 @@ def artefact(
     heads = tuple(Head(n.removeprefix("logits."), CLASSES) for n in made.outputs if n.startswith("logits."))
     heads += tuple(Head(n.removeprefix("number."), unit="cycles", range=LIFE) for n in made.outputs if n.startswith("number."))
     width = made.tensors[made.outputs["embedding"]].channels
-    architecture = Architecture(shape.steps, count, width, 1, 5, shape.scale, heads, optional)
+    architecture = Architecture(shape.shape[0], count, width, 1, 5, shape.scale, heads, optional)
     channels = tuple(f"c{i}" for i in range(count))
     converter = Converter((0.5,) * count, (0.0,) * count)
     model = ElectraModel(
@@ -109,16 +122,16 @@ def artefact(
         channels=channels,
         converter=converter,
         calibration=calibration,
-        core=(shape.steps // 4, shape.steps - 1),
+        core=(shape.shape[0] // 4, shape.shape[0] - 1),
         has_anomaly=True,
         false_alarm_share=0.01,
         metrics={},
-        wide={h.task: wide_part(shape.steps, count, rng) for h in heads if h.classes and wide},
+        wide={h.task: wide_part(shape.shape[0], count, rng) for h in heads if h.classes and wide},
     )
     scoring = calibrate(model, network, codes)
     test = make_self_test(network, scoring, codes, 6, exact=True, conditions=conditions)
     tasks = {h.task: h.classes for h in heads if h.classes} | {"anomaly": ()}
-    about = ("forged", "node", "c99", emit.INTERFACE, channels, shape.steps, tasks, converter, calibration, scoring, tensors)
+    about = ("forged", "node", "c99", emit.INTERFACE, channels, shape.shape[0], tasks, converter, calibration, scoring, tensors)
     bare = Artefact(*about, {}, test, "0" * 64)
     return Artefact(
         *about, emit.sources(bare, network_body(bare.scoring, made, optional)), test, "0" * 64, optional=optional

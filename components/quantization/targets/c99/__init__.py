@@ -1,8 +1,12 @@
 """Self-contained C99 of a network or of boosted trees.
 
-graph         reads the .tflite into the operations of `components.runtime.integers`, which `interpreter` there computes
+tflite        reads a .tflite without trusting it
+graph         makes of it the operations of `components.runtime.integers`, which `interpreter` there computes: `layers`,
+              `elementwise` and `shapes` read single operators, `tables` computes functions of one code
 arena         places tensors in static memory
-network       the C of a network, from an int8 .tflite
+operations    the C of a graph
+network       the C of the telemetry network
+tensors       the C of a network with bare tensors at its ends
 forest        the C of boosted trees
 emit          writes the sources; `kernels/` holds their fixed texts, `text` writes tables
 trial         compiles and runs them: on this machine, and on an emulated board of `boards/`
@@ -10,6 +14,7 @@ trial         compiles and runs them: on this machine, and on an emulated board 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from packaging.version import Version
@@ -31,7 +36,8 @@ def compile_network(profile: Profile, written: Written, cache: Path) -> Network:
     """The network of the same .tflite that LiteRT gets, in the arithmetic of the C kernels."""
     check_interface(profile)
     data = tflites([written], cache)[0]
-    graph = read_graph(data)
+    read = read_graph(data)
+    graph = replace(read, outputs=dict(sorted(read.outputs.items())))
 
     def write(artefact: Artefact) -> dict[str, bytes]:
         assert isinstance(artefact.scoring, Scoring)  # noqa: S101 - a network's, by `calibrate`

@@ -3,129 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from components.runtime.integers import Graph, Layer, Operation, Sum, Tensor, addition, layer
+from components.quantization.targets.c99 import elementwise, layers, shapes
+from components.quantization.targets.c99.reading import Reading
+from components.quantization.targets.c99.tflite import Operator, read_file
+from components.runtime.integers import Graph, Operation
 from components.workspace.errors import InputError
+
+_READERS: dict[str, Callable[[Reading, Operator], Operation]] = {
+    "ADD": elementwise.addition_of,
+    "AVERAGE_POOL_2D": layers.pool_of,
+    "CONCATENATION": shapes.join_of,
+    "CONV_2D": layers.convolution_of,
+    "DEPTHWISE_CONV_2D": layers.depthwise_of,
+    "FULLY_CONNECTED": layers.dense_of,
+    "HARD_SWISH": elementwise.hard_swish_of,
+    "LEAKY_RELU": elementwise.leaky_relu_of,
+    "LOGISTIC": elementwise.logistic_of,
+    "MAX_POOL_2D": layers.pool_of,
+    "MEAN": shapes.reduction_of,
+    "MUL": elementwise.product_of,
+    "PAD": shapes.pad_of,
+    "PADV2": shapes.pad_of,
+    "QUANTIZE": elementwise.quantize_of,
+    "REDUCE_MAX": shapes.reduction_of,
+    "RELU": elementwise.relu_of,
+    "RELU6": elementwise.relu6_of,
+    "SOFTMAX": elementwise.softmax_of,
+    "SUB": elementwise.addition_of,
+    "TANH": elementwise.tanh_of,
+}
+_RESHAPES = ("EXPAND_DIMS", "RESHAPE", "SQUEEZE")
+_OF_SHAPES = ("PACK", "SHAPE", "STRIDED_SLICE")
+"""Operators that TensorFlow's converter writes to compute the shape of a reshape, which the file states anyway."""
+OPERATORS = tuple(sorted((*_READERS, *_RESHAPES)))
+MOST_MACS = 1 << 31
 
 
 def read_graph(data: bytes) -> Graph:
-    """Parse a .tflite whose steps lie along the width.
+    """Parse a .tflite.
 
     Raises:
-        InputError: it holds an operation, a stride or a shape that the C kernels do not know.
+        InputError: it is damaged, or holds what the C kernels do not know.
     """
-    return _Reader(data).graph()
-
-
-class _Reader:
-    def __init__(self, data: bytes) -> None:
-        from ai_edge_litert import schema_py_generated as schema
-
-        self._schema = schema
-        self._model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0))
-        self._graph = self._model.subgraphs[0]
-        self._names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
-        self._alias: dict[int, int] = {}
-        self._tensors: dict[int, Tensor] = {}
-
-    def graph(self) -> Graph:
-        readers: dict[str, Callable[[Any], Operation]] = {
-            "CONV_2D": self._convolution,
-            "DEPTHWISE_CONV_2D": self._depthwise,
-            "FULLY_CONNECTED": self._dense,
-            "ADD": self._sum,
-        }
-        entry, operations = int(self._graph.inputs[0]), []
-        self._tensor(entry)
-        for operator in self._graph.operators:
-            code = self._model.operatorCodes[operator.opcodeIndex]
-            name = self._names[max(code.builtinCode, code.deprecatedBuiltinCode)]
-            if name == "RESHAPE":
-                self._alias[int(operator.outputs[0])] = self._root(int(operator.inputs[0]))
-            elif name in readers:
-                operations.append(readers[name](operator))
-            else:
-                raise InputError(f"no C kernel for operation {name}", hint=f"it has {', '.join(readers)} and RESHAPE")
-        outputs = {t.name.decode(): self._root(int(t.tensorIndex)) for t in self._model.signatureDefs[0].outputs}
-        return Graph(self._tensors, tuple(operations), entry, dict(sorted(outputs.items())))
-
-    def _convolution(self, operator: Any) -> Layer:
-        weights = self._constant(operator.inputs[1])
-        _require(weights.shape[1] == 1, "a convolution over more than steps")
-        return self._layer(operator, weights[:, 0], self._scales(operator.inputs[1], len(weights)))
-
-    def _depthwise(self, operator: Any) -> Layer:
-        weights = self._constant(operator.inputs[1])
-        _require(weights.shape[1] == 1 and operator.builtinOptions.depthMultiplier == 1, "a depthwise layer that widens")
-        return self._layer(operator, weights[0, 0], self._scales(operator.inputs[1], weights.shape[-1]))
-
-    def _dense(self, operator: Any) -> Layer:
-        """A convolution with a kernel of one step."""
-        weights = self._constant(operator.inputs[1])
-        scales = self._scales(operator.inputs[1], len(weights))
-        if len(self._quantization(operator.inputs[1]).scale) == 1:
-            # With one scale a tensor, TensorFlow Lite multiplies it with the input's in single precision.
-            x = np.float32(self._tensor(int(operator.inputs[0])).scale)
-            scales = [float(x * np.float32(s)) / float(x) for s in scales]
-        return self._layer(operator, weights[:, None], scales)
-
-    def _layer(self, operator: Any, weights: NDArray[np.int8], scales: list[float]) -> Layer:
-        source, target = self._root(int(operator.inputs[0])), int(operator.outputs[0])
-        x, y, options = self._tensor(source), self._tensor(target), operator.builtinOptions
-        for name in ("strideW", "strideH", "dilationWFactor", "dilationHFactor"):
-            _require(getattr(options, name, 1) == 1, f"{name} {getattr(options, name, 1)}")
-        same = getattr(options, "padding", self._schema.Padding.VALID) == self._schema.Padding.SAME
-        bias = np.zeros(y.channels, np.int64)
-        if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
-            bias = self._constant(operator.inputs[2]).astype(np.int64)
-        low, high = self._range(options, y)
-        return layer(source, target, (x, y), weights, bias, scales, same=same, low=low, high=high)
-
-    def _sum(self, operator: Any) -> Sum:
-        left, right = (self._root(int(i)) for i in operator.inputs)
-        target = int(operator.outputs[0])
-        a, b, y = self._tensor(left), self._tensor(right), self._tensor(target)
-        _require(a.size == b.size, "an addition that broadcasts")
-        return addition((left, right), target, (a, b, y), *self._range(operator.builtinOptions, y))
-
-    def _range(self, options: Any, y: Tensor) -> tuple[int, int]:
-        """Limits of the fused activation in codes."""
-        kind = options.fusedActivationFunction
-        _require(
-            kind in {self._schema.ActivationFunctionType.NONE, self._schema.ActivationFunctionType.RELU}, f"activation {kind}"
-        )
-        return (max(-128, y.zero), 127) if kind == self._schema.ActivationFunctionType.RELU else (-128, 127)
-
-    def _tensor(self, index: int) -> Tensor:
-        index = self._root(index)
-        if index not in self._tensors:
-            shape = [int(v) for v in self._graph.tensors[index].shape]
-            quantization = self._quantization(index)
-            self._tensors[index] = Tensor(
-                int(np.prod(shape[:-1])), shape[-1], float(quantization.scale[0]), int(quantization.zeroPoint[0])
-            )
-        return self._tensors[index]
-
-    def _scales(self, index: int, channels: int) -> list[float]:
-        scales = [float(s) for s in self._quantization(index).scale]
-        return scales if len(scales) > 1 else scales * channels
-
-    def _quantization(self, index: int) -> Any:
-        return self._graph.tensors[int(index)].quantization
-
-    def _constant(self, index: int) -> NDArray[Any]:
-        tensor = self._graph.tensors[int(index)]
-        kind = {self._schema.TensorType.INT8: np.int8, self._schema.TensorType.INT32: np.int32}[tensor.type]
-        return np.frombuffer(bytes(self._model.buffers[tensor.buffer].data), kind).reshape([int(v) for v in tensor.shape])
-
-    def _root(self, index: int) -> int:
-        return self._alias.get(index, index)
-
-
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise InputError(f"no C kernel for {what}", hint="build the .tflite with the Keras twin")
+    file = read_file(data)
+    if len(file.inputs) != 1:
+        raise InputError(f"a model with {len(file.inputs)} inputs", hint="the C interface takes one: join them in the model")
+    reading = Reading(file)
+    operations = []
+    for operator in file.operators:
+        if operator.name in _OF_SHAPES and all(file.slots[i].kind == "INT32" for i in operator.outputs):
+            continue
+        if operator.name in _RESHAPES:
+            reading.alias(operator)
+        elif operator.name == "QUANTIZE" and all(i >= 0 and file.slots[i].kind == "FLOAT32" for i in operator.inputs):
+            reading.enter(operator)
+        elif operator.name == "DEQUANTIZE":
+            reading.leave(operator)
+        elif operator.name in _READERS:
+            operations.append(_READERS[operator.name](reading, operator))
+        else:
+            raise InputError(f"no C kernel for {operator}", hint=f"it has {', '.join(OPERATORS)}")
+    graph = reading.graph(tuple(operations))
+    if graph.macs > MOST_MACS:
+        raise InputError(f"{graph.macs:,} multiplications an inference", hint="too many for a microcontroller: make it smaller")
+    return graph

@@ -1,78 +1,60 @@
-#if defined(__ARM_FEATURE_DSP)
-/* Bytes 0 and 2, and bytes 1 and 3, of four int8 as pairs of int16 for the dual multiply-accumulate. */
-static inline uint32_t load4(const int8_t *p)
-{
-    uint32_t word;
-    memcpy(&word, p, 4);
-    return word;
-}
-static inline int16x2_t even_of(uint32_t word)
-{
-    return __sxtb16(word);
-}
-
-static inline int16x2_t odd_of(uint32_t word)
-{
-    int16x2_t pair;
-    __asm__("sxtb16 %0, %1, ror #8" : "=r"(pair) : "r"(word)); /* arm_acle.h has no rotating form */
-    return pair;
-}
+#if defined(__GNUC__)
+#define NOT_INLINE __attribute__((noinline))
+#else
+#define NOT_INLINE
 #endif
 
-static inline int32_t dot(const int8_t *w, const int8_t *x, int n, int32_t sum)
+/* Dot products of two rows of weights with two patches. Not inline: stack, not speed, is dear here. */
+NOT_INLINE static void dot2x2(const int8_t *w0, const int8_t *w1, const int8_t *x0, const int8_t *x1, int n, int32_t sum[4])
 {
-    for (int i = 0; i < n; i++) sum += (int32_t)w[i] * x[i];
-    return sum;
-}
-
-/* Dot products of x with two rows of weights, which share the loads of x. */
-static inline void dot2(const int8_t *w0, const int8_t *w1, const int8_t *x, int n, int32_t sum[2])
-{
+    int32_t a = sum[0], b = sum[1], c = sum[2], d = sum[3];
 #if defined(__ARM_FEATURE_DSP)
-    int32_t a = sum[0], b = sum[1];
-    for (; n >= 4; n -= 4, w0 += 4, w1 += 4, x += 4) {
-        const uint32_t four = load4(x), u = load4(w0), v = load4(w1);
-        const int16x2_t even = even_of(four), odd = odd_of(four);
-        a = __smlad(even_of(u), even, a);
-        b = __smlad(even_of(v), even, b);
-        a = __smlad(odd_of(u), odd, a);
-        b = __smlad(odd_of(v), odd, b);
+    for (; n >= 4; n -= 4, w0 += 4, w1 += 4, x0 += 4, x1 += 4) {
+        const uint32_t u = load4(w0), v = load4(w1), p = load4(x0), q = load4(x1);
+        int16x2_t w = even_of(u), k = even_of(v), s = even_of(p), t = even_of(q);
+        a = __smlad(w, s, a);
+        b = __smlad(k, s, b);
+        c = __smlad(w, t, c);
+        d = __smlad(k, t, d);
+        w = odd_of(u), k = odd_of(v), s = odd_of(p), t = odd_of(q);
+        a = __smlad(w, s, a);
+        b = __smlad(k, s, b);
+        c = __smlad(w, t, c);
+        d = __smlad(k, t, d);
     }
+#endif
+#if !defined(__ARM_FEATURE_DSP) || ODD_ROWS
+    for (; n > 0; n--) {
+        const int32_t u = *w0++, v = *w1++, s = *x0++, t = *x1++;
+        a += u * s;
+        b += v * s;
+        c += u * t;
+        d += v * t;
+    }
+#endif
     sum[0] = a;
     sum[1] = b;
-#endif
-    sum[0] = dot(w0, x, n, sum[0]);
-    sum[1] = dot(w1, x, n, sum[1]);
+    sum[2] = c;
+    sum[3] = d;
 }
 
-static inline int32_t total(const int8_t *w, int n)
+/* All input channels into each output channel; two outputs at a time share the loads of the weights. */
+static void convolution(const layer *restrict l, const int8_t *x, int8_t *y, int8_t *copies)
 {
-    int32_t sum = 0;
-    for (int i = 0; i < n; i++) sum += w[i];
-    return sum;
-}
-
-/* Convolution over steps, all input channels into each output channel. */
-static void convolution(const layer *restrict l, const int8_t *restrict x, int8_t *restrict y)
-{
-    const int row = l->kernel * l->in_channels;
-    for (int t = 0; t < l->out_steps; t++) {
-        const int first = t - l->before;
-        const int from = first < 0 ? -first : 0;
-        const int to = first + l->kernel > l->in_steps ? l->in_steps - first : l->kernel;
-        const int head = from * l->in_channels, n = (to - from) * l->in_channels, tail = row - head - n;
-        const int8_t *seen = x + (first + from) * l->in_channels;
-        for (int o = 0; o < l->out_channels; o += 2) {
-            const int pair = o + 1 < l->out_channels;
-            const int8_t *w0 = l->weights + o * row, *w1 = pair ? w0 + row : w0;
-            int32_t sum[2] = {l->bias[o], l->bias[o + pair]};
-            if (head + tail > 0) {
-                sum[0] += l->in_zero * (total(w0, head) + total(w0 + head + n, tail));
-                sum[1] += l->in_zero * (total(w1, head) + total(w1 + head + n, tail));
-            }
-            dot2(w0 + head, w1 + head, seen, n, sum);
-            *y++ = layer_code(l, o, sum[0]);
-            if (pair) *y++ = layer_code(l, o + 1, sum[1]);
+    const int n = (ONE_ROW ? 1 : l->kernel_height) * l->kernel_width * l->in_channels, channels = l->out_channels;
+    const int outputs = ONE_ROW ? l->out_width : l->out_height * l->out_width;
+    for (int p = 0; p < outputs; p += 2, y += 2 * channels) {
+        const int more = p + 1 < outputs; /* an odd last one is computed twice */
+        const int8_t *x0 = patch_of(l, x, p, copies, 0);
+        const int8_t *x1 = more ? patch_of(l, x, p + 1, copies + n, 0) : x0;
+        int8_t *y1 = more ? y + channels : y;
+        for (int o = 0; o < channels; o += 2) {
+            const int pair = o + 1 < channels;
+            const int8_t *w = l->weights + o * n;
+            int32_t sum[4] = {l->bias[o], l->bias[o + pair], l->bias[o], l->bias[o + pair]};
+            dot2x2(w, pair ? w + n : w, x0, x1, n, sum);
+            write_codes(l, o, 1 + pair, sum, y + o);
+            write_codes(l, o, 1 + pair, sum + 2, y1 + o);
         }
     }
 }

@@ -1,0 +1,136 @@
+"""Readers of operators that work code by code."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from components.quantization.targets.c99 import tables
+from components.quantization.targets.c99.reading import Reading, demand, limits
+from components.quantization.targets.c99.tflite import Operator
+from components.runtime.fixed_point import narrow, quantize_multiplier
+from components.runtime.integers import Codes, Grid, Operation, Product, Softmax, Table, Tensor, addition
+
+_SHARE, _SIGNED_SHARE = (1 / 256, -128), (1 / 128, 0)
+"""Scale and zero point that TensorFlow Lite gives to softmax and logistic, and to tanh."""
+
+_MOST_RATIO = 1 << 20  # of scales: codes of 9 bits stay within 30
+
+
+def addition_of(reading: Reading, operator: Operator) -> Operation:
+    """ADD and SUB."""
+    (a, b), y = reading.ends(operator, 2)
+    low, high = limits(operator, operator.options.get("FusedActivationFunction", 0), y)
+    sources, target = _places(reading, operator)
+    made = addition(
+        sources, target, (a, b, y), low, high, grid=_grid(operator, a, b, y), sign=-1 if operator.name == "SUB" else 1
+    )
+    demand(operator, made.factor.shift <= 0, "an output scale far below those of the inputs")
+    return made
+
+
+def product_of(reading: Reading, operator: Operator) -> Operation:
+    (a, b), y = reading.ends(operator, 2)
+    low, high = limits(operator, operator.options.get("FusedActivationFunction", 0), y)
+    factor = narrow(quantize_multiplier(a.scale * b.scale / y.scale))
+    demand(operator, factor.shift <= 13, "an output scale far below those of the inputs")
+    sources, target = _places(reading, operator)
+    return Product(sources, target, (a.zero, b.zero), factor, y.zero, low, high, _grid(operator, a, b, y))
+
+
+def quantize_of(reading: Reading, operator: Operator) -> Operation:
+    x, y = _scaled(reading, operator)
+    return _table(reading, operator, tables.requantize(x, y))
+
+
+def relu_of(reading: Reading, operator: Operator) -> Operation:
+    x, y = _scaled(reading, operator)
+    return _table(reading, operator, tables.relu(x, y))
+
+
+def relu6_of(reading: Reading, operator: Operator) -> Operation:
+    x, _ = _unary(reading, operator)
+    return _table(reading, operator, tables.relu6(x))
+
+
+def leaky_relu_of(reading: Reading, operator: Operator) -> Operation:
+    x, y = _scaled(reading, operator)
+    slope = float(operator.options.get("Alpha", np.nan))
+    demand(operator, np.isfinite(slope), "no slope")
+    demand(operator, abs(slope) * x.scale < _MOST_RATIO * y.scale, f"slope {slope}")
+    return _table(reading, operator, tables.leaky_relu(x, y, slope))
+
+
+def logistic_of(reading: Reading, operator: Operator) -> Operation:
+    x, y = _unary(reading, operator)
+    demand(operator, (y.scale, y.zero) == _SHARE, "an output that is not in 1/256 from -128 on")
+    return _table(reading, operator, tables.logistic(x))
+
+
+def tanh_of(reading: Reading, operator: Operator) -> Operation:
+    x, y = _unary(reading, operator)
+    demand(operator, (y.scale, y.zero) == _SIGNED_SHARE, "an output that is not in 1/128 around 0")
+    return _table(reading, operator, tables.tanh(x))
+
+
+def hard_swish_of(reading: Reading, operator: Operator) -> Operation:
+    x, y = _unary(reading, operator)
+    demand(operator, tables.hard_swish_fits(x, y), "an output scale far below that of the input")
+    return _table(reading, operator, tables.hard_swish(x, y))
+
+
+def softmax_of(reading: Reading, operator: Operator) -> Operation:
+    x, y = _unary(reading, operator)
+    demand(operator, (y.scale, y.zero) == _SHARE, "an output that is not in 1/256 from -128 on")
+    demand(operator, x.channels <= tables.MOST_CLASSES, f"{x.channels} classes")
+    beta = float(operator.options.get("Beta", 1.0))
+    demand(operator, np.isfinite(beta) and beta * x.scale * 2**26 > 1, f"beta {beta}")
+    source, target = reading.source(operator.inputs[0]), reading.source(operator.outputs[0])
+    return Softmax(source, target, x.channels, tables.exponentials(x.scale, beta))
+
+
+def _scaled(reading: Reading, operator: Operator) -> tuple[Tensor, Tensor]:
+    x, y = _unary(reading, operator)
+    demand(operator, x.scale < _MOST_RATIO * y.scale, "an output scale far below that of the input")
+    return x, y
+
+
+def _unary(reading: Reading, operator: Operator) -> tuple[Tensor, Tensor]:
+    (x,), y = reading.ends(operator)
+    demand(operator, x.shape == y.shape, f"{x.shape} into {y.shape}")
+    return x, y
+
+
+def _table(reading: Reading, operator: Operator, codes: Codes) -> Table:
+    return Table(reading.source(operator.inputs[0]), reading.source(operator.outputs[0]), codes)
+
+
+def _places(reading: Reading, operator: Operator) -> tuple[tuple[int, int], int]:
+    left, right = (reading.source(i) for i in operator.inputs[:2])
+    return (left, right), reading.source(operator.outputs[0])
+
+
+def _grid(operator: Operator, a: Tensor, b: Tensor, y: Tensor) -> Grid:
+    """Loops of a result of up to four axes, of which those that both operands walk alike are one."""
+    shapes = [(1,) * (len(y.shape) - len(t.shape)) + t.shape for t in (a, b)]
+    fits = all(len(s) == len(y.shape) for s in shapes) and all(
+        max(m, n) == o and {m, n} <= {1, o} for m, n, o in zip(*shapes, y.shape, strict=True)
+    )
+    demand(operator, fits, f"{a.shape} and {b.shape} into {y.shape}")
+    loops: list[tuple[int, bool, bool]] = []
+    for m, n, o in zip(*shapes, y.shape, strict=True):
+        if loops and loops[-1][1:] == (m == o, n == o):
+            loops[-1] = (loops[-1][0] * o, *loops[-1][1:])
+        elif o > 1:
+            loops.append((o, m == o, n == o))
+    demand(operator, len(loops) <= 4, f"{a.shape} and {b.shape} into {y.shape}")
+    loops = [(1, False, False)] * (4 - len(loops)) + loops
+    sizes = (loops[0][0], loops[1][0], loops[2][0], loops[3][0])
+    return Grid(sizes, (_steps(loops, 1), _steps(loops, 2)))
+
+
+def _steps(loops: list[tuple[int, bool, bool]], operand: int) -> tuple[int, int, int, int]:
+    steps, step = [0, 0, 0, 0], 1
+    for axis in (3, 2, 1, 0):
+        if loops[axis][operand]:
+            steps[axis], step = step, step * loops[axis][0]
+    return steps[0], steps[1], steps[2], steps[3]
