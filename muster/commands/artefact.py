@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from muster.commands import package
+from muster.commands import image, package
 from muster.console import Json, emit_json, emit_table
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Artefacts: one model compiled for one hardware profile.")
 package.add_to(app)
+image.add_to(app)
 
 
 @app.command()
