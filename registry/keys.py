@@ -50,13 +50,17 @@ ROOTS = ("root-1", "root-2", "root-3")
 
 @dataclass(frozen=True)
 class Holder:
-    """One trusted key. ``here``: the private key lies in this workspace; ``demo``: made for a demonstration."""
+    """One trusted key. ``here``: the private key lies in this workspace; ``demo``: made for a demonstration.
+
+    ``public``: the public key, 32 bytes in hex.
+    """
 
     role: str
     name: str
     keyid: str
     here: bool
     demo: bool
+    public: str
 
 
 def init_keys(
@@ -99,7 +103,14 @@ def show_keys(workspace: Workspace) -> tuple[Holder, ...]:
     roles = {**root.signed.roles, **(delegations.roles or {} if delegations else {})}
     keys = {**root.signed.keys, **(delegations.keys if delegations else {})}
     return tuple(
-        Holder(role, _holder(keys[keyid]), keyid, _file_of(workspace, role, _holder(keys[keyid])).is_file(), is_demo(keys[keyid]))
+        Holder(
+            role,
+            _holder(keys[keyid]),
+            keyid,
+            _file_of(workspace, role, _holder(keys[keyid])).is_file(),
+            is_demo(keys[keyid]),
+            str(keys[keyid].keyval["public"]),
+        )
         for role, named in roles.items()
         for keyid in named.keyids
     )

@@ -7,11 +7,13 @@ Targets   declared numbers of one regression task
 TrainedModel   weights, or trees, and everything that makes a score of them
 Artefact  one model compiled for one hardware profile
 Proof     the record that the artefact ran in its device's own runtime
+ImageRecord    the record that a firmware image holds the artefact's model
 """
 
 from components.values.architecture import Architecture, Head
 from components.values.artefact import Artefact
 from components.values.dataset import Dataset
+from components.values.image import ImageRecord
 from components.values.labels import LabelSet
 from components.values.model import BoostedModel, ElectraModel, TrainedModel
 from components.values.proof import Check, Proof
@@ -26,6 +28,7 @@ __all__ = [
     "Dataset",
     "ElectraModel",
     "Head",
+    "ImageRecord",
     "LabelSet",
     "Proof",
     "Targets",

@@ -1,4 +1,4 @@
-"""`muster artefact`: look into the single file that a device fetches."""
+"""`muster artefact`: look into the single file that a device fetches, or into a package of it; pack it, check it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from components.workspace import open_workspace
-from components.workspace.errors import NotFound
+from muster.commands import image, package
 from muster.console import Json, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
@@ -18,21 +18,26 @@ if TYPE_CHECKING:
 WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]
 
 app = typer.Typer(no_args_is_help=True, help="Artefacts: one model compiled for one hardware profile.")
+package.add_to(app)
+image.add_to(app)
 
 
 @app.command()
-def show(file: Annotated[Path, typer.Argument(help="an .artefact file")], json: Json = False) -> None:
-    """Runtime, size, tasks, tensors and self-test of an artefact file."""
+def show(file: Annotated[Path, typer.Argument(help="an .artefact file, or a package of one")], json: Json = False) -> None:
+    """Runtime, size, tasks, tensors and self-test of an artefact file; profile, proof and files of a package."""
+    from components.quantization.package.check import is_package
     from components.values import Artefact
 
-    if not file.is_file():
-        raise NotFound(f"no file {file}", hint="muster step quantize writes artefacts below out/quantize")
-    described = _describe(Artefact.load(file))
+    data = package.read_file(file, "muster step quantize writes artefacts below out/quantize")
+    if is_package(data):
+        package.show_package(data, file.name, json=json)
+        return
+    described = _describe(Artefact.from_bytes(data))
     if json:
         emit_json("artefact", described)
         return
     members, tensors = described.pop("members"), described.pop("tensors")
-    rows = [(key, _shown(value)) for key, value in described.items()]
+    rows = [(key, package.shown(value)) for key, value in described.items()]
     rows += [(f"member {name}", f"{size:,} bytes") for name, size in members.items()]
     rows += [(f"tensor {name}", f"(q - {q['zero']}) * {q['scale']:.6g}") for name, q in tensors.items()]
     emit_table(file.name, ("key", "value"), rows)
@@ -92,9 +97,3 @@ def _describe(artefact: Artefact) -> dict[str, Any]:
         "members": {name: len(data) for name, data in sorted(artefact.members.items())},
         "tensors": {name: {"scale": q.scale, "zero": q.zero} for name, q in sorted(artefact.tensors.items())},
     }
-
-
-def _shown(value: object) -> object:
-    if isinstance(value, dict):
-        return "; ".join(f"{key} {_shown(item)}".strip() for key, item in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else value

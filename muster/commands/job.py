@@ -131,14 +131,21 @@ def doctor(json: Json = False) -> None:
 
 def schema(
     profile: Annotated[bool, typer.Option("--profile", help="the schema of profiles/*.yaml instead")] = False,
+    package: Annotated[bool, typer.Option("--package", help="the schema of a package's package.json instead")] = False,
 ) -> None:
     """Print the JSON schema of muster.yaml."""
     import json
 
     from components.workspace.profiles import Profile
+    from components.workspace.section import Section
     from components.workspace.settings import Settings
 
-    emit_line(json.dumps((Profile if profile else Settings).model_json_schema(), indent=2, sort_keys=True))
+    chosen: type[Section] = Profile if profile else Settings
+    if package:
+        from components.quantization.package.description import PackageDescription
+
+        chosen = PackageDescription
+    emit_line(json.dumps(chosen.model_json_schema(), indent=2, sort_keys=True))
 
 
 def _print(summary: Any, root: Path) -> None:

@@ -1,8 +1,9 @@
-"""What devices and the registry share: manifest, health report, cohort, reason codes.
+"""What devices and the registry share: manifest, health report, cohort, signed images, reason codes.
 
 manifest.py   the JSON a device reads; `manifest.schema.json` is its exported schema
 report.py     the JSON a device sends after an attempt
 cohort.py     who belongs to a stage: a pure function of a salt and the device's own id
+envelope.py   the header of a signed image for a device too small for metadata
 reasons.py    why a device did nothing, or refused
 times.py      UTC stamps
 """

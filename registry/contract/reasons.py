@@ -39,3 +39,9 @@ class Reason(StrEnum):
     WRONG_DIGEST = "wrong_digest"
     BAD_ARTEFACT = "bad_artefact"
     SELF_TEST_FAILED = "self_test_failed"
+    # Refused: signed image (envelope.py).
+    WRONG_SIZE = "wrong_size"
+    BAD_MAGIC = "bad_magic"
+    UNKNOWN_VERSION = "unknown_version"
+    WRONG_KIND = "wrong_kind"
+    WRONG_INTERFACE = "wrong_interface"

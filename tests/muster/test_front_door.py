@@ -86,7 +86,7 @@ def test_doctor_reports_every_tool_as_one_json_document() -> None:
     assert {"gcc", "qemu-system-arm", "torch"} <= {row["what"] for row in document["data"]}
 
 
-@pytest.mark.parametrize("args", [["schema"], ["schema", "--profile"]])
+@pytest.mark.parametrize("args", [["schema"], ["schema", "--profile"], ["schema", "--package"]])
 def test_the_schema_is_a_json_schema(args: list[str]) -> None:
     schema = json.loads(muster(*args).stdout)
     assert schema["type"] == "object"

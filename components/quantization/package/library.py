@@ -1,0 +1,52 @@
+"""A C99 artefact as a library that CMake, Arduino, PlatformIO and ESP-IDF build, with the verifier of signed images."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
+
+from components.quantization.package.texts import filled, text, verifier
+from components.values import Artefact
+
+_EXAMPLE = "main.c"
+_BOARD = ("cortex_m.c", "cortex_m.ld")
+
+
+def library_files(artefact: Artefact) -> dict[str, bytes]:
+    """Name in the archive -> content."""
+    sources = {f"src/{name}": data for name, data in (artefact.members | verifier()).items() if name != _EXAMPLE}
+    compiled = " ".join(sorted(name for name in sources if name.endswith(".c")))
+    library = re.sub(r"\W", "_", f"Muster_{artefact.name}_{artefact.profile}")
+    title = f"{artefact.name} for {artefact.profile}"
+    boards = files("components.quantization.targets.c99") / "boards"
+    about = {
+        "CMakeLists.txt": filled("CMakeLists.txt", sources=compiled),
+        "library.properties": filled(
+            "library.properties", library=library, version=_three_parts(artefact), title=title, sha256=artefact.sha256
+        ),
+        "library.json": _platformio(artefact, library, title),
+        "examples/selftest/main.c": text("selftest.c").encode(),
+        "examples/SelfTest/SelfTest.ino": text("SelfTest.ino").encode(),
+        "examples/loop/main.c": artefact.members[_EXAMPLE],
+    }
+    return sources | about | {f"examples/emulated_board/{name}": (boards / name).read_bytes() for name in _BOARD}
+
+
+def _platformio(artefact: Artefact, library: str, title: str) -> bytes:
+    value = {
+        "name": library,
+        "version": _three_parts(artefact),
+        "description": title,
+        "license": "Apache-2.0 AND ISC",
+        "headers": ["model.h", "muster_image.h"],
+        "build": {"srcDir": "src", "includeDir": "src", "flags": ["-std=c99"]},
+        "frameworks": "*",
+        "platforms": "*",
+    }
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _three_parts(artefact: Artefact) -> str:
+    """The version of the C interface, as library managers want it, with the artefact behind it."""
+    return f"{artefact.runtime_minimal}.0+{artefact.sha256[:12]}"

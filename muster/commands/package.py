@@ -1,0 +1,135 @@
+"""`muster artefact package` and `verify`: an artefact as one archive for a firmware engineer, and whether one is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from components.workspace.errors import InputError, NotFound
+from muster.console import Json, emit_json, emit_line, emit_table, say
+
+if TYPE_CHECKING:
+    from components.quantization.package.build import Package
+    from components.values import Proof
+
+PackageFile = Annotated[Path, typer.Argument(metavar="PACKAGE", help="an archive that muster artefact package made")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("package")(make)
+    app.command("verify")(verify)
+
+
+def make(
+    artefact: Annotated[Path, typer.Argument(help="an .artefact file")],
+    proof: Annotated[Path | None, typer.Option(help="its <profile>.proof.json")] = None,
+    profile: Annotated[Path | None, typer.Option(help="profiles/<name>.yaml, to record its digest")] = None,
+    firmware: Annotated[str | None, typer.Option(help="firmware versions it is meant for, as PEP 440: '>=2.1,<3'")] = None,
+    unproven: Annotated[bool, typer.Option("--unproven", help="also without a proof that passed; the package says so")] = False,
+    out: Annotated[Path, typer.Option(help="a folder, or the name of the archive, which ends in .zip")] = Path(),
+    json: Json = False,
+) -> None:
+    """Pack an artefact with sources, proof, golden vectors and bill of materials; equal inputs give equal bytes.
+
+    For c99 the archive is a library for CMake, Arduino, PlatformIO and ESP-IDF. Set SOURCE_DATE_EPOCH to date the bill.
+    """
+    from components.quantization.package.build import build_package
+    from components.workspace.files import write_bytes
+    from components.workspace.profiles import Profile
+    from components.workspace.workspace import read_yaml
+
+    data = read_file(artefact, "muster step quantize writes artefacts below out/quantize")
+    known = None
+    if profile is not None:
+        read_file(profile, "profiles lie in profiles/ of a workspace")
+        known = read_yaml(profile, Profile)
+    package = build_package(data, _proof(proof), profile=known, firmware=firmware, unproven=unproven)
+    file = out if out.suffix == ".zip" else out / package.description.file_name
+    write_bytes(file, package.data)
+    if not package.description.proven:
+        say("nothing vouches for this artefact: the package says that it is unproven")
+    if json:
+        emit_json("package", _made(file, package))
+    else:
+        emit_line(f"{file}: {len(package.files)} files, {len(package.data):,} bytes, sha256 {_made(file, package)['sha256']}")
+
+
+def verify(package: PackageFile, json: Json = False) -> None:
+    """Whether every byte of a package is what it was; exits 8 and names the file that differs.
+
+    The digests are the package's own: who made it is said by where you had it from, or by its sha256.
+    """
+    from components.quantization.package.check import open_package
+
+    opened = open_package(read_file(package, "muster artefact package makes one"))
+    if json:
+        emit_json("package", _made(package, opened))
+    else:
+        state = "proven" if opened.description.proven else "UNPROVEN"
+        emit_line(f"{package}: {len(opened.files)} files as they were packed, {state}, sha256 {_made(package, opened)['sha256']}")
+
+
+def show_package(data: bytes, name: str, *, json: bool) -> None:
+    """What `package.json` says of a package that is whole."""
+    from components.quantization.package.check import open_package
+
+    value = open_package(data).description.model_dump(mode="json")
+    if json:
+        emit_json("package", value)
+        return
+    files, proof = value.pop("files"), value.pop("proof")
+    del value["calibration"]
+    rows = [(key, shown(item)) for key, item in value.items()]
+    if proof is not None:
+        rows += [("proof", f"{proof['level']}, {proof['machine']}")]
+        rows += [(f"check {check['name']}", _check(check)) for check in proof["checks"]]
+    rows += [(f"file {file}", digest) for file, digest in files.items()]
+    emit_table(name, ("key", "value"), rows)
+
+
+def shown(value: object) -> object:
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {shown(item)}".strip() for key, item in value.items())
+    return ", ".join(str(shown(item)) for item in value) if isinstance(value, list) else value
+
+
+def read_file(file: Path, hint: str) -> bytes:
+    """Raises NotFound with ``hint`` when there is no such file."""
+    if not file.is_file():
+        raise NotFound(f"no file {file}", hint=hint)
+    return file.read_bytes()
+
+
+def _proof(file: Path | None) -> Proof | None:
+    from components.values import Proof
+
+    if file is None:
+        return None
+    read_file(file, "muster step prove writes proofs below out/prove")
+    try:
+        return Proof.load(file)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file} is no proof: {error}", hint="muster step prove writes proofs below out/prove") from None
+
+
+def _made(file: Path, package: Package) -> dict[str, Any]:
+    from components.workspace.files import sha256_bytes
+
+    about = package.description
+    return {
+        "file": str(file),
+        "sha256": sha256_bytes(package.data),
+        "bytes": len(package.data),
+        "artefact_sha256": about.artefact.sha256,
+        "profile": about.profile.name,
+        "firmware": about.firmware,
+        "proven": about.proven,
+        "files": sorted(package.files),
+    }
+
+
+def _check(check: dict[str, Any]) -> str:
+    limit = "reported" if check["limit"] is None else f"limit {check['limit']:g}"
+    return f"{check['value']:g} {check['unit']}".strip() + f" ({limit})" + ("" if check["passed"] else " FAILED")
