@@ -125,6 +125,7 @@ def _on_board(on: Board, profile: Profile, folder: Path, trial: Trial) -> Trial:
         self_test_mismatches=ran.mismatches,
         flash=sections.flash,
         ram=sections.static + ran.stack,
+        latency_ms=ran.latency_ms if trial.level == "native" else None,
         instructions=ran.instructions,
         note=WITH_STACK,
     )
