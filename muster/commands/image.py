@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from components.workspace import open_workspace
-from components.workspace.errors import InputError
+from components.workspace.errors import GateFailed, InputError
 from muster.commands.package import read_file
 from muster.console import Json, check_folder, emit_json, emit_line
 
@@ -31,7 +31,10 @@ def attach(
     board: Annotated[str | None, typer.Option(help="emulated board that runs the ELF's self-test, e.g. mps2-an386")] = None,
     json: Json = False,
 ) -> None:
-    """Bind a firmware image to the artefact in it; exits 4 when the model is not in it, or its self-test fails."""
+    """Bind a firmware image to the artefact in it; exits 4 when the model is not in it, or its self-test fails.
+
+    With --board the image runs with semihosting, by which it can do on this machine what you can: only images of your own.
+    """
     from components.quantization.package.image import attach_image
     from components.values.image import PAYLOAD
     from components.workspace.files import write_bytes
@@ -103,6 +106,8 @@ def _artefact(data: bytes) -> Artefact:
     if not is_package(data):
         return Artefact.from_bytes(data)
     package = open_package(data)
+    if not package.description.proven:
+        raise GateFailed("the package is unproven: nothing vouches for its artefact", hint="prove it and package it again")
     return Artefact.from_bytes(package.files[package.description.artefact.file])
 
 

@@ -110,7 +110,7 @@ def _proof(file: Path | None) -> Proof | None:
     read_file(file, "muster step prove writes proofs below out/prove")
     try:
         return Proof.load(file)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{file} is no proof: {error}", hint="muster step prove writes proofs below out/prove") from None
 
 

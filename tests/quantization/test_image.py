@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from components.quantization.package import elf
+from components.quantization.package.build import build_package
 from components.quantization.package.image import attach_image, model_parts
 from components.values import ImageRecord
 from components.workspace.errors import Conflict, GateFailed, InputError, MusterError, NotFound, VerificationFailed
@@ -104,6 +105,14 @@ def test_a_model_file_is_attached_as_it_is():
     assert attach_image(onnx, b"app" + onnx.members["model.onnx"], "app.bin").record.kind == "firmware"
     with pytest.raises(GateFailed, match=r"model\.onnx"):
         attach_image(onnx, b"app", "app.bin")
+
+
+def test_an_unproven_package_is_not_attached(c99, firmware, tmp_path):
+    (tmp_path / "fw.bin").write_bytes(firmware)
+    (tmp_path / "u.zip").write_bytes(build_package(c99.to_bytes(), None, unproven=True).data)
+    with pytest.raises(GateFailed, match="unproven"):
+        run("attach-image", tmp_path / "u.zip", "--image", tmp_path / "fw.bin", "--out", tmp_path / "image")
+    assert not (tmp_path / "image").exists()
 
 
 def test_a_board_runs_elves_only(c99, firmware):

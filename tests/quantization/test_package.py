@@ -6,6 +6,7 @@ import io
 import json
 import stat
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -148,7 +149,7 @@ def test_no_proof_no_package(files, c99, tmp_path):
         build_package(c99.to_bytes(), packages.proof(c99, passed=False))
     with pytest.raises(GateFailed, match="the proof is of artefact"):
         build_package(c99.to_bytes(), packages.proof(packages.onnx_artefact()), unproven=True)
-    (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "broken.json").write_text("1")
     with pytest.raises(InputError, match="is no proof"):
         run("package", artefact, "--proof", tmp_path / "broken.json", "--out", tmp_path)
     with pytest.raises(NotFound):
@@ -167,6 +168,17 @@ def test_an_unproven_package_says_so_everywhere(files, c99, tmp_path):
     failed = build_package(c99.to_bytes(), packages.proof(c99, passed=False), unproven=True)
     assert not failed.description.proven
     assert b"FAILED: self_test_mismatches" in failed.files["README.txt"]
+
+
+def test_an_artefact_without_its_sources_is_none(c99):
+    bare = replace(c99, members={"model.c": b"int x;"}).to_bytes()
+    with pytest.raises(VerificationFailed, match=r"without main\.c, model\.h, model_selftest\.c"):
+        build_package(bare, None, unproven=True)
+
+
+def test_a_name_leads_nowhere(c99):
+    made = build_package(replace(c99, name="../../etc/x").to_bytes(), None, unproven=True)
+    assert made.description.file_name == "etcx-node.zip"
 
 
 def test_no_range_no_package(c99):

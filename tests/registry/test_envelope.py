@@ -245,6 +245,21 @@ def test_images_of_format_1_are_judged_as_ever(c: Verifier, vector: dict[str, ob
     assert c.refusal(made, known) == reason
 
 
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc, whose sanitizers come with it (Debian: gcc)")
+def test_sanitizers_find_nothing_in_the_c(tmp_path: Path) -> None:
+    """In golden images, each in an array of its own size: no undefined behaviour, no stray access."""
+    for name, data in sources().items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "model.h").write_text("int model_selftest_vector(int vector);\n")
+    (tmp_path / "golden.c").write_text(board_source([known_of(vector) for vector in GOLDEN]))
+    loop = f"int wrong = 0; for (int v = 0; v < {len(GOLDEN)}; v++) wrong += model_selftest_vector(v);"
+    (tmp_path / "main.c").write_text(f'#include "model.h"\nint main(void) {{ {loop} return wrong; }}\n')
+    compiled = sorted(name for name in sources() if name.endswith(".c"))
+    checked = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"]
+    call("gcc", "-std=c99", *checked, *compiled, "golden.c", "main.c", "-o", "golden", folder=tmp_path)
+    call("./golden", folder=tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")),

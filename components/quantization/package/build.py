@@ -10,11 +10,11 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from components.quantization.package import archive, bill, vectors
 from components.quantization.package.description import FILE, PackageDescription, describe
-from components.quantization.package.library import library_files
+from components.quantization.package.library import SOURCES, library_files
 from components.quantization.package.readme import readme
 from components.quantization.package.texts import text
 from components.values import Artefact, Proof
-from components.workspace.errors import GateFailed, InputError
+from components.workspace.errors import GateFailed, InputError, VerificationFailed
 from components.workspace.files import sha256_bytes
 from components.workspace.profiles import Profile
 
@@ -49,6 +49,7 @@ def build_package(
         InputError: ``firmware`` is no PEP 440 range, or ``profile`` is another one than the artefact's.
     """
     artefact = Artefact.from_bytes(data)
+    _check_members(artefact)
     _check(artefact, proof, profile, firmware, unproven=unproven)
     toolchain = _toolchain(artefact.runtime)
     files = _contents(artefact, data)
@@ -77,6 +78,14 @@ def _contents(artefact: Artefact, data: bytes) -> dict[str, bytes]:
     if artefact.runtime != "c99":
         return files | {f"model/{name}": member for name, member in artefact.members.items()}
     return files | library_files(artefact) | {"LICENSES/ISC.txt": text("LICENSE.ISC.txt").encode()}
+
+
+def _check_members(artefact: Artefact) -> None:
+    lacking = set(SOURCES) - artefact.members.keys() if artefact.runtime == "c99" else set()
+    if lacking:
+        raise VerificationFailed(
+            f"not an artefact: a model in C without {', '.join(sorted(lacking))}", hint="muster step quantize builds it again"
+        )
 
 
 def _check(artefact: Artefact, proof: Proof | None, profile: Profile | None, firmware: str | None, *, unproven: bool) -> None:

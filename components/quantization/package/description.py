@@ -114,7 +114,8 @@ class PackageDescription(Section):
     def file_name(self) -> str:
         """Of the archive: one a profile and firmware variant."""
         firmware = re.sub(r"[<>=!~]=?", lambda sign: _OPERATORS.get(sign[0], ""), self.firmware or "").replace(",", "-")
-        return "-".join(filter(None, [self.name, self.profile.name, re.sub(r"[^\w.-]", "", firmware)])) + ".zip"
+        named = "-".join(filter(None, [self.name, self.profile.name, firmware])) + ".zip"
+        return re.sub(r"[^\w.-]", "", named).lstrip(".")
 
 
 def describe(

@@ -9,7 +9,9 @@ from importlib.resources import files
 from components.quantization.package.texts import filled, text, verifier
 from components.values import Artefact
 
-_EXAMPLE = "main.c"
+SOURCES = ("model.h", "model.c", "model_selftest.c", "main.c")
+"""What an artefact in C has at least; the last one is an example."""
+_EXAMPLE = SOURCES[-1]
 _BOARD = ("cortex_m.c", "cortex_m.ld")
 
 
