@@ -43,7 +43,7 @@ def run(*arguments):
 
 def test_a_profile_that_fits_and_one_that_does_not_stand_beside_each_other(trained):
     table = run(trained / "out" / "train").stdout
-    assert "of memory.model_flash_kib" in table
+    assert "memory.model_flash_kib" in table
     rows = {r["profile"]: r for r in json.loads(run(trained, "--json").stdout)["data"]}
     assert rows["roomy"]["fits"]
     assert rows["roomy"]["lacking"] == []

@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from components.quantization.boards import BOARDS
 from components.quantization.package.texts import verifier as sources
+from components.quantization.targets.c99.image import harness
 from registry.contract.envelope import C_REASONS, HEADER, SIGNED, Header, ImageTrust, Kind, is_signature, profile_digest, refusal
 from registry.contract.reasons import Reason
 from tests.quantization.images import PROFILE, header, image, private, public, signed, trust
@@ -273,9 +274,9 @@ def test_an_emulated_cortex_m4_judges_every_golden_image(tmp_path: Path) -> None
         f"#include <stdint.h>\n#define MODEL_VECTORS {len(GOLDEN)}\nint model_selftest_vector(int vector);\n"
     )
     (tmp_path / "golden.c").write_text(board_source([known_of(vector) for vector in GOLDEN]))
-    boards = files("components.quantization.targets.c99") / "boards"
-    for name in ("cortex_m.c", "cortex_m.ld"):
-        (tmp_path / name).write_bytes((boards / name).read_bytes())
+    board = next(known for known in BOARDS if known.machine == "mps2-an386")
+    for name, content in harness(board).items():
+        (tmp_path / name).write_text(content)
     cpu = ["-mcpu=cortex-m4", "-mthumb", "-std=c99", "-Os", "-Wall", "-Wextra", "-Werror", "-ffunction-sections"]
     compiled = sorted(name for name in sources() if name.endswith(".c"))
     call("arm-none-eabi-gcc", *cpu, "-pedantic", "-c", *compiled, folder=tmp_path)
@@ -283,7 +284,17 @@ def test_an_emulated_cortex_m4_judges_every_golden_image(tmp_path: Path) -> None
     text, data, bss = map(int, call("arm-none-eabi-size", "-t", *objects, folder=tmp_path).splitlines()[-1].split()[:3])
     assert text + data < 6000
     assert bss == 0
-    link = ["-nostartfiles", "-nostdlib", "-Wl,--gc-sections", "-T", "cortex_m.ld", "cortex_m.c", "golden.c", *objects]
+    link = [
+        "-nostartfiles",
+        "-nostdlib",
+        "-Wl,--gc-sections",
+        "-T",
+        "board.ld",
+        "harness.c",
+        *board.toolchain.port,
+        "golden.c",
+        *objects,
+    ]
     call("arm-none-eabi-gcc", *cpu, *link, "-lc", "-lgcc", "-o", "board.elf", folder=tmp_path)
     emulator = ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-semihosting-config", "enable=on,target=native"]
     said = dict(

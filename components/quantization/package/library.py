@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from importlib.resources import files
 
+from components.quantization.boards import BOARDS
 from components.quantization.package.texts import filled, text, verifier
+from components.quantization.targets.c99.image import harness
 from components.values import Artefact
 
 SOURCES = ("model.h", "model.c", "model_selftest.c", "main.c")
 """What an artefact in C has at least; the last one is an example."""
 _EXAMPLE = SOURCES[-1]
-_BOARD = ("cortex_m.c", "cortex_m.ld")
+_BOARD = "mps2-an386"
 
 
 def library_files(artefact: Artefact) -> dict[str, bytes]:
@@ -21,7 +22,7 @@ def library_files(artefact: Artefact) -> dict[str, bytes]:
     compiled = " ".join(sorted(name for name in sources if name.endswith(".c")))
     library = re.sub(r"\W", "_", f"Muster_{artefact.name}_{artefact.profile}")
     title = f"{artefact.name} for {artefact.profile}"
-    boards = files("components.quantization.targets.c99") / "boards"
+    board = next(known for known in BOARDS if known.machine == _BOARD)
     about = {
         "CMakeLists.txt": filled("CMakeLists.txt", sources=compiled),
         "library.properties": filled(
@@ -32,7 +33,7 @@ def library_files(artefact: Artefact) -> dict[str, bytes]:
         "examples/SelfTest/SelfTest.ino": text("SelfTest.ino").encode(),
         "examples/loop/main.c": artefact.members[_EXAMPLE],
     }
-    return sources | about | {f"examples/emulated_board/{name}": (boards / name).read_bytes() for name in _BOARD}
+    return sources | about | {f"examples/emulated_board/{name}": text.encode() for name, text in harness(board).items()}
 
 
 def _platformio(artefact: Artefact, library: str, title: str) -> bytes:

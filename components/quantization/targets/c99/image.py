@@ -68,7 +68,8 @@ def self_test(board: Board, cpu: str, folder: Path) -> SelfTestRun:
         TooSmall: the image or its stack does not fit the emulated board.
         GateFailed: the harness did not come to its end.
     """
-    _write_harness(board, folder)
+    for name, text in harness(board).items():
+        (folder / name).write_text(text)
     bare = ["-nostartfiles", "-Wl,--gc-sections", "-T", "board.ld"] if board.bare else []
     sources = ["harness.c", *board.toolchain.port, *_objects()]
     try:
@@ -82,6 +83,18 @@ def self_test(board: Board, cpu: str, folder: Path) -> SelfTestRun:
         raise TooSmall(f"a board with more RAM than {board.machine}: the stack does not fit beside the model")
     latency = None if board.command else said["nanoseconds"] / 1e6
     return SelfTestRun(said["mismatches"], said["stack"], said["instructions"] or None, latency)
+
+
+def harness(board: Board) -> dict[str, str]:
+    """File -> text of what runs a self-test on ``board``; its linker script is `board.ld`."""
+    shipped = files("components.quantization.targets.c99") / "boards"
+    texts = {name: (shipped / name).read_text(encoding="utf-8") for name in (*_HARNESS, *board.toolchain.port)}
+    if board.code and board.data:
+        script = Template((shipped / "board.ld").read_text(encoding="utf-8"))
+        places = {"code_origin": board.code.origin, "code_bytes": board.code.size}
+        places |= {"data_origin": board.data.origin, "data_bytes": board.data.size}
+        texts["board.ld"] = script.substitute(places, machine=board.machine)
+    return texts
 
 
 def compile_c(command: Sequence[str], folder: Path) -> None:
@@ -99,17 +112,6 @@ def _compiler(board: Board, cpu: str) -> list[str]:
 
 def _objects() -> list[str]:
     return [Path(source).with_suffix(".o").name for source in SOURCES]
-
-
-def _write_harness(board: Board, folder: Path) -> None:
-    shipped = files("components.quantization.targets.c99") / "boards"
-    for name in (*_HARNESS, *board.toolchain.port):
-        (folder / name).write_text((shipped / name).read_text(encoding="utf-8"))
-    if board.code and board.data:
-        script = Template((shipped / "board.ld").read_text(encoding="utf-8"))
-        places = {"code_origin": board.code.origin, "code_bytes": board.code.size}
-        places |= {"data_origin": board.data.origin, "data_bytes": board.data.size}
-        (folder / "board.ld").write_text(script.substitute(places, machine=board.machine))
 
 
 def _said(board: Board, folder: Path) -> dict[str, int]:
