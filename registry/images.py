@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def _header(record: ImageRecord, sequence: int | None) -> Header:
         raise InputError(f"sequence number {sequence}", hint="give one from 1 to 2^64 - 1, above that of every image before")
     try:
         major, minor = (int(part) for part in record.interface.split("."))
-        return Header(
+        header = Header(
             kind=Kind[record.kind.upper()],
             interface=(major, minor),
             sequence=sequence or 0,
@@ -103,8 +104,10 @@ def _header(record: ImageRecord, sequence: int | None) -> Header:
             payload_sha256=bytes.fromhex(record.payload_sha256),
             artefact_sha256=bytes.fromhex(record.artefact_sha256),
         )
-    except ValueError as error:
+        header.signed_bytes()
+    except (ValueError, TypeError, AttributeError, struct.error) as error:
         raise InputError(f"{RECORD} does not parse: {error}", hint="attach the image again") from None
+    return header
 
 
 def _begun(file: Path, wanted: Header, sequence: int | None) -> Header:

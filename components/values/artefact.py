@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,6 +96,12 @@ class Artefact:
     def self_test_codes(self) -> NDArray[np.int8]:
         """(vectors, steps, channels) what the model reads in its self-test."""
         return self.self_test.scaling.codes(self.calibration.read(self.self_test.raw))
+
+    @property
+    def interface(self) -> str | None:
+        """major.minor of the C interface, as `model.h` declares it; None for other runtimes."""
+        declared = re.search(rb'#define MODEL_INTERFACE "(\d+\.\d+)"', self.members.get("model.h", b""))
+        return declared[1].decode() if declared else None
 
     def sealed(self) -> Artefact:
         """The same artefact with ``sha256`` and ``size`` of its bytes."""

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from components.quantization.package import elf
 from components.quantization.package.build import build_package
 from components.quantization.package.image import attach_image, model_parts
+from components.quantization.targets.c99.emit import INTERFACE
 from components.values import ImageRecord
 from components.workspace.errors import Conflict, GateFailed, InputError, MusterError, NotFound, VerificationFailed
 from muster.commands import artefact as command
@@ -92,7 +93,7 @@ def test_one_changed_byte_of_the_model_is_another_model(c99, firmware):
 def test_the_record_says_what_was_bound(c99, firmware, attached):
     record = ImageRecord.load(attached)
     assert (record.kind, record.profile, record.artefact_sha256) == ("firmware", "node", c99.sha256)
-    assert (record.interface, record.payload_bytes, record.source_name) == ("1.1", len(firmware), "fw.bin")
+    assert (record.interface, record.payload_bytes, record.source_name) == (INTERFACE, len(firmware), "fw.bin")
     assert (attached / "payload.bin").read_bytes() == firmware
     assert "on an emulated board" in record.missing
 
@@ -293,9 +294,11 @@ def test_a_key_that_may_not_release_does_not_sign(attached, workspace, tmp_path)
 def test_what_is_missing_or_damaged_is_named(attached, workspace, tmp_path):
     with pytest.raises(NotFound, match="attach-image makes it"):
         sign_image(workspace, tmp_path / "nothing", "ana", 5)
-    (attached / "image.json").write_text("{}")
-    with pytest.raises(InputError, match="does not parse"):
-        sign_image(workspace, attached, "ana", 5)
+    record = json.loads((attached / "image.json").read_text())
+    for damage in ({"interface": "70000.0"}, {"interface": 1}, {"profile": None}, {"kind": "toaster"}, {"schema_version": 2}):
+        (attached / "image.json").write_text(json.dumps(record | damage))
+        with pytest.raises(InputError, match="does not parse"):
+            sign_image(workspace, attached, "ana", 5)
     with pytest.raises(InputError, match="no trusted keys"):
         run("verify-image", attached / "image.muster", "--profile", "node")
     (tmp_path / "key.pem").write_text("hello")

@@ -20,6 +20,7 @@ from components.quantization.package.archive import pack, unpack
 from components.quantization.package.build import build_package
 from components.quantization.package.check import open_package
 from components.quantization.package.description import PackageDescription
+from components.quantization.targets.c99.emit import INTERFACE
 from components.runtime.engines import open_engine
 from components.workspace.errors import GateFailed, InputError, NotFound, VerificationFailed
 from components.workspace.files import sha256_bytes
@@ -84,6 +85,7 @@ def test_the_description_says_what_the_artefact_is(c99, made):
     about = made.description
     assert about.file_name == "forged-node-ge2.1-lt3.zip"
     assert (about.profile.name, about.runtime.name, about.firmware, about.proven) == ("node", "c99", ">=2.1,<3", True)
+    assert (about.runtime.minimal, about.artefact.interface) == (c99.runtime_minimal, INTERFACE)
     assert about.artefact.sha256 == c99.sha256 == sha256_bytes(made.files[about.artefact.file])
     assert [c.lsb for c in about.channels] == [0.5, 0.5, 0.5]
     assert about.tasks == {

@@ -9,6 +9,8 @@ import subprocess
 
 import pytest
 
+from components.quantization.targets.c99.emit import INTERFACE
+
 from . import packages
 
 STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-O1"]
@@ -98,7 +100,7 @@ def test_library_managers_find_what_they_ask_for(package, artefact):
     }
     assert about["name"] == "Muster_forged_node"
     platformio = json.loads(package.files["library.json"])
-    assert platformio["version"] == about["version"] == f"1.1.0+{artefact.sha256[:12]}"
+    assert platformio["version"] == about["version"] == f"{INTERFACE}.0+{artefact.sha256[:12]}"
     assert {f"src/{header}" for header in platformio["headers"]} <= package.files.keys()
 
 

@@ -209,7 +209,7 @@ def mutated(draw: st.DrawFn) -> tuple[bytes, ImageTrust]:
     return bytes(made[:size]).ljust(size, b"\0"), known
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(mutated())
 @example((image(), trust()))
 def test_python_and_c_agree_on_any_envelope(c: Verifier, case: tuple[bytes, ImageTrust]) -> None:

@@ -34,6 +34,7 @@ class ArtefactFile(Section):
     sha256: Sha256
     bytes: int = Field(gt=0)
     model_digest: str = Field(description="of the trained model that it was compiled from")
+    interface: str | None = Field(description="of c99: version of the C interface, as model.h declares it")
 
 
 class ProfileIdentity(Section):
@@ -45,7 +46,7 @@ class ProfileIdentity(Section):
 
 class RuntimeNeeded(Section):
     name: Literal["onnxruntime", "litert", "c99"]
-    minimal: str = Field(description="oldest version; of c99: that of the C interface")
+    minimal: str = Field(description="oldest version that the profile asks for; of c99: that of the C interface")
 
 
 class Channel(Section):
@@ -142,6 +143,7 @@ def describe(
             sha256=artefact.sha256,
             bytes=artefact.size,
             model_digest=artefact.model_digest,
+            interface=artefact.interface,
         ),
         profile=ProfileIdentity(
             name=artefact.profile, sha256=None if profile is None else sha256_json(profile.model_dump(mode="json"))

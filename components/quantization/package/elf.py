@@ -13,7 +13,8 @@ MAGIC = b"\x7fELF"
 _32_BIT_LITTLE_ENDIAN = b"\1\1"
 _LOAD = 1
 _SEGMENT = struct.Struct("<IIIIIIII")
-_MOST, _MOST_SEGMENTS = 64 << 20, 64
+MOST = 64 << 20
+_MOST_SEGMENTS = 64
 
 
 def flash_bytes(data: bytes) -> bytes:
@@ -31,7 +32,7 @@ def flash_bytes(data: bytes) -> bytes:
     if not segments:
         raise InputError("the ELF loads nothing", hint="attach the linked program, not an object file")
     first, last = min(at for at, _ in segments), max(at + len(content) for at, content in segments)
-    if last - first > _MOST:
+    if last - first > MOST:
         raise InputError(f"the ELF loads {last - first:,} bytes", hint="attach the .bin of each memory instead")
     flash = bytearray(last - first)
     for at, content in segments:

@@ -41,6 +41,8 @@ def attach_image(artefact: Artefact, image: bytes, name: str, board: str | None 
         InputError: no such board, or the image is no ELF where one is to run.
     """
     payload = elf.flash_bytes(image) if image.startswith(elf.MAGIC) else image
+    if len(payload) > elf.MOST:
+        raise InputError(f"{name} has {len(payload):,} bytes; {elf.MOST:,} are taken", hint="attach what goes into flash")
     if artefact.runtime != "c99" and (sha256_bytes(image) == artefact.sha256 or image in artefact.members.values()):
         return _attached(artefact, image, name, payload, "model", "identical", "a file of the artefact")
     found = _find_model(artefact, payload)
@@ -138,5 +140,4 @@ def _run(image: bytes, board: Board) -> None:
 
 
 def _interface(artefact: Artefact) -> str:
-    written = re.search(rb'MODEL_INTERFACE "(\d+\.\d+)"', artefact.members.get("model.h", b""))
-    return written[1].decode() if written else ".".join([*artefact.runtime_minimal.split("."), "0"][:2])
+    return artefact.interface or ".".join([*artefact.runtime_minimal.split("."), "0"][:2])

@@ -52,4 +52,4 @@ def _platformio(artefact: Artefact, library: str, title: str) -> bytes:
 
 def _three_parts(artefact: Artefact) -> str:
     """The version of the C interface, as library managers want it, with the artefact behind it."""
-    return f"{artefact.runtime_minimal}.0+{artefact.sha256[:12]}"
+    return f"{artefact.interface or '0.0'}.0+{artefact.sha256[:12]}"

@@ -24,7 +24,7 @@ def readme(description: PackageDescription) -> bytes:
         contents=_LIBRARY if is_library else _MODEL,
         profile=description.profile.name,
         firmware=description.firmware or "not said",
-        runtime=f"{description.runtime.name}, {description.runtime.minimal} or later",
+        runtime=f"{description.runtime.name}, {description.artefact.interface or f'{description.runtime.minimal} or later'}",
         steps=description.steps,
         channels=f"{len(description.channels)} channels",
         channel_list="\n".join(f"    {c.name}: lsb {c.lsb:.9g}, offset {c.offset:.9g}" for c in description.channels),
