@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from components.workspace.errors import NotFound
+from muster.commands import imported
 from muster.console import Json, emit_json, emit_table
 
 if TYPE_CHECKING:
     from components.values import Artefact
 
 app = typer.Typer(no_args_is_help=True, help="Artefacts: one model compiled for one hardware profile.")
+imported.add_to(app)
 
 
 @app.command()
