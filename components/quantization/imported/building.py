@@ -20,7 +20,8 @@ from components.workspace.errors import InputError
 from components.workspace.profiles import Profile
 
 MOST_VECTORS = 256
-_MOST_MACS = 1 << 32  # that all golden vectors may take
+_LEAST_VECTORS = 4
+_MOST_MACS = 1 << 32  # that more golden vectors may take together
 _SELF_TEST_BYTES = 32 << 10  # of flash, where the self-test is linked
 
 
@@ -33,7 +34,7 @@ def build_imported(model: ImportedModel, profile: Profile) -> CompiledModel:
     """
     check_operators(profile, frozenset(model.operators))
     graph = read_graph(model.data)
-    inputs = _chosen(model.examples, min(MOST_VECTORS, max(profile.proof.vectors, _MOST_MACS // max(model.macs, 1))))
+    inputs = _chosen(model.examples, min(MOST_VECTORS, max(_LEAST_VECTORS, _MOST_MACS // max(model.macs, 1))))
     about = (model.name, profile.name, profile.runtime.name, profile.runtime.minimal, model.digest)
     ends = (model.input, model.outputs, model.classes, model.macs)
     if profile.runtime.name == "c99":
