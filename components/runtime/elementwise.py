@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from components.runtime.fixed_point import Wide, by, halved, reciprocal_of_one_plus, times
-from components.runtime.integers import LEFT_SHIFT, Codes, Grid, Product, Softmax, Sum, elementwise
+from components.runtime.integers import LEFT_SHIFT, Codes, Grid, Product, Softmax, Sum
 
 _ACCUMULATED = 12  # bits before the point in the sum of a softmax
 
@@ -36,11 +36,12 @@ def softmax(operation: Softmax, sources: list[Codes]) -> Codes:
 
 
 def _spread(grid: Grid, sources: list[Codes]) -> list[Wide]:
-    """Both operands as (rows, elements of the result)."""
-    if grid == elementwise(sources[0].shape[1]):
-        return [x.astype(np.int64) for x in sources]
-    places = [sum(np.indices(grid.sizes)[axis] * step[axis] for axis in range(4)) for step in grid.steps]
-    return [x.astype(np.int64)[:, np.ravel(place)] for x, place in zip(sources, places, strict=True)]
+    """Both operands as (rows, *sizes of the grid)."""
+    views = (
+        np.lib.stride_tricks.as_strided(x, (len(x), *grid.sizes), (x.strides[0], *steps), writeable=False)
+        for x, steps in zip(sources, grid.steps, strict=True)
+    )
+    return [view.astype(np.int64) for view in views]
 
 
 def _clamp(x: Wide, operation: Sum | Product) -> Codes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from components.workspace import open_workspace
-from muster.commands import image, package
+from muster.commands import image, imported, package
 from muster.console import Json, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]
 app = typer.Typer(no_args_is_help=True, help="Artefacts: one model compiled for one hardware profile.")
 package.add_to(app)
 image.add_to(app)
+imported.add_to(app)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from components.workspace import open_workspace
+from muster.commands.imported import import_command
 from muster.commands.seeds import seeds
 from muster.commands.study import study
 from muster.console import Json, check_folder, emit_json, emit_line, emit_table, say
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Models: registered versions with their artefacts, proofs and metrics.")
 app.command()(seeds)
 app.command()(study)
+app.command("import")(import_command)
 
 WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]
 Model = Annotated[str, typer.Argument(help="version number, alias, folder out/train, or .artefact file")]

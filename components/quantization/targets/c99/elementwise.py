@@ -83,7 +83,11 @@ def softmax_of(reading: Reading, operator: Operator) -> Operation:
     demand(operator, (y.scale, y.zero) == _SHARE, "an output that is not in 1/256 from -128 on")
     demand(operator, x.channels <= tables.MOST_CLASSES, f"{x.channels} classes")
     beta = float(operator.options.get("Beta", 1.0))
-    demand(operator, np.isfinite(beta) and beta * x.scale * 2**26 > 1, f"beta {beta}")
+    demand(
+        operator,
+        np.isfinite(beta) and beta * x.scale * 2**26 > 1,
+        f"an input scale of {x.scale:.3g} and a beta of {beta:.3g}, too small to tell codes apart",
+    )
     source, target = reading.source(operator.inputs[0]), reading.source(operator.outputs[0])
     return Softmax(source, target, x.channels, tables.exponentials(x.scale, beta))
 

@@ -51,7 +51,7 @@ def compiled(board: Board, cpu: str, folder: Path) -> Sections:
         GateFailed: the compiler refuses the sources.
     """
     compile_c([*_compiler(board, cpu), "-c", *SOURCES], folder)
-    return _sections(board.toolchain.size, folder)
+    return sections(board, folder, _objects())
 
 
 def program(board: Board, cpu: str, folder: Path, source: str) -> list[str]:
@@ -135,8 +135,9 @@ def _too_small(board: Board, region: str, over: int) -> str:
     return f"a board with more {kind} than {board.machine}: the image does not fit its {size} by {over:,} bytes"
 
 
-def _sections(tool: str, folder: Path) -> Sections:
-    objects = [str(folder / name) for name in _objects()]
-    lines = subprocess.run([tool, *objects], capture_output=True, text=True, check=True).stdout.splitlines()[1:]
+def sections(board: Board, folder: Path, objects: Sequence[str]) -> Sections:
+    """Of compiled ``objects`` in ``folder``."""
+    paths = [str(folder / name) for name in objects]
+    lines = subprocess.run([board.toolchain.size, *paths], capture_output=True, text=True, check=True).stdout.splitlines()[1:]
     text, data, bss = (sum(int(line.split()[i]) for line in lines) for i in range(3))
     return Sections(text + data, data + bss)

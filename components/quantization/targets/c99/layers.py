@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,7 @@ from components.quantization.targets.c99.tflite import Operator
 from components.runtime.integers import Layer, Operation, Pair, Pool, Sweep, Tensor, layer
 
 _SAME = 0  # tflite.Padding
+_MOST_TAPS = 1 << 25  # that all outputs of a sweep read together: what the arithmetic in numpy holds at once
 _MOST = 32767  # what the C tables hold a length along height or width in
 
 
@@ -103,6 +106,7 @@ def _sweep(operator: Operator, x: Tensor, y: Tensor, kernel: tuple[int, ...], *,
     ]
     out: Pair = places[0][0], places[1][0]
     demand(operator, out == y.shape[1:3], f"an output of shape {y.shape}, not of {out}")
+    demand(operator, prod(out) * prod(size) * image[2] <= _MOST_TAPS, "too large an image for a microcontroller")
     return Sweep(image, out, size, stride, dilation, (places[0][1], places[1][1]))
 
 

@@ -1,0 +1,6 @@
+"""Models that were trained elsewhere: `importing` takes one in, `building` compiles it, `proving` runs it.
+
+formats       which files are taken, and why others are not
+examples      codes to try a model on
+converting    a Keras file becomes an int8 .tflite
+"""

@@ -1,0 +1,76 @@
+"""Codes to try an imported model on: of the examples that came with it, or random ones."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.values.imported import Port
+from components.workspace.errors import InputError, NotFound
+
+MOST_ROWS = 1000
+_MOST_BYTES = 32 << 20  # of the codes that are kept
+_MOST_FILE = 1 << 30
+_RANDOM_ROWS = 128
+
+
+def read_examples(file: Path) -> NDArray[Any]:
+    """The array of a .npy, or the first of a .npz; (rows, ...) of numbers.
+
+    Raises:
+        NotFound, InputError: no such file, or no plain array of numbers in it.
+    """
+    if not file.is_file():
+        raise NotFound(f"no file {file}", hint="name a .npy or .npz with --examples")
+    try:
+        _check_size(file)
+        found = np.load(file, allow_pickle=False, mmap_mode="r")
+        values = np.asarray(found if isinstance(found, np.ndarray) else found[found.files[0]])
+    except (ValueError, OSError, EOFError, IndexError, zipfile.BadZipFile) as error:
+        raise InputError(f"{file}: no array of numbers: {error}", hint="write it with numpy.save or numpy.savez") from None
+    if values.dtype.kind not in "iufb" or values.ndim < 1 or not len(values):
+        raise InputError(f"{file}: {values.dtype} of shape {values.shape}", hint="give rows of numbers, an input a row")
+    return values
+
+
+def example_codes(values: NDArray[Any], port: Port, file: Path) -> NDArray[np.int8]:
+    """int8 arrays are codes already, all others are values that the input's scale makes codes of: (rows, size).
+
+    Raises:
+        InputError: rows of another size than the input's, or values that are no numbers.
+    """
+    size = int(np.prod(port.shape))
+    rows = values.reshape(len(values), -1)
+    if rows.shape[1] != size:
+        raise InputError(f"{file}: rows of {rows.shape[1]} numbers, the input has {size}", hint=f"its shape is {port.shape}")
+    kept = rows[np.linspace(0, len(rows) - 1, min(len(rows), _most(size))).astype(int)]
+    if kept.dtype == np.int8:
+        return np.ascontiguousarray(kept)
+    if not np.isfinite(kept).all():
+        raise InputError(f"{file}: holds values that are no numbers", hint="leave such rows out")
+    return np.clip(np.rint(kept.astype(np.float64) / port.scale) + port.zero, -128, 127).astype(np.int8)
+
+
+def random_codes(port: Port) -> NDArray[np.int8]:
+    """Uniform over the codes, the same on every call, with both ends of the range."""
+    size = int(np.prod(port.shape))
+    codes = np.random.default_rng(0).integers(-128, 128, (min(_RANDOM_ROWS, _most(size)), size)).astype(np.int8)
+    codes[0], codes[-1] = -128, 127
+    return codes
+
+
+def _most(size: int) -> int:
+    return max(2, min(MOST_ROWS, _MOST_BYTES // size))
+
+
+def _check_size(file: Path) -> None:
+    size = file.stat().st_size
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            size = max((info.file_size for info in archive.infolist()), default=0)
+    if size > _MOST_FILE:
+        raise ValueError(f"{size:,} bytes, the most is {_MOST_FILE:,}")

@@ -1,0 +1,60 @@
+"""Which files are taken as models, told by their bytes; what could run code is never opened."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Literal
+
+from components.quantization.targets.c99.tflite import MAGIC, MOST_BYTES
+from components.workspace.errors import InputError, NotFound
+
+Kind = Literal["tflite", "keras"]
+ACCEPTED = "accepted are int8 .tflite, and .keras with --examples"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_PICKLE = b"\x80"  # opcode PROTO, then the number of the protocol
+_PICKLE_PROTOCOLS = range(1, 6)
+_UNOPENED = {".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt", ".bin", ".npy", ".npz"}
+
+
+def kind_of(file: Path) -> Kind:
+    """Raises:
+    NotFound: no such file.
+    InputError: none of the accepted formats, with what to do instead.
+    """
+    if file.is_dir():
+        raise InputError(f"{file} is a folder", hint=f"convert a SavedModel to an int8 .tflite first; {ACCEPTED}")
+    if not file.is_file():
+        raise NotFound(f"no file {file}", hint="name a .tflite or .keras file")
+    if file.stat().st_size > MOST_BYTES:
+        raise InputError(f"{file} has {file.stat().st_size:,} bytes", hint=f"the most is {MOST_BYTES:,}")
+    with file.open("rb") as stream:
+        head = stream.read(16)
+    if head[4:8] == MAGIC:
+        return "tflite"
+    if zipfile.is_zipfile(file):
+        return _of_zip(file)
+    raise InputError(f"{file}: {_why_not(file, head)}", hint=ACCEPTED)
+
+
+def _of_zip(file: Path) -> Kind:
+    with zipfile.ZipFile(file) as archive:
+        names = {Path(name).name for name in archive.namelist()}
+    if "config.json" in names and any(name.endswith(".weights.h5") for name in names):
+        return "keras"
+    if any(name.endswith(".pkl") for name in names):
+        raise InputError(
+            f"{file}: a PyTorch file, which holds a pickle", hint=f"pickles run code and are never opened; {ACCEPTED}"
+        )
+    raise InputError(f"{file}: an archive that is no Keras file", hint=ACCEPTED)
+
+
+def _why_not(file: Path, head: bytes) -> str:
+    if head.startswith(_HDF5):
+        return "an HDF5 file of Keras 2; load it with Keras and save it as .keras"
+    pickled = head[:1] == _PICKLE and len(head) > 1 and head[1] in _PICKLE_PROTOCOLS
+    if pickled or file.suffix.lower() in _UNOPENED:
+        return "may hold a pickle, which runs code, and is never opened; export the model instead"
+    if file.suffix.lower() == ".onnx":
+        return "an ONNX file; convert it to an int8 .tflite first"
+    return "no model format that is known by its bytes"

@@ -1,0 +1,119 @@
+"""Models that were trained elsewhere: `muster model import`, `muster artefact build` and `muster artefact prove`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from components.workspace.errors import GateFailed, InputError, NotFound
+from muster.console import Json, check_folder, emit_json, emit_table
+
+if TYPE_CHECKING:
+    from components.values import Proof
+    from components.workspace.profiles import Profile
+
+ProfileFile = Annotated[Path, typer.Option("--profile", help="hardware profile: a .yaml as in profiles/ of a workspace")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """The commands of `muster artefact` that compile an imported model and prove the result."""
+    app.command()(build)
+    app.command()(prove)
+
+
+def import_command(
+    file: Annotated[Path, typer.Argument(help="an int8 .tflite, or a .keras with --examples")],
+    name: Annotated[str, typer.Option("--name", help="what the model is called")],
+    out: Annotated[Path, typer.Option("--out", help="folder to keep it in")],
+    classes: Annotated[str, typer.Option("--classes", help="names of the output's codes: a,b,c")] = "",
+    examples: Annotated[Path | None, typer.Option("--examples", help="inputs, one a row: .npy or .npz")] = None,
+    json: Json = False,
+) -> None:
+    """Take in a model that was trained elsewhere: check it, and keep it with codes to try it on."""
+    from components.quantization.imported.importing import import_model
+
+    check_folder(out)
+    if not name.strip() or len(name) > 100:
+        raise InputError("--name is empty or longer than 100 characters", hint="give the model a short name")
+    model = import_model(file, name, tuple(c.strip() for c in classes.split(",")) if classes else (), examples)
+    model.save(out)
+    described = model.to_json()
+    if json:
+        emit_json("imported-model", described)
+        return
+    ends = [("input", model.input), *(("output", port) for port in model.outputs)]
+    rows: list[tuple[str, object]] = [("file", f"{model.origin}, {len(model.data):,} bytes"), ("sha256", model.digest)]
+    rows += [(f"{end} {p.name}", f"{list(p.shape)}, (q - {p.zero}) * {p.scale:.6g}") for end, p in ends]
+    rows += [("operators", ", ".join(f"{count} {kind}" for kind, count in model.operators.items()))]
+    rows += [("multiply-accumulates", f"{model.macs:,}"), ("examples", f"{len(model.examples):,} {model.drawn}")]
+    emit_table(f"{model.name}: kept in {out}", ("key", "value"), rows)
+
+
+def build(
+    folder: Annotated[Path, typer.Argument(help="an imported model")],
+    profile: ProfileFile,
+    out: Annotated[Path, typer.Option("--out", help="folder for the files of the artefact")],
+    json: Json = False,
+) -> None:
+    """Compile an imported model for one hardware profile: C sources, or the .tflite, with golden vectors."""
+    from components.quantization.imported.building import build_imported
+    from components.values.imported import ImportedModel
+
+    check_folder(out)
+    if (folder / "muster.yaml").is_file():
+        raise InputError(f"{folder} is a workspace", hint="muster step quantize builds its artefacts")
+    made = build_imported(ImportedModel.load(folder), _profile(profile))
+    made.save(out)
+    described = made.to_json()
+    if json:
+        emit_json("compiled-model", described)
+        return
+    rows = [(name, f"{about['bytes']:,} bytes") for name, about in described["files"].items()]
+    emit_table(f"{made.name} for {made.profile}: {len(made.golden.inputs)} golden vectors", ("file", "size"), rows)
+
+
+def prove(
+    place: Annotated[Path, typer.Argument(help="what muster artefact build wrote: the folder, or the artefact.json in it")],
+    profile: ProfileFile,
+    json: Json = False,
+) -> None:
+    """Run an artefact of an imported model, here and on the emulated board, and measure it against its profile."""
+    from components.quantization.imported.proving import prove_compiled
+    from components.values.compiled import CompiledModel
+
+    proof = prove_compiled(CompiledModel.load(place), _profile(profile))
+    proof.save(place.parent if place.is_file() else place)
+    if json:
+        emit_json("proof", proof.to_json())
+    else:
+        _show(proof)
+    if not proof.passed:
+        short = [c.name for c in proof.checks if not c.passed]
+        raise GateFailed(
+            f"{proof.profile}: {', '.join(short) or proof.missing}",
+            hint="make the model smaller, or change the profile's budgets",
+        )
+
+
+def _profile(file: Path) -> Profile:
+    from components.workspace.profiles import Profile
+    from components.workspace.workspace import read_yaml
+
+    if not file.is_file():
+        raise NotFound(f"no profile {file}", hint="muster schema --profile prints what it holds")
+    return read_yaml(file, Profile)
+
+
+def _show(proof: Proof) -> None:
+    rows = [
+        (c.name, _number(c.value), "" if c.limit is None else _number(c.limit), c.unit, "yes" if c.passed else "no")
+        for c in proof.checks
+    ]
+    title = f"{proof.profile}: {proof.level}, {proof.machine}" + (f"; missing: {proof.missing}" if proof.missing else "")
+    emit_table(title, ("check", "value", "limit", "unit", "passed"), rows)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:.3g}"
