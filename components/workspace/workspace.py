@@ -121,7 +121,7 @@ def read_profile(file: Path) -> Profile:
     Raises:
         InputError: it is no profile, or one of another name.
     """
-    profile = read_yaml(file, Profile)
+    profile = read_yaml(file, Profile, "muster schema --profile prints what each key may hold")
     if profile.name != file.stem:
         raise InputError(f"{file}, key name: is '{profile.name}', the file is called '{file.stem}'", hint="make both the same")
     return profile

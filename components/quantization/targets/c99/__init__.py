@@ -5,7 +5,8 @@ arena         places tensors in static memory
 network       the C of a network, from an int8 .tflite
 forest        the C of boosted trees
 emit          writes the sources; `kernels/` holds their fixed texts, `text` writes tables
-trial         compiles and runs them: on this machine, and on an emulated board of `boards/`
+image         compiles them for a processor, alone or with the proof harness of `boards/`, and runs that
+trial         held-out windows and the self-test through them: on this machine, and on an emulated board
 """
 
 from __future__ import annotations
