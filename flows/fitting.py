@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from components.workspace import Workspace, open_workspace
 from components.workspace.errors import NotFound
-from components.workspace.profile_library import library, library_profile
+from components.workspace.profile_library import library
 from components.workspace.profiles import Profile
 from components.workspace.workspace import CONFIGURATION
 from flows import progress
@@ -38,10 +38,14 @@ def candidates(workspace: Workspace, names: Sequence[str], *, from_library: bool
     Raises:
         NotFound: neither has one of that name.
     """
-    own = {p.name: p for p in workspace.profiles}
+    shipped = {p.name: p for p in library()}
+    known = shipped if from_library else shipped | {p.name: p for p in workspace.profiles}
     if not names:
-        return list(library() if from_library else own.values())
-    return [own[name] if name in own and not from_library else library_profile(name) for name in names]
+        return list(shipped.values() if from_library else workspace.profiles)
+    if unknown := [name for name in names if name not in known]:
+        where = "the library" if from_library else "the workspace and not in the library"
+        raise NotFound(f"profile '{unknown[0]}' is not in {where}", hint="muster profile list, with --library too, shows what is")
+    return [known[name] for name in names]
 
 
 def fits(workspace: Workspace, profiles: Sequence[Profile]) -> list[Fit]:

@@ -90,11 +90,10 @@ def check(
 def _to_check(path: Path) -> tuple[Sequence[Profile], Sequence[str]]:
     """(profiles, accepted levels); a file alone is held to the levels that a workspace has by default."""
     if path.is_file():
-        from components.workspace.profiles import Profile
         from components.workspace.settings import Release
-        from components.workspace.workspace import read_yaml
+        from components.workspace.workspace import read_profile
 
-        return [read_yaml(path, Profile)], Release.model_fields["proof_levels"].default
+        return [read_profile(path)], Release.model_fields["proof_levels"].default
     opened = open_workspace(path)
     return opened.profiles, opened.settings.release.proof_levels
 

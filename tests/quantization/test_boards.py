@@ -104,6 +104,19 @@ def test_networks_of_any_shape_answer_alike_on_every_board(on, tmp_path_factory,
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("on", [pytest.param(b, marks=needs(b), id=b.machine) for b in BOARDS if b.counts])
+def test_a_loop_of_a_million_rounds_adds_two_million_instructions(on, made, tmp_path):
+    arm, riscv = ".syntax unified\\n1: subs %0, #1\\n bne 1b", "1: addi %0, %0, -1\\n bnez %0, 1b"
+    step = arm if "cortex_m.c" in on.toolchain.port else riscv
+    loop = f'static void turn(void) {{ int n = 1000000; __asm__ volatile("{step}" : "+r"(n) : : "cc"); }}\n'
+    text = made.members["model.c"].decode().replace("void model_run(", loop + "void model_run(", 1)
+    text = re.sub(r"(void model_run\([^)]*\)\s*\{)", r"\1 turn();", text, count=1)
+    longer = replace(made, members=made.members | {"model.c": text.encode()})
+    before = ran(on, made, tmp_path)[1].instructions
+    assert ran(on, longer, tmp_path)[1].instructions - before == pytest.approx(2_000_000, rel=1e-3)
+
+
+@pytest.mark.slow
 @needs(ARM)
 def test_a_window_too_long_to_count_is_no_small_number(made, tmp_path):
     """SysTick has 24 bits; past them it starts again."""
