@@ -82,9 +82,11 @@ def graph_code(graph: Graph, arena: Arena, names: dict[str, int]) -> str:
 
 
 def _shortcuts(layers: list[Layer]) -> dict[str, int]:
-    """What a compiler may leave out of the kernels: rows of an image, and what words of four codes leave over."""
+    """What a compiler may leave out of the kernels: cases of rounding, rows of an image, what words of four leave over."""
     rows = [prod(o.sweep.kernel) * o.sweep.image[2] for o in layers if not o.depthwise]
     return {
+        "WIDE_SUMS": int(any(o.wide for o in layers)),
+        "RIGHT_SHIFTS": int(all(m.shift < 0 for o in layers for m in o.multipliers)),
         "ONE_ROW": int(all(o.sweep.image[0] == o.sweep.kernel[0] == o.sweep.out[0] == 1 for o in layers)),
         "ODD_ROWS": int(any(n % 4 for n in rows)),
         "ODD_CHANNELS": int(any(o.weights.shape[-1] % 4 for o in layers if o.depthwise)),
