@@ -1,3 +1,10 @@
+/* Kept apart where stack and flash are dearer than a call. */
+#if defined(__GNUC__)
+#define NOT_INLINE __attribute__((noinline))
+#else
+#define NOT_INLINE
+#endif
+
 typedef struct {
     const int8_t *weights;
     const int32_t *bias; /* minus the zero point of the input times the sum of the weights */
@@ -21,7 +28,7 @@ static inline int32_t layer_scaled(int32_t x, int32_t multiplier, int shift)
 }
 
 /* The codes of n neighbouring channels. */
-static void write_codes(const layer *restrict l, int channel, int n, const int32_t *restrict sum, int8_t *restrict y)
+NOT_INLINE static void write_codes(const layer *restrict l, int channel, int n, const int32_t *restrict sum, int8_t *restrict y)
 {
     const int32_t *multiplier = l->multiplier + channel;
     const int8_t *shift = l->shift + channel;
