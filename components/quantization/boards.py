@@ -112,6 +112,7 @@ def _arm(
     return Board(machine, family, cpus, _ARM, _QEMU_ARM, ("qemu-system-arm", "-M", machine, *_BARE), flags, code, data)
 
 
+_OLDER = ("armv7e-m", "armv7-m")  # profiles have named either for all three processors
 _MPS2 = Region(0, 4 * _M), Region(0x20000000, 4 * _M)
 BOARDS = (
     _arm(
@@ -122,9 +123,9 @@ BOARDS = (
         Region(0, 256 * _K),
         Region(0x20000000, 16 * _K),
     ),
-    _arm("mps2-an385", ("armv7-m",), ("cortex-m3",), ("-mfloat-abi=soft",), *_MPS2),
-    _arm("mps2-an386", ("armv7e-m",), ("cortex-m4",), ("-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"), *_MPS2),
-    _arm("mps2-an500", ("armv7e-m",), ("cortex-m7",), ("-mfloat-abi=hard", "-mfpu=fpv5-sp-d16"), *_MPS2),
+    _arm("mps2-an385", ("armv7-m", "armv7e-m"), ("cortex-m3",), ("-mfloat-abi=soft",), *_MPS2),
+    _arm("mps2-an386", _OLDER, ("cortex-m4",), ("-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"), *_MPS2),
+    _arm("mps2-an500", _OLDER, ("cortex-m7",), ("-mfloat-abi=hard", "-mfpu=fpv5-sp-d16"), *_MPS2),
     _arm(
         "mps2-an505",
         ("armv8-m.main", "armv8-m"),

@@ -14,7 +14,7 @@ HOST_COMPILERS = ("gcc", "clang", "cc")
 _FAMILIES = {"x86_64": "x86-64", "amd64": "x86-64", "aarch64": "aarch64", "arm64": "aarch64"}
 _XTENSA = "an emulated Xtensa: Debian has no compiler for the ESP32's and no QEMU machine of it"
 _ETHOS = "the Ethos-U is not emulated; the sources run on the processor beside it"
-_UNTIMED = "budget.latency_ms is not checked: that takes budget.clock_mhz, budget.cpi and a board that counts instructions"
+_UNTIMED = "budget.latency_ms is not checked, which takes budget.clock_mhz, budget.cpi and a board that counts instructions"
 _UNCOUNTED = "instructions of a window are not counted here"
 
 
@@ -96,5 +96,5 @@ def _better(profile: Profile) -> str:
 def _left_open(profile: Profile, on: Board) -> str:
     ethos = any(feature.startswith("ethos-u") for feature in profile.arch.features)
     estimable = on.counts and profile.budget.estimated
-    blind = profile.budget.latency_ms is not None and not estimable
+    blind = profile.budget.latency_ms is not None and not estimable and on.machine != "native"
     return "; ".join([_ETHOS] * ethos + [_UNCOUNTED] * (not on.counts) + [_UNTIMED] * blind)

@@ -38,7 +38,7 @@ def prove(workspace: Workspace, profile: Profile, artefact: Artefact, model: Tra
         )
     rows = held_out(windows, workspace.settings.evaluation.max_windows, own_windows(model, windows, profile.name))
     trial = _try(profile, artefact, windows, rows)
-    checks = _device_checks(profile, trial) + _model_checks(workspace, profile, artefact, model, windows, rows, trial)
+    checks = device_checks(profile, trial) + _model_checks(workspace, profile, artefact, model, windows, rows, trial)
     machine = f"{trial.machine}; RAM: {trial.note}" if trial.note else trial.machine
     return Proof(profile.name, artefact.runtime, artefact.sha256, trial.level, machine, tuple(checks), trial.missing)
 
@@ -53,7 +53,8 @@ def _try(profile: Profile, artefact: Artefact, windows: Windows, rows: NDArray[n
     return try_here(profile, artefact, np.asarray(windows.codes[rows]))
 
 
-def _device_checks(profile: Profile, trial: Trial) -> list[Check]:
+def device_checks(profile: Profile, trial: Trial) -> list[Check]:
+    """What was measured in ``trial`` against the budgets of ``profile``."""
     memory, budget = profile.memory, profile.budget
     limits = [
         ("self_test_mismatches", trial.self_test_mismatches, 0, "vectors"),

@@ -46,7 +46,7 @@ class Workspace:
                 return profile
         raise NotFound(
             f"profile '{name}' is not in this workspace",
-            hint=f"it has {', '.join(p.name for p in self.profiles)}; add profiles/{name}.yaml and list it under profiles:",
+            hint=f"it has {', '.join(p.name for p in self.profiles)}; muster profile new {name} --from LIBRARY_NAME writes one",
         )
 
     @property
@@ -115,16 +115,25 @@ def parse_yaml(text: str, model: type[T], name: str, hint: str = _SCHEMA) -> T:
         raise InputError("\n".join(problems), hint=hint) from None
 
 
+def read_profile(file: Path) -> Profile:
+    """A profile in a file of its name.
+
+    Raises:
+        InputError: it is no profile, or one of another name.
+    """
+    profile = read_yaml(file, Profile, "muster schema --profile prints what each key may hold")
+    if profile.name != file.stem:
+        raise InputError(f"{file}, key name: is '{profile.name}', the file is called '{file.stem}'", hint="make both the same")
+    return profile
+
+
 def _profile(root: Path, name: str) -> Profile:
     file = root / "profiles" / f"{name}.yaml"
     if not file.is_file():
         raise NotFound(
             f"{root / CONFIGURATION}, key profiles: '{name}' has no file {file}", hint="add the file or take the name out"
         )
-    profile = read_yaml(file, Profile)
-    if profile.name != name:
-        raise InputError(f"{file}, key name: is '{profile.name}', the file is called '{name}'", hint="make both the same")
-    return profile
+    return read_profile(file)
 
 
 def _check_kind(file: Path, settings: Settings, profiles: tuple[Profile, ...]) -> None:

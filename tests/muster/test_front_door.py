@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.doctor import Finding, examine, to_install
 from tests.flows.running import muster
 
 HEAVY = {
@@ -84,6 +85,18 @@ def test_doctor_reports_every_tool_as_one_json_document() -> None:
     document = json.loads(muster("doctor", "--json").stdout)
     assert document["schema_version"] == 1
     assert {"gcc", "qemu-system-arm", "torch"} <= {row["what"] for row in document["data"]}
+
+
+def test_doctor_names_one_command_for_all_that_is_missing() -> None:
+    lacking = [
+        Finding("a", "", "x", "", "qemu-system-arm"),
+        Finding("b", "", "y", "", "gcc libc6-dev qemu-system-arm"),
+        Finding("c", "", "z", "make setup"),
+        Finding("d", "/usr/bin/d", "z", "", "clang"),
+    ]
+    assert to_install(lacking) == "apt-get install --no-install-recommends gcc libc6-dev qemu-system-arm"
+    assert to_install(lacking[2:]) == ""
+    assert {"riscv64-unknown-elf-gcc", "qemu-system-riscv32", "qemu-aarch64-static"} <= {f.what for f in examine()}
 
 
 @pytest.mark.parametrize("args", [["schema"], ["schema", "--profile"]])

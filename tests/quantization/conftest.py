@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from components.quantization.quantize import quantize
@@ -38,3 +40,21 @@ def build(workspace, windows, model, cache):
         return made[runtime]
 
     return of
+
+
+@pytest.fixture
+def only(tmp_path, monkeypatch):
+    """PATH with nothing but the named tools; returns its folder."""
+
+    def tools(*names):
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            found = shutil.which(name)
+            if found is None:
+                pytest.skip(f"no {name} here")
+            (folder / name).symlink_to(found)
+        monkeypatch.setenv("PATH", str(folder))
+        return folder
+
+    return tools

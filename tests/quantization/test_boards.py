@@ -8,13 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from components.quantization.boards import BOARDS, Region, host_board
 from components.quantization.levels import host_compiler
 from components.quantization.targets.c99 import image
 from components.quantization.targets.c99.trial import WITH_STACK, WITHOUT_STACK, try_c, unpack
+from components.runtime.conditions import Conditions
+from components.workspace.errors import GateFailed
 
-from . import forge, plant
+from . import boosted, forge, plant
 from .test_levels import on_board
 
 HOST = host_board("gcc", "x86-64")
@@ -29,6 +33,14 @@ def needs(on):
 EVERY = [pytest.param(on, marks=needs(on), id=on.machine) for on in (*BOARDS, HOST)]
 ARM = next(on for on in BOARDS if on.machine == "mps2-an386")
 SMALL = next(on for on in BOARDS if on.machine == "microbit")
+REGIMES = Conditions(
+    (0,), (900,), ((-8000,), (0,), (8000,)), ((0, -700, 10), (0, 20, 0), (0, 900, -40)), ((65536, 70000, 50000),) * 3
+)
+KINDS = {
+    "wide and optional": lambda: forge.artefact(forge.graph(seed=7, optional=2), optional=(1, 2), wide=True),
+    "regimes": lambda: forge.artefact(forge.graph(), conditions=REGIMES),
+    "trees": lambda: boosted.artefact(boosted.model()),
+}
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +79,52 @@ def test_one_changed_weight_is_found_on_every_board(on, made, tmp_path):
 @needs(ARM)
 def test_instructions_are_repeatable(made, tmp_path):
     assert ran(ARM, made, tmp_path)[1] == ran(ARM, made, tmp_path)[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("on", EVERY)
+@pytest.mark.parametrize("kind", ["wide and optional", "regimes", "trees"])
+def test_every_kind_of_model_answers_alike_on_every_board(kind, on, tmp_path):
+    assert ran(on, KINDS[kind](), tmp_path)[1].mismatches == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("on", EVERY)
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.integers(5, 40),
+    channels=st.integers(1, 6),
+    width=st.sampled_from([4, 8, 12]),
+    kernel=st.sampled_from([3, 5, 7]),
+    seed=st.integers(0, 999),
+)
+def test_networks_of_any_shape_answer_alike_on_every_board(on, tmp_path_factory, steps, channels, width, kernel, seed):
+    shape = forge.graph(steps=steps, channels=channels, width=width, kernel=kernel, seed=seed, heads=2, numbers=1)
+    assert ran(on, forge.artefact(shape), tmp_path_factory.mktemp("shape"))[1].mismatches == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("on", [pytest.param(b, marks=needs(b), id=b.machine) for b in BOARDS if b.counts])
+def test_a_loop_of_a_million_rounds_adds_two_million_instructions(on, made, tmp_path):
+    arm, riscv = ".syntax unified\\n1: subs %0, #1\\n bne 1b", "1: addi %0, %0, -1\\n bnez %0, 1b"
+    step = arm if "cortex_m.c" in on.toolchain.port else riscv
+    loop = f'static void turn(void) {{ int n = 1000000; __asm__ volatile("{step}" : "+r"(n) : : "cc"); }}\n'
+    text = made.members["model.c"].decode().replace("void model_run(", loop + "void model_run(", 1)
+    text = re.sub(r"(void model_run\([^)]*\)\s*\{)", r"\1 turn();", text, count=1)
+    longer = replace(made, members=made.members | {"model.c": text.encode()})
+    before = ran(on, made, tmp_path)[1].instructions
+    assert ran(on, longer, tmp_path)[1].instructions - before == pytest.approx(2_000_000, rel=1e-3)
+
+
+@pytest.mark.slow
+@needs(ARM)
+def test_a_window_too_long_to_count_is_no_small_number(made, tmp_path):
+    """SysTick has 24 bits; past them it starts again."""
+    endless = b"static void wait(void) { for (volatile int i = 0; i < 200000000; i++) {} }\nvoid model_run("
+    text = made.members["model.c"].replace(b"void model_run(", endless, 1)
+    slow = re.sub(rb"(void model_run\([^)]*\)\s*\{)", rb"\1 wait();", text, count=1)
+    with pytest.raises(GateFailed, match="too long for the 24 bits of SysTick"):
+        ran(ARM, replace(made, members=made.members | {"model.c": slow}), tmp_path)
 
 
 @pytest.mark.slow
@@ -125,6 +183,8 @@ def test_c_on_its_own_processor_is_proven_natively_with_its_stack(made):
     trial = try_c(profile, made, windows, np.arange(4))
     assert (trial.level, trial.self_test_mismatches, trial.note) == ("native", 0, WITH_STACK)
     assert "not counted" in trial.missing
+    assert trial.latency_ms is not None
+    assert 0 < trial.latency_ms < 1000
 
 
 def one_weight_changed(source: bytes) -> bytes:

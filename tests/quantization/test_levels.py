@@ -17,23 +17,6 @@ from components.workspace.errors import GateFailed, InputError
 from . import forge, plant
 
 
-@pytest.fixture
-def only(tmp_path, monkeypatch):
-    """PATH with nothing but the named tools."""
-
-    def tools(*names):
-        folder = tmp_path / "bin"
-        folder.mkdir(exist_ok=True)
-        for name in names:
-            found = shutil.which(name)
-            if found is None:
-                pytest.skip(f"no {name} here")
-            (folder / name).symlink_to(found)
-        monkeypatch.setenv("PATH", str(folder))
-
-    return tools
-
-
 def on_board(on):
     """A profile of the board's own processor."""
     return plant.profile(

@@ -70,6 +70,16 @@ def test_a_profile_that_cannot_hold_the_model_fails_just_that_check(section, che
     assert [c.name for c in proof.checks if not c.passed] == [check]
 
 
+def test_the_slices_that_a_profile_names_are_checks_of_its_proof(build, workspace, windows, model):
+    sliced = plant.profile("onnxruntime", accuracy={"slices": ["site", "class"], "min_rows": 20})
+    proof = prove(workspace, sliced, build("onnxruntime"), model, windows)
+    named = {c.name for c in proof.checks if "[" in c.name}
+    assert "fault/label_agreement [site=north]" in named
+    assert any("[fault=" in name for name in named)
+    plain = prove(workspace, plant.profile("onnxruntime"), build("onnxruntime"), model, windows)
+    assert [c.name for c in plain.checks] == [c.name for c in proof.checks if "[" not in c.name]
+
+
 def test_an_artefact_of_other_weights_fails_on_parity(build, workspace, windows, model):
     """The proof compares with the model it is given, not with itself."""
     other = plant.model(windows, seed=99)

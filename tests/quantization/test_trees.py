@@ -18,6 +18,7 @@ from components.runtime.engines import open_engine
 from components.runtime.scaling import MISSING_CODE, Scaling
 from components.runtime.trees import tree_outputs
 from components.values import Artefact, TrainedModel
+from components.workspace.errors import InputError
 
 from . import boosted, forge, plant
 
@@ -172,3 +173,8 @@ def test_a_model_of_trees_survives_its_file(small, tmp_path):
     before, after = tree_outputs(small.trees, codes), tree_outputs(again.trees, codes)
     assert all(np.array_equal(after.logits[task], logits) for task, logits in before.logits.items())
     assert np.array_equal(after.numbers["wear"], before.numbers["wear"])
+
+
+def test_a_runtime_without_trees_is_refused_by_name(small):
+    with pytest.raises(InputError, match="LiteRT has no trees"):
+        compile_trees(plant.profile("litert"), small)

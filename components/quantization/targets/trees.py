@@ -7,6 +7,7 @@ from functools import partial
 from components.quantization.targets import Network
 from components.runtime.trees import tree_outputs
 from components.values import Artefact, BoostedModel
+from components.workspace.errors import InputError
 from components.workspace.profiles import Profile
 
 
@@ -14,8 +15,10 @@ def compile_trees(profile: Profile, model: BoostedModel) -> Network:
     """``model`` in the profile's runtime, bit for bit what `runtime.trees` says.
 
     Raises:
-        InputError: the profile wants a newer C interface than this generator writes.
+        InputError: the runtime has no trees, or the profile wants a newer C interface than this generator writes.
     """
+    if profile.runtime.name == "litert":
+        raise InputError(f"profile '{profile.name}': LiteRT has no trees", hint="set its runtime.name to onnxruntime or c99")
     if profile.runtime.name == "onnxruntime":
         from components.quantization.targets.onnx_trees import tree_graph
         from components.runtime.engines import open_engine

@@ -9,7 +9,8 @@ network       the C of the telemetry network
 tensors       the C of a network with bare tensors at its ends
 forest        the C of boosted trees
 emit          writes the sources; `kernels/` holds their fixed texts, `text` writes tables
-trial         compiles and runs them: on this machine, and on an emulated board of `boards/`
+image         compiles them for a processor, alone or with the proof harness of `boards/`, and runs that
+trial         held-out windows and the self-test through them: on this machine, and on an emulated board
 """
 
 from __future__ import annotations

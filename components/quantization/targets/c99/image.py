@@ -29,11 +29,15 @@ class Sections:
 
 @dataclass(frozen=True)
 class SelfTestRun:
-    """What the harness says. ``stack`` in bytes, the deepest; ``instructions`` of the longest vector, None: not counted."""
+    """What the harness says. ``stack`` in bytes, the deepest; ``instructions`` of the longest vector, None: not counted.
+
+    ``latency_ms``: median of single vectors, None: emulated, where the clock says nothing.
+    """
 
     mismatches: int
     stack: int
     instructions: int | None
+    latency_ms: float | None
 
 
 class TooSmall(Exception):
@@ -76,7 +80,8 @@ def self_test(board: Board, cpu: str, folder: Path) -> SelfTestRun:
     said = _said(board, folder)
     if not said["spare"]:
         raise TooSmall(f"a board with more RAM than {board.machine}: the stack does not fit beside the model")
-    return SelfTestRun(said["mismatches"], said["stack"], said["instructions"] or None)
+    latency = None if board.command else said["nanoseconds"] / 1e6
+    return SelfTestRun(said["mismatches"], said["stack"], said["instructions"] or None, latency)
 
 
 def compile_c(command: Sequence[str], folder: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.quantization.boards import Board, host_board
-from components.quantization.levels import board, family, host_compiler, reach
+from components.quantization.levels import board, boards_for, family, host_compiler, reach
 from components.quantization.targets import Trial
 from components.quantization.targets.c99 import image
 from components.quantization.targets.c99.text import kernel
@@ -48,6 +48,32 @@ def try_c(profile: Profile, artefact: Artefact, windows: Windows, rows: NDArray[
         if on is None:
             return replace(trial, missing=reached.missing)
         return _on_board(on, profile, folder, replace(trial, level=reached.level, missing=reached.missing))
+
+
+def try_self_test(profile: Profile, artefact: Artefact) -> Trial:
+    """Sizes and the self-test alone, without held-out windows.
+
+    Without the emulator, the sizes are those of the processor's own code where its compiler is here, else of the host's.
+
+    Raises:
+        GateFailed: a compiler refuses the sources.
+    """
+    reached, compiler = reach(profile), host_compiler()
+    if compiler is None:
+        return Trial("none", "no C compiler", None, None, None, None, missing=reached.missing)
+    here, runs = host_board(compiler, family()), reached.level != "host-compiled"
+    wanted = (board(profile),) if runs else boards_for(profile)
+    on = next((b for b in wanted if b.toolchain.compiler.here), here)
+    with tempfile.TemporaryDirectory() as name:
+        folder, cpu = Path(name), profile.arch.cpu
+        unpack(artefact, folder)
+        bare = Trial(reached.level, "", None, None, None, None, missing=reached.missing)
+        if runs or on is here:
+            trial = _on_board(on, profile, folder, bare)
+            return replace(trial, machine=f"{on.machine} ({on.toolchain.compiler.program})")
+        sections = image.compiled(on, cpu, folder)
+        machine = f"{on.toolchain.compiler.program}, not run"
+        return replace(bare, machine=machine, flash=sections.flash, ram=sections.static, note=WITHOUT_STACK)
 
 
 def unpack(artefact: Artefact, folder: Path) -> None:
@@ -99,6 +125,7 @@ def _on_board(on: Board, profile: Profile, folder: Path, trial: Trial) -> Trial:
         self_test_mismatches=ran.mismatches,
         flash=sections.flash,
         ram=sections.static + ran.stack,
+        latency_ms=ran.latency_ms if trial.level == "native" else None,
         instructions=ran.instructions,
         note=WITH_STACK,
     )

@@ -5,7 +5,7 @@
 #define PAINT 0xA5A5A5A5u
 enum { OWN_FRAME = 256 }; /* bytes below the frame of `prove` that painting may itself be using */
 
-static void print_number(const char *name, uint32_t value)
+void print_number(const char *name, uint32_t value)
 {
     char digits[12];
     int i = sizeof digits - 1;

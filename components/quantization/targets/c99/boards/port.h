@@ -10,6 +10,8 @@ uint32_t count_taken(void); /* instructions since count_start; 0 where none are 
 uint32_t *stack_low(void);  /* the stack grows down to here */
 uint32_t *stack_high(void);
 
-int prove(void); /* the harness; returns how many vectors came out wrong */
+/* The harness: */
+void print_number(const char *name, uint32_t value);
+int prove(void); /* returns how many vectors came out wrong */
 
 #endif
