@@ -55,7 +55,20 @@ def test_hundreds_of_layouts_answer_as_tensorflow_lite_micro_does(kind, compiler
 
 def test_every_operator_that_is_promised_is_tried():
     tried = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD", "PADV2", "ADD", "SUB"}
-    tried |= {"MUL", "MEAN", "REDUCE_MAX", "CONCATENATION", "SOFTMAX", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", *layouts.FUNCTIONS}
+    tried |= {
+        "MUL",
+        "MEAN",
+        "REDUCE_MAX",
+        "CONCATENATION",
+        "SOFTMAX",
+        "SPLIT",
+        "STRIDED_SLICE",
+        "TRANSPOSE",
+        "RESHAPE",
+        "SQUEEZE",
+        "EXPAND_DIMS",
+        *layouts.FUNCTIONS,
+    }
     assert tried == set(OPERATORS)
 
 

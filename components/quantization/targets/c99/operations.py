@@ -16,6 +16,7 @@ from components.runtime.integers import (
     Grid,
     Join,
     Layer,
+    Move,
     Operation,
     Pad,
     Pool,
@@ -29,7 +30,7 @@ from components.runtime.integers import (
 
 _ORDER = (
     "layer.c", "patch.c", "words.c", "dense.c", "convolution.c", "depthwise.c", "widening.c",
-    "grid.c", "addition.c", "product.c", "pool.c", "table.c", "softmax.c", "reduction.c", "pad.c", "join.c",
+    "grid.c", "addition.c", "product.c", "pool.c", "table.c", "softmax.c", "reduction.c", "pad.c", "join.c", "move.c",
 )  # fmt: skip
 
 _WORTH_A_KERNEL = 0.1
@@ -225,6 +226,12 @@ def _joins(operation: Join, place: _Place) -> Iterator[str]:
         at += size
 
 
+def _move(operation: Move, place: _Place) -> _Code:
+    table = f"static const grid G{place.number} = {_grid(operation.grid)};\n"
+    call = f"move(&G{place.number}, {place.at(operation.source)} + {operation.first}, {place.at(operation.target)})"
+    return _Code(("grid.c", "move.c"), table, (call,))
+
+
 _WRITERS: dict[type[Operation], Callable[[Any, _Place], _Code]] = {
     Layer: _layer,
     Sum: _sum,
@@ -235,4 +242,5 @@ _WRITERS: dict[type[Operation], Callable[[Any, _Place], _Code]] = {
     Reduction: _reduction,
     Pad: _pad,
     Join: _join,
+    Move: _move,
 }

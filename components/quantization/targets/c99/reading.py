@@ -63,6 +63,10 @@ class Reading:
         shaped = [_reshaped(t, self.slot(operator, i)) for t, i in zip(inputs, operator.inputs, strict=False)]
         return shaped, self._tensors[self.source(operator.outputs[0], operator)]
 
+    def known(self, operator: Operator, index: int) -> Tensor:
+        """The tensor behind ``index`` in the shape that the file gives to it there."""
+        return _reshaped(self._tensors[self.source(index, operator)], self.slot(operator, index))
+
     def source(self, index: int, operator: Operator | None = None) -> int:
         """The tensor of the graph behind ``index``, known from now on."""
         root = self._root(index)
