@@ -81,15 +81,15 @@ def test_a_profile_file_is_refused_with_its_line_or_for_its_proof(tmp_path, monk
 
 def test_an_artefact_is_described(build, tmp_path):
     file = build("onnxruntime").save(tmp_path)
-    shown = data(run(artefact.app, str(file), "--json"))
+    shown = data(run(artefact.app, "show", str(file), "--json"))
     assert shown["sha256"] == build("onnxruntime").sha256
     assert shown["tensors"].keys() == build("onnxruntime").tensors.keys()
-    assert "model.onnx" in run(artefact.app, str(file)).stdout
+    assert "model.onnx" in run(artefact.app, "show", str(file)).stdout
 
 
 def test_a_file_that_is_no_artefact_fails_verification(tmp_path):
     (tmp_path / "x.artefact").write_bytes(b"hello")
     with pytest.raises(VerificationFailed):
-        run(artefact.app, str(tmp_path / "x.artefact"))
+        run(artefact.app, "show", str(tmp_path / "x.artefact"))
     with pytest.raises(NotFound):
-        run(artefact.app, str(tmp_path / "y.artefact"))
+        run(artefact.app, "show", str(tmp_path / "y.artefact"))

@@ -29,6 +29,7 @@ PROFILE = {
     "runtime": {"name": "c99", "minimal": "1.0"},
     "proof": {"machine": "native", "vectors": 8},
 }
+ROOMY = {"model_flash_kib": 1024, "model_ram_kib": 64 << 10}
 COMPILED = pytest.mark.skipif(not any(map(shutil.which, ("gcc", "clang"))), reason="no C compiler (Debian: gcc libc6-dev)")
 
 
@@ -134,7 +135,7 @@ def test_other_formats_are_refused_with_what_is_accepted(tmp_path):
         run(model.app, "import", tmp_path, "--name", "g", "--out", tmp_path / "kept")
 
 
-@pytest.mark.parametrize("classes", ["a,b", "a,b,b", "a,,b"])
+@pytest.mark.parametrize("classes", ["a,b", "a,b,b", "a,,b", "a b,a_b,c", "é,ü,a"])
 def test_classes_name_each_code_of_an_output_once(classes, file, tmp_path):
     with pytest.raises(InputError, match="class"):
         run(model.app, "import", file, "--name", "g", "--out", tmp_path / "kept", "--classes", classes)
@@ -255,7 +256,7 @@ def test_a_folder_without_a_model_or_a_profile_of_another_kind_is_refused(import
 
 
 def test_litert_gets_the_file_as_it_is(imported, profile, tmp_path):
-    runtime = profile(runtime={"name": "litert", "minimal": "2.0"}, arch={"family": "x86-64", "cpu": "any"})
+    runtime = profile(runtime={"name": "litert", "minimal": "2.0"}, arch={"family": "x86-64", "cpu": "any"}, memory=ROOMY)
     run(artefact.app, "build", imported, "--profile", runtime, "--out", tmp_path / "phone")
     assert (tmp_path / "phone" / "model.tflite").read_bytes() == classifier()
     checks = {
@@ -263,6 +264,8 @@ def test_litert_gets_the_file_as_it_is(imported, profile, tmp_path):
     }
     assert checks["self_test_mismatches"]["value"] == 0
     assert checks["label_agreement"]["value"] >= 0.95
+    assert checks["latency"]["value"] > 0
+    assert checks["ram"]["limit"] == 64 << 20
 
 
 def test_two_imports_and_builds_give_equal_bytes(file, profile, tmp_path):

@@ -9,6 +9,7 @@ from components.quantization.imported.converting import convert
 from components.quantization.imported.examples import example_codes, random_codes, read_examples
 from components.quantization.imported.formats import kind_of
 from components.quantization.targets.c99.graph import read_graph
+from components.quantization.targets.c99.text import identifier
 from components.quantization.targets.c99.tflite import read_file
 from components.runtime.integers import Graph
 from components.values.imported import ImportedModel, Port
@@ -62,5 +63,9 @@ def _check_classes(classes: tuple[str, ...], outputs: tuple[Port, ...]) -> None:
     sizes = [port.shape[-1] if port.shape else 1 for port in outputs]
     if len(set(classes)) != len(classes) or not all(classes):
         raise InputError(f"--classes {','.join(classes)}: names that are empty or twice there", hint="name each class once")
+    if len({identifier(name) for name in classes}) != len(classes):
+        raise InputError(
+            f"--classes {','.join(classes)}: two have one name in C", hint="let them differ in letters a to z or digits"
+        )
     if len(classes) not in sizes:
         raise InputError(f"{len(classes)} classes for outputs of {', '.join(map(str, sizes))} codes", hint="name one a code")
