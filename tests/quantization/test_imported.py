@@ -268,6 +268,26 @@ def test_litert_gets_the_file_as_it_is(imported, profile, tmp_path):
     assert checks["ram"]["limit"] == 64 << 20
 
 
+@pytest.mark.parametrize("ends", ["float32", "uint8"])
+def test_a_model_with_other_types_at_its_ends_is_compiled_from_codes_to_codes(ends, file, profile, tmp_path):
+    """For C it is the network between them; LiteRT runs the file with what it takes and gives."""
+    file.write_bytes(classifier(ends))
+    codes = np.random.default_rng(0).integers(-128, 128, (40, SIZE)).astype(np.int8)
+    given = (codes.astype(int) + 128).astype(np.uint8) if ends == "uint8" else ((codes + 3.0) * 0.05).astype(np.float32)
+    np.save(tmp_path / "x.npy", given)
+    about = ("--examples", tmp_path / "x.npy", "--classes", ",".join(CLASSES))
+    run(model.app, "import", file, "--name", "g", "--out", tmp_path / "kept", *about)
+    assert np.array_equal(np.load(tmp_path / "kept" / "examples.npy"), codes)
+    run(artefact.app, "build", tmp_path / "kept", "--profile", profile(), "--out", tmp_path / "firmware")
+    with np.load(tmp_path / "firmware" / "golden.npz") as golden:
+        exact = golden["outputs"]
+    runtime = profile(runtime={"name": "litert", "minimal": "2.0"}, arch={"family": "x86-64", "cpu": "any"}, memory=ROOMY)
+    run(artefact.app, "build", tmp_path / "kept", "--profile", runtime, "--out", tmp_path / "phone")
+    with np.load(tmp_path / "phone" / "golden.npz") as golden:
+        assert np.abs(golden["outputs"].astype(int) - exact).max() <= 8
+    assert data(run(artefact.app, "prove", tmp_path / "phone", "--profile", runtime, "--json"))["passed"]
+
+
 def test_two_imports_and_builds_give_equal_bytes(file, profile, tmp_path):
     folders = []
     for name in ("one", "two"):

@@ -24,7 +24,7 @@ _TIME_LIMIT_S = 600
 
 
 def answers(data: bytes, inputs: NDArray[np.int8], entry: Port, outputs: tuple[Port, ...]) -> NDArray[np.int8]:
-    """(vectors, size) codes -> (vectors, size of all outputs); float ends are quantized by the ports' scales."""
+    """(vectors, size) codes -> (vectors, size of all outputs); floats and bytes at its ends become codes."""
     interpreter = _open(data)
     return np.stack([_run(interpreter, row, entry, outputs) for row in inputs])
 
@@ -70,16 +70,24 @@ def _open(data: bytes) -> Any:
 
 def _run(interpreter: Any, row: NDArray[np.int8], entry: Port, outputs: tuple[Port, ...]) -> NDArray[np.int8]:
     detail = interpreter.get_input_details()[0]
-    x = row if detail["dtype"] == np.int8 else (row.astype(np.float32) - entry.zero) * np.float32(entry.scale)
-    interpreter.set_tensor(detail["index"], x.reshape(detail["shape"]))
+    interpreter.set_tensor(detail["index"], _entry(row, detail["dtype"], entry).reshape(detail["shape"]))
     interpreter.invoke()
     found = [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
     return np.concatenate([_codes(values.ravel(), port) for values, port in zip(found, outputs, strict=True)])
 
 
+def _entry(row: NDArray[np.int8], kind: type[np.generic], port: Port) -> NDArray[Any]:
+    """Codes as the file takes them."""
+    if kind == np.float32:
+        return (row.astype(np.float32) - port.zero) * np.float32(port.scale)
+    return row if kind == np.int8 else (row.astype(np.int16) + 128).astype(np.uint8)
+
+
 def _codes(values: NDArray[Any], port: Port) -> NDArray[np.int8]:
     if values.dtype == np.int8:
         return values
+    if values.dtype == np.uint8:
+        return (values.astype(np.int16) - 128).astype(np.int8)
     return np.clip(np.rint(values / port.scale) + port.zero, -128, 127).astype(np.int8)
 
 

@@ -38,6 +38,8 @@ _MOVERS: dict[str, Callable[[Reading, Operator], list[Operation]]] = {
     "STRIDED_SLICE": moves.slice_of,
     "TRANSPOSE": moves.transpose_of,
 }
+_OUTSIDE = {"FLOAT32", "UINT8"}
+"""Types that a model may have at its ends, before it quantizes and after it dequantizes."""
 _RESHAPES = ("EXPAND_DIMS", "RESHAPE", "SQUEEZE")
 _OF_SHAPES = ("PACK", "SHAPE", "STRIDED_SLICE")
 """Operators that TensorFlow's converter writes to compute the shape of a reshape, which the file states anyway."""
@@ -62,9 +64,9 @@ def read_graph(data: bytes) -> Graph:
             continue
         if operator.name in _RESHAPES:
             reading.alias(operator)
-        elif operator.name == "QUANTIZE" and all(i >= 0 and file.slots[i].kind == "FLOAT32" for i in operator.inputs):
+        elif operator.name == "QUANTIZE" and reading.kinds(operator.inputs) & _OUTSIDE:
             reading.enter(operator)
-        elif operator.name == "DEQUANTIZE":
+        elif operator.name == "DEQUANTIZE" or (operator.name == "QUANTIZE" and reading.kinds(operator.outputs) & _OUTSIDE):
             reading.leave(operator)
         elif operator.name in _READERS:
             operations.append(_READERS[operator.name](reading, operator))
