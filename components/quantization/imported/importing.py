@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
 from components.quantization.imported.converting import convert
 from components.quantization.imported.examples import example_codes, random_codes, read_examples
 from components.quantization.imported.formats import kind_of
 from components.quantization.targets.c99.graph import read_graph
+from components.quantization.targets.c99.text import identifier
 from components.quantization.targets.c99.tflite import read_file
 from components.runtime.integers import Graph
 from components.values.imported import ImportedModel, Port
@@ -31,15 +34,18 @@ def import_model(file: Path, name: str, classes: tuple[str, ...] = (), examples:
         data = convert(file, values)
     else:
         data = file.read_bytes()
-    graph = read_graph(data)
-    entry, outputs = ports(graph, next(iter(read_file(data).inputs)))
+    graph, described = read_graph(data), read_file(data)
+    (entry_name, index), *_ = described.inputs.items()
+    entry, outputs = ports(graph, entry_name)
+    if values is not None and values.dtype == np.uint8 and described.slots[index].kind == "UINT8":
+        values = (values.astype(np.int16) - 128).astype(np.int8)
     _check_classes(classes, outputs)
     return ImportedModel(
         name=name,
         data=data,
         input=entry,
         outputs=outputs,
-        operators=dict(sorted(Counter(o.name for o in read_file(data).operators).items())),
+        operators=dict(sorted(Counter(o.name for o in described.operators).items())),
         macs=graph.macs,
         classes=classes,
         examples=random_codes(entry) if values is None or examples is None else example_codes(values, entry, examples),
@@ -62,5 +68,9 @@ def _check_classes(classes: tuple[str, ...], outputs: tuple[Port, ...]) -> None:
     sizes = [port.shape[-1] if port.shape else 1 for port in outputs]
     if len(set(classes)) != len(classes) or not all(classes):
         raise InputError(f"--classes {','.join(classes)}: names that are empty or twice there", hint="name each class once")
+    if len({identifier(name) for name in classes}) != len(classes):
+        raise InputError(
+            f"--classes {','.join(classes)}: two have one name in C", hint="let them differ in letters a to z or digits"
+        )
     if len(classes) not in sizes:
         raise InputError(f"{len(classes)} classes for outputs of {', '.join(map(str, sizes))} codes", hint="name one a code")
