@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from components.workspace.errors import GateFailed, InputError, NotFound
-from muster.console import Json, check_folder, emit_json, emit_table
+from muster.console import Json, check_folder, emit_json, emit_table, say
 
 if TYPE_CHECKING:
     from components.values import Proof
+    from components.values.compiled import CompiledModel
+    from components.values.compiled_onnx import CompiledOnnx
+    from components.values.imported import Port
+    from components.values.imported_onnx import Signal
     from components.workspace.profiles import Profile
 
 ProfileFile = Annotated[Path, typer.Option("--profile", help="hardware profile: a .yaml as in profiles/ of a workspace")]
@@ -24,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def import_command(
-    file: Annotated[Path, typer.Argument(help="an int8 .tflite, or a .keras with --examples")],
+    file: Annotated[Path, typer.Argument(help="an int8 .tflite, or with --examples a .keras or .onnx")],
     name: Annotated[str, typer.Option("--name", help="what the model is called")],
     out: Annotated[Path, typer.Option("--out", help="folder to keep it in")],
     classes: Annotated[str, typer.Option("--classes", help="names of the output's codes: a,b,c")] = "",
@@ -45,9 +49,10 @@ def import_command(
         return
     ends = [("input", model.input), *(("output", port) for port in model.outputs)]
     rows: list[tuple[str, object]] = [("file", f"{model.origin}, {len(model.data):,} bytes"), ("sha256", model.digest)]
-    rows += [(f"{end} {p.name}", f"{list(p.shape)}, (q - {p.zero}) * {p.scale:.6g}") for end, p in ends]
+    rows += [(f"{end} {p.name}", f"{list(p.shape)}, {_numbers(p)}") for end, p in ends]
     rows += [("operators", ", ".join(f"{count} {kind}" for kind, count in model.operators.items()))]
-    rows += [("multiply-accumulates", f"{model.macs:,}"), ("examples", f"{len(model.examples):,} {model.drawn}")]
+    drawn = getattr(model, "drawn", "given")
+    rows += [("multiply-accumulates", f"{model.macs:,}"), ("examples", f"{len(model.examples):,} {drawn}")]
     emit_table(f"{model.name}: kept in {out}", ("key", "value"), rows)
 
 
@@ -57,19 +62,18 @@ def build(
     out: Annotated[Path, typer.Option("--out", help="folder for the files of the artefact")],
     json: Json = False,
 ) -> None:
-    """Compile an imported model for one hardware profile: C sources, or the .tflite, with golden vectors."""
-    from components.quantization.imported.building import build_imported
-    from components.values.imported import ImportedModel
-
+    """Compile an imported model for one hardware profile: C sources, a .tflite or an .onnx, with golden vectors."""
     check_folder(out)
     if (folder / "muster.yaml").is_file():
         raise InputError(f"{folder} is a workspace", hint="muster step quantize builds its artefacts")
-    made = build_imported(ImportedModel.load(folder), _profile(profile))
+    made = _built(folder, _profile(profile))
     made.save(out)
-    described = made.to_json()
+    described, recipes = made.to_json(), getattr(made, "tried", ())
     if json:
-        emit_json("compiled-model", described)
+        emit_json("compiled-model", described | ({"recipes": list(recipes)} if recipes else {}))
         return
+    for tried in recipes:
+        say(f"{tried['name']}: {tried['lost'] or 'taken'}")
     rows = [(name, f"{about['bytes']:,} bytes") for name, about in described["files"].items()]
     emit_table(f"{made.name} for {made.profile}: {len(made.golden.inputs)} golden vectors", ("file", "size"), rows)
 
@@ -80,10 +84,7 @@ def prove(
     json: Json = False,
 ) -> None:
     """Run an artefact of an imported model, here and on the emulated board, and measure it against its profile."""
-    from components.quantization.imported.proving import prove_compiled
-    from components.values.compiled import CompiledModel
-
-    proof = prove_compiled(CompiledModel.load(place), _profile(profile))
+    proof = _proven(place, _profile(profile))
     proof.save(place.parent if place.is_file() else place)
     if json:
         emit_json("proof", proof.to_json())
@@ -95,6 +96,34 @@ def prove(
             f"{proof.profile}: {', '.join(short) or proof.missing}",
             hint="make the model smaller, or change the profile's budgets",
         )
+
+
+def _built(folder: Path, profile: Profile) -> CompiledModel | CompiledOnnx:
+    from components.values import imported_onnx
+    from components.values.sealed import kind_of_folder
+
+    if kind_of_folder(folder, imported_onnx.DESCRIPTION) == imported_onnx.KIND:
+        from components.quantization.imported.onnx_models.building import build_onnx
+
+        return build_onnx(imported_onnx.ImportedOnnx.load(folder), profile)
+    from components.quantization.imported.building import build_imported
+    from components.values.imported import ImportedModel
+
+    return build_imported(ImportedModel.load(folder), profile)
+
+
+def _proven(place: Path, profile: Profile) -> Proof:
+    from components.values import compiled, compiled_onnx
+    from components.values.sealed import kind_of_folder
+
+    folder = place.parent if place.name == compiled.DESCRIPTION else place
+    if kind_of_folder(folder, compiled.DESCRIPTION) == compiled_onnx.KIND:
+        from components.quantization.imported.onnx_models.proving import prove_onnx
+
+        return prove_onnx(compiled_onnx.CompiledOnnx.load(place), profile)
+    from components.quantization.imported.proving import prove_compiled
+
+    return prove_compiled(compiled.CompiledModel.load(place), profile)
 
 
 def _profile(file: Path) -> Profile:
@@ -113,6 +142,12 @@ def _show(proof: Proof) -> None:
     ]
     title = f"{proof.profile}: {proof.level}, {proof.machine}" + (f"; missing: {proof.missing}" if proof.missing else "")
     emit_table(title, ("check", "value", "limit", "unit", "passed"), rows)
+
+
+def _numbers(port: Port | Signal) -> str:
+    from components.values.imported import Port
+
+    return f"(q - {port.zero}) * {port.scale:.6g}" if isinstance(port, Port) else "float32"
 
 
 def _number(value: float) -> str:

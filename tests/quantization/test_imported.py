@@ -113,7 +113,7 @@ def test_other_formats_are_refused_with_what_is_accepted(tmp_path):
         "m.pkl": pickle.dumps(Harm()),
         "renamed.tflite": pickle.dumps(Harm()),
         "m.h5": b"\x89HDF\r\n\x1a\n" + bytes(32),
-        "m.onnx": b"\x08\x07" + bytes(32),
+        "m.onnx": b"ONNX" + bytes(32),
         "m.txt": b"hello",
         "empty.tflite": b"",
     }

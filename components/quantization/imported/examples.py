@@ -47,7 +47,7 @@ def example_codes(values: NDArray[Any], port: Port, file: Path) -> NDArray[np.in
     rows = values.reshape(len(values), -1)
     if rows.shape[1] != size:
         raise InputError(f"{file}: rows of {rows.shape[1]} numbers, the input has {size}", hint=f"its shape is {port.shape}")
-    kept = rows[np.linspace(0, len(rows) - 1, min(len(rows), _most(size))).astype(int)]
+    kept = spread_rows(rows, 1)
     if kept.dtype == np.int8:
         return np.ascontiguousarray(kept)
     if not np.isfinite(kept).all():
@@ -61,6 +61,11 @@ def random_codes(port: Port) -> NDArray[np.int8]:
     codes = np.random.default_rng(0).integers(-128, 128, (min(_RANDOM_ROWS, _most(size)), size)).astype(np.int8)
     codes[0], codes[-1] = -128, 127
     return codes
+
+
+def spread_rows(rows: NDArray[Any], item: int) -> NDArray[Any]:
+    """As many of (rows, size) as are kept, evenly spread. ``item``: bytes that a number will take."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), _most(rows.shape[1] * item))).astype(int)]
 
 
 def _most(size: int) -> int:

@@ -9,11 +9,12 @@ from typing import Literal
 from components.quantization.targets.c99.tflite import MAGIC, MOST_BYTES
 from components.workspace.errors import InputError, NotFound
 
-Kind = Literal["tflite", "keras"]
-ACCEPTED = "accepted are int8 .tflite, and .keras with --examples"
+Kind = Literal["tflite", "keras", "onnx"]
+ACCEPTED = "accepted are int8 .tflite, and with --examples .keras and .onnx"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _PICKLE = b"\x80"  # opcode PROTO, then the number of the protocol
 _PICKLE_PROTOCOLS = range(1, 6)
+_IR_VERSION = b"\x08"  # key of field 1 of ModelProto, which writers put first
 _UNOPENED = {".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt", ".bin", ".npy", ".npz"}
 
 
@@ -32,6 +33,8 @@ def kind_of(file: Path) -> Kind:
         head = stream.read(16)
     if head[4:8] == MAGIC:
         return "tflite"
+    if file.suffix.lower() == ".onnx" and head[:1] == _IR_VERSION:
+        return "onnx"
     if zipfile.is_zipfile(file):
         return _of_zip(file)
     raise InputError(f"{file}: {_why_not(file, head)}", hint=ACCEPTED)
@@ -56,5 +59,5 @@ def _why_not(file: Path, head: bytes) -> str:
     if pickled or file.suffix.lower() in _UNOPENED:
         return "may hold a pickle, which runs code, and is never opened; export the model instead"
     if file.suffix.lower() == ".onnx":
-        return "an ONNX file; convert it to an int8 .tflite first"
+        return "no ONNX file: it does not begin with a version"
     return "no model format that is known by its bytes"

@@ -4,42 +4,56 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from components.quantization.imported.classes import check_classes
 from components.quantization.imported.converting import convert
 from components.quantization.imported.examples import example_codes, random_codes, read_examples
 from components.quantization.imported.formats import kind_of
+from components.quantization.imported.onnx_models.importing import import_onnx
 from components.quantization.targets.c99.graph import read_graph
-from components.quantization.targets.c99.text import identifier
 from components.quantization.targets.c99.tflite import read_file
 from components.runtime.integers import Graph
 from components.values.imported import ImportedModel, Port
+from components.values.imported_onnx import ImportedOnnx
 from components.workspace.errors import InputError
 from components.workspace.files import sha256_file
 
+_CALLED = {"keras": "a Keras file", "onnx": "an ONNX file"}
 
-def import_model(file: Path, name: str, classes: tuple[str, ...] = (), examples: Path | None = None) -> ImportedModel:
+
+def import_model(
+    file: Path, name: str, classes: tuple[str, ...] = (), examples: Path | None = None
+) -> ImportedModel | ImportedOnnx:
     """Read ``file``, check that it can be compiled, and describe it. ``examples``: .npy or .npz, see `example_codes`.
 
     Raises:
         NotFound, InputError: no such file, a format that is not taken, a damaged file, or an operator without a kernel.
-        BackendUnreachable: TensorFlow, which converts a Keras file, is not there.
+        BackendUnreachable: what reads or converts the file, such as TensorFlow, is not there.
     """
     kind = kind_of(file)
     values = None if examples is None else read_examples(examples)
+    if kind == "tflite":
+        return _in_codes(file, file.read_bytes(), name, classes, examples, values)
+    if values is None:
+        raise InputError(f"{file}: {_CALLED[kind]} without examples", hint="give --examples, which set the ranges of its codes")
     if kind == "keras":
-        if values is None:
-            raise InputError(f"{file}: a Keras file without examples", hint="give --examples, which set the ranges of its codes")
-        data = convert(file, values)
-    else:
-        data = file.read_bytes()
+        return _in_codes(file, convert(file, values), name, classes, examples, values)
+    return import_onnx(file, file, name, classes, values)
+
+
+def _in_codes(
+    file: Path, data: bytes, name: str, classes: tuple[str, ...], examples: Path | None, values: NDArray[Any] | None
+) -> ImportedModel:
     graph, described = read_graph(data), read_file(data)
     (entry_name, index), *_ = described.inputs.items()
     entry, outputs = ports(graph, entry_name)
     if values is not None and values.dtype == np.uint8 and described.slots[index].kind == "UINT8":
         values = (values.astype(np.int16) - 128).astype(np.int8)
-    _check_classes(classes, outputs)
+    check_classes(classes, [port.shape[-1] if port.shape else 1 for port in outputs])
     return ImportedModel(
         name=name,
         data=data,
@@ -60,17 +74,3 @@ def ports(graph: Graph, entry: str) -> tuple[Port, tuple[Port, ...]]:
     named = [(entry, graph.input), *graph.outputs.items()]
     made = [Port(name, (t := graph.tensors[index]).shape, t.scale, t.zero) for name, index in named]
     return made[0], tuple(made[1:])
-
-
-def _check_classes(classes: tuple[str, ...], outputs: tuple[Port, ...]) -> None:
-    if not classes:
-        return
-    sizes = [port.shape[-1] if port.shape else 1 for port in outputs]
-    if len(set(classes)) != len(classes) or not all(classes):
-        raise InputError(f"--classes {','.join(classes)}: names that are empty or twice there", hint="name each class once")
-    if len({identifier(name) for name in classes}) != len(classes):
-        raise InputError(
-            f"--classes {','.join(classes)}: two have one name in C", hint="let them differ in letters a to z or digits"
-        )
-    if len(classes) not in sizes:
-        raise InputError(f"{len(classes)} classes for outputs of {', '.join(map(str, sizes))} codes", hint="name one a code")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.quantization.targets.alone import MODULES, Measured, memory
+from components.quantization.targets.alone import MODULES, Measured, resident
 from components.values.compiled import CompiledModel
 from components.values.imported import Port
 from components.workspace.errors import BackendUnreachable
@@ -48,14 +48,14 @@ def measure(made: CompiledModel) -> Measured:
 def main(folder: Path) -> Measured:
     made = CompiledModel.load(folder)
     importlib.import_module(MODULES["litert"])
-    before, times = memory("VmRSS"), []
+    before, times = resident("VmRSS"), []
     interpreter = _open(made.members["model.tflite"])
     for i in range(_WARM_UP + _RUNS):
         row = made.golden.inputs[i % len(made.golden.inputs)]
         start = time.perf_counter_ns()
         _run(interpreter, row, made.input, made.outputs)
         times.append(time.perf_counter_ns() - start)
-    peak = memory("VmHWM")
+    peak = resident("VmHWM")
     ram = None if before is None or peak is None else max(peak - before, 0)
     return Measured(float(np.median(times[_WARM_UP:])) / 1e6, ram)
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.runtime.engines import Engine
-
 _ROUNDS, _WARM_UP = 60, 5
 
 
-def paces(engines: Sequence[Engine], codes: NDArray[np.int8]) -> list[float]:
-    """Median milliseconds of one of ``codes`` (windows, steps, channels) on each engine, by turns."""
+def paces(engines: Sequence[Callable[[NDArray[Any]], object]], codes: NDArray[Any]) -> list[float]:
+    """Median milliseconds of one of ``codes`` (windows, ...) on each engine, by turns."""
     took = np.empty((len(engines), _ROUNDS + _WARM_UP))
     for turn in range(_ROUNDS + _WARM_UP):
         window = codes[turn % len(codes)][None]

@@ -52,7 +52,7 @@ def measure(artefact: Artefact, codes: NDArray[np.int8]) -> Measured:
 def main(file: Path, windows: Path) -> Measured:
     artefact, codes = Artefact.load(file), np.load(windows)
     importlib.import_module(MODULES[artefact.runtime])
-    before = memory("VmRSS")
+    before = resident("VmRSS")
     engine = open_engine(artefact.runtime, artefact.members, artefact.tensors, artefact.optional)
     times = []
     for i in range(_WARM_UP + _RUNS):
@@ -60,13 +60,13 @@ def main(file: Path, windows: Path) -> Measured:
         start = time.perf_counter_ns()
         engine(window)
         times.append(time.perf_counter_ns() - start)
-    peak = memory("VmHWM")
+    peak = resident("VmHWM")
     ram = None if before is None or peak is None else max(peak - before, 0)
     return Measured(float(np.median(times[_WARM_UP:])) / 1e6, ram)
 
 
-def memory(key: str) -> int | None:
-    """Bytes that this process has by ``key`` of its status; None where the system does not say."""
+def resident(key: str) -> int | None:
+    """Bytes by the ``key`` of Linux: 'VmRSS' now, 'VmHWM' at the peak; None elsewhere."""
     if not _STATUS.is_file():
         return None
     line = next(row for row in _STATUS.read_text().splitlines() if row.startswith(key))

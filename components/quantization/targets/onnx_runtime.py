@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def compile_network(written: Written) -> Network:
     proto = float_graph(written)
     tensors = written.ends
     if written.recipe.precision != "float32":
-        proto = _quantized(proto, written.spans)
+        proto = quantized(proto, _ranges(proto, written.spans))
         tensors = {"input": tensors["input"]} | _outputs(proto)
     members = {"model.onnx": bytes(proto.SerializeToString(deterministic=True))}
     engine = open_engine("onnxruntime", members, tensors, written.architecture.optional)
@@ -95,14 +95,17 @@ def _nodes(written: Written) -> list[Any]:
     return nodes
 
 
-def _quantized(proto: Any, spans: Spans) -> Any:
+def quantized(proto: Any, ranges: Mapping[str, tuple[np.float32, np.float32]]) -> Any:
+    """``proto`` with static int8 quantisation. ``ranges``: every tensor's least and greatest value."""
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data
 
     with tempfile.TemporaryDirectory() as folder, _only_errors():
-        source, target, ranges = (Path(folder) / name for name in ("float.onnx", "int8.onnx", "ranges.json"))
+        source, target, cache = (Path(folder) / name for name in ("float.onnx", "int8.onnx", "ranges.json"))
         onnx.save(proto, source)
-        _save_ranges(proto, spans, ranges)
+        # Where the quantiser looks for what its own calibrators found.
+        save_tensors_data(TensorsData(CalibrationMethod.MinMax, dict(ranges)), cache)
         quantize_static(
             source,
             target,
@@ -112,19 +115,15 @@ def _quantized(proto: Any, spans: Spans) -> Any:
             weight_type=QuantType.QInt8,
             reduce_range=True,
             calibrate_method=CalibrationMethod.MinMax,
-            calibration_cache_path=ranges,
+            calibration_cache_path=cache,
         )
         return onnx.load(target)
 
 
-def _save_ranges(proto: Any, spans: Spans, file: Path) -> None:
-    """``spans`` under the names of the graph's tensors, where the quantiser looks for what its calibrators found."""
-    from onnxruntime.quantization import CalibrationMethod
-    from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data
-
+def _ranges(proto: Any, spans: Spans) -> dict[str, tuple[np.float32, np.float32]]:
+    """``spans`` under the names of the graph's tensors."""
     names = ["input", *(name for node in proto.graph.node for name in node.output)]
-    found = {name: tuple(map(np.float32, spans[_span(name, spans)])) for name in names}
-    save_tensors_data(TensorsData(CalibrationMethod.MinMax, found), file)
+    return {name: (np.float32(low), np.float32(high)) for name in names for low, high in [spans[_span(name, spans)]]}
 
 
 def _span(tensor: str, spans: Spans) -> str:
