@@ -36,17 +36,20 @@ def import_model(
     kind = kind_of(file)
     values = None if examples is None else read_examples(examples)
     if kind == "tflite":
-        return _in_codes(file, file.read_bytes(), name, classes, examples, values)
+        return in_codes(file.read_bytes(), file, name, classes, values)
     if values is None:
         raise InputError(f"{file}: {_CALLED[kind]} without examples", hint="give --examples, which set the ranges of its codes")
     if kind == "keras":
-        return _in_codes(file, convert(file, values), name, classes, examples, values)
+        return in_codes(convert(file, values), file, name, classes, values)
     return import_onnx(file, file, name, classes, values)
 
 
-def _in_codes(
-    file: Path, data: bytes, name: str, classes: tuple[str, ...], examples: Path | None, values: NDArray[Any] | None
-) -> ImportedModel:
+def in_codes(data: bytes, origin: Path, name: str, classes: tuple[str, ...], values: NDArray[Any] | None) -> ImportedModel:
+    """The int8 .tflite in ``data``, made of ``origin``, with codes of ``values`` or random ones.
+
+    Raises:
+        InputError: it is damaged, needs an operator without a kernel, or has another size than ``values`` or ``classes``.
+    """
     graph = read_graph(data)
     entry, outputs = ports(graph, next(iter(read_file(data).inputs)))
     check_classes(classes, [port.shape[-1] if port.shape else 1 for port in outputs])
@@ -58,10 +61,10 @@ def _in_codes(
         operators=dict(sorted(Counter(o.name for o in read_file(data).operators).items())),
         macs=graph.macs,
         classes=classes,
-        examples=random_codes(entry) if values is None or examples is None else example_codes(values, entry, examples),
+        examples=random_codes(entry) if values is None else example_codes(values, entry),
         drawn="random" if values is None else "given",
-        origin=file.name,
-        origin_sha256=sha256_file(file),
+        origin=origin.name,
+        origin_sha256=sha256_file(origin),
     )
 
 
