@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from components.quantization.imported.classes import check_classes
 from components.quantization.imported.converting import convert
 from components.quantization.imported.examples import example_codes, random_codes, read_examples
+from components.quantization.imported.exported_programs.exporting import as_onnx
 from components.quantization.imported.formats import kind_of
 from components.quantization.imported.onnx_models.importing import import_onnx
 from components.quantization.targets.c99.graph import read_graph
@@ -21,7 +23,7 @@ from components.values.imported_onnx import ImportedOnnx
 from components.workspace.errors import InputError
 from components.workspace.files import sha256_file
 
-_CALLED = {"keras": "a Keras file", "onnx": "an ONNX file"}
+_CALLED = {"keras": "a Keras file", "onnx": "an ONNX file", "pt2": "an exported program"}
 
 
 def import_model(
@@ -41,7 +43,12 @@ def import_model(
         raise InputError(f"{file}: {_CALLED[kind]} without examples", hint="give --examples, which set the ranges of its codes")
     if kind == "keras":
         return in_codes(convert(file, values), file, name, classes, values)
-    return import_onnx(file, file, name, classes, values)
+    if kind == "onnx":
+        return import_onnx(file, file, name, classes, values)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "program.onnx"
+        as_onnx(file, made)
+        return import_onnx(made, file, name, classes, values)
 
 
 def in_codes(data: bytes, origin: Path, name: str, classes: tuple[str, ...], values: NDArray[Any] | None) -> ImportedModel:
