@@ -130,9 +130,13 @@ def test_one_spatial_axis_and_steps_first_need_no_transpose(build):
         ("Relu", ("c",), "r"),
         ("Flatten", ("r",), "f"),
         ("Gemm", ("f", "g"), "logits"),
+        ("Transpose", ("c",), "turned", {"perm": [0, 2, 1]}),
     ]
-    out, profile = build(proto(nodes, weights, ("n", 32, 3)), inputs(40, (32, 3)))
-    assert json.loads((out / "artefact.json").read_text())["input"]["shape"] == [1, 32, 3]
+    made = proto(nodes, weights, ("n", 32, 3), exits=("logits", "turned"))
+    out, profile = build(made, inputs(40, (32, 3)), numeric={"max_value_shift": 0.05})
+    described = json.loads((out / "artefact.json").read_text())
+    assert described["input"]["shape"] == [1, 32, 3]
+    assert [port["shape"] for port in described["outputs"]] == [[1, 2], [1, 16, 6]]
     assert data(run(artefact.app, "prove", out, "--profile", profile, "--json"))["passed"]
 
 

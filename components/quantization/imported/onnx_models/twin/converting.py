@@ -8,14 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.quantization.imported import litert
 from components.quantization.imported.importing import in_codes
 from components.quantization.imported.isolated import run_isolated
 from components.quantization.imported.onnx_models.likeness import likeness
 from components.quantization.imported.onnx_models.session import Floats, answers
-from components.values.imported import ImportedModel
-from components.values.imported_onnx import ImportedOnnx
+from components.values.imported import ImportedModel, Port
+from components.values.imported_onnx import ImportedOnnx, Signal
 from components.workspace.errors import GateFailed
 from components.workspace.profiles import Profile
 
@@ -41,13 +42,18 @@ def as_tflite(model: ImportedOnnx, profile: Profile) -> ImportedModel:
         taken = in_codes(made.read_bytes(), source, model.name, model.classes, rows.astype(np.float32))
     taken = replace(
         taken,
-        input=replace(taken.input, name=model.input.name),
-        outputs=tuple(replace(port, name=told.name) for port, told in zip(taken.outputs, model.outputs, strict=True)),
+        input=_named(taken.input, model.input, found["entry"]),
+        outputs=tuple(_named(*three) for three in zip(taken.outputs, model.outputs, found["exits"], strict=True)),
         origin=model.origin,
         origin_sha256=model.origin_sha256,
     )
     _check(model, taken, found["exits"], profile)
     return taken
+
+
+def _named(port: Port, told: Signal, order: list[int]) -> Port:
+    """``port`` by the name and with the axes of the ONNX model; the .tflite may have more of size 1."""
+    return replace(port, name=told.name, shape=tuple(told.shape[axis] for axis in order))
 
 
 def _check(model: ImportedOnnx, taken: ImportedModel, exits: list[list[int]], profile: Profile) -> None:
@@ -61,7 +67,7 @@ def _check(model: ImportedOnnx, taken: ImportedModel, exits: list[list[int]], pr
         )
 
 
-def _in_onnx_order(taken: ImportedModel, codes: np.typing.NDArray[np.int8], exits: list[list[int]]) -> Floats:
+def _in_onnx_order(taken: ImportedModel, codes: NDArray[np.int8], exits: list[list[int]]) -> Floats:
     """(rows, size of all outputs) codes -> values as the ONNX model orders them."""
     found, at = [], 0
     for port, order in zip(taken.outputs, exits, strict=True):
