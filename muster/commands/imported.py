@@ -28,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def import_command(
-    file: Annotated[Path, typer.Argument(help="an int8 .tflite, or with --examples a .keras or .onnx")],
+    file: Annotated[Path, typer.Argument(help="an int8 .tflite, or with --examples a .keras, .onnx or .pt2")],
     name: Annotated[str, typer.Option("--name", help="what the model is called")],
     out: Annotated[Path, typer.Option("--out", help="folder to keep it in")],
     classes: Annotated[str, typer.Option("--classes", help="names of the output's codes: a,b,c")] = "",

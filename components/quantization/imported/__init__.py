@@ -3,4 +3,7 @@
 formats       which files are taken, and why others are not
 examples      codes to try a model on
 converting    a Keras file becomes an int8 .tflite
+onnx_models   float models that come as ONNX
+exported_programs   programs of torch.export become ONNX
+isolated      a module in a process of its own
 """

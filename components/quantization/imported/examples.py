@@ -37,7 +37,7 @@ def read_examples(file: Path) -> NDArray[Any]:
     return values
 
 
-def example_codes(values: NDArray[Any], port: Port, file: Path) -> NDArray[np.int8]:
+def example_codes(values: NDArray[Any], port: Port) -> NDArray[np.int8]:
     """int8 arrays are codes already, all others are values that the input's scale makes codes of: (rows, size).
 
     Raises:
@@ -46,12 +46,12 @@ def example_codes(values: NDArray[Any], port: Port, file: Path) -> NDArray[np.in
     size = int(np.prod(port.shape))
     rows = values.reshape(len(values), -1)
     if rows.shape[1] != size:
-        raise InputError(f"{file}: rows of {rows.shape[1]} numbers, the input has {size}", hint=f"its shape is {port.shape}")
+        raise InputError(f"examples: rows of {rows.shape[1]} numbers, the input has {size}", hint=f"its shape is {port.shape}")
     kept = spread_rows(rows, 1)
     if kept.dtype == np.int8:
         return np.ascontiguousarray(kept)
     if not np.isfinite(kept).all():
-        raise InputError(f"{file}: holds values that are no numbers", hint="leave such rows out")
+        raise InputError("the examples hold values that are no numbers", hint="leave such rows out")
     return np.clip(np.rint(kept.astype(np.float64) / port.scale) + port.zero, -128, 127).astype(np.int8)
 
 

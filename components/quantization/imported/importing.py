@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from components.quantization.imported.classes import check_classes
 from components.quantization.imported.converting import convert
 from components.quantization.imported.examples import example_codes, random_codes, read_examples
+from components.quantization.imported.exported_programs.exporting import as_onnx
 from components.quantization.imported.formats import kind_of
 from components.quantization.imported.onnx_models.importing import import_onnx
 from components.quantization.targets.c99.graph import read_graph
@@ -22,7 +24,7 @@ from components.values.imported_onnx import ImportedOnnx
 from components.workspace.errors import InputError
 from components.workspace.files import sha256_file
 
-_CALLED = {"keras": "a Keras file", "onnx": "an ONNX file"}
+_CALLED = {"keras": "a Keras file", "onnx": "an ONNX file", "pt2": "an exported program"}
 
 
 def import_model(
@@ -37,17 +39,25 @@ def import_model(
     kind = kind_of(file)
     values = None if examples is None else read_examples(examples)
     if kind == "tflite":
-        return _in_codes(file, file.read_bytes(), name, classes, examples, values)
+        return in_codes(file.read_bytes(), file, name, classes, values)
     if values is None:
         raise InputError(f"{file}: {_CALLED[kind]} without examples", hint="give --examples, which set the ranges of its codes")
     if kind == "keras":
-        return _in_codes(file, convert(file, values), name, classes, examples, values)
-    return import_onnx(file, file, name, classes, values)
+        return in_codes(convert(file, values), file, name, classes, values)
+    if kind == "onnx":
+        return import_onnx(file, file, name, classes, values)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "program.onnx"
+        as_onnx(file, made)
+        return import_onnx(made, file, name, classes, values)
 
 
-def _in_codes(
-    file: Path, data: bytes, name: str, classes: tuple[str, ...], examples: Path | None, values: NDArray[Any] | None
-) -> ImportedModel:
+def in_codes(data: bytes, origin: Path, name: str, classes: tuple[str, ...], values: NDArray[Any] | None) -> ImportedModel:
+    """The int8 .tflite in ``data``, made of ``origin``, with codes of ``values`` or random ones.
+
+    Raises:
+        InputError: it is damaged, needs an operator without a kernel, or has another size than ``values`` or ``classes``.
+    """
     graph, described = read_graph(data), read_file(data)
     (entry_name, index), *_ = described.inputs.items()
     entry, outputs = ports(graph, entry_name)
@@ -62,10 +72,10 @@ def _in_codes(
         operators=dict(sorted(Counter(o.name for o in described.operators).items())),
         macs=graph.macs,
         classes=classes,
-        examples=random_codes(entry) if values is None or examples is None else example_codes(values, entry, examples),
+        examples=random_codes(entry) if values is None else example_codes(values, entry),
         drawn="random" if values is None else "given",
-        origin=file.name,
-        origin_sha256=sha256_file(file),
+        origin=origin.name,
+        origin_sha256=sha256_file(origin),
     )
 
 

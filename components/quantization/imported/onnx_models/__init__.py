@@ -7,5 +7,6 @@ folding       the graph with a batch of one, and all that is constant computed
 activations   how far each activation reaches
 candidates    float32, and int8 under a calibrator
 choosing      which candidate suits a profile
+twin          the same network in Keras, for runtimes that take an int8 .tflite
 alone         an artefact in a process of its own, measured
 """

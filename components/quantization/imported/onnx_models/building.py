@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from components.quantization.imported.building import build_imported
 from components.quantization.imported.onnx_models.choosing import Choice, choose
 from components.quantization.imported.onnx_models.likeness import parts
 from components.quantization.imported.onnx_models.session import answers
+from components.quantization.imported.onnx_models.twin.converting import as_tflite
+from components.values.compiled import CompiledModel
 from components.values.compiled_onnx import CompiledOnnx, FloatGolden
 from components.values.imported_onnx import ImportedOnnx
-from components.workspace.errors import InputError
 from components.workspace.profiles import Profile
 
 _MOST_VECTORS, _LEAST_VECTORS = 256, 4
@@ -21,18 +23,20 @@ _STEPS, _CODES = 2, 255
 """By how many steps of its int8 range an output may differ on another processor, which rounds the other way."""
 
 
-def build_onnx(model: ImportedOnnx, profile: Profile) -> CompiledOnnx:
-    """The recipe that suits ``profile``, with golden vectors.
+def build_onnx(model: ImportedOnnx, profile: Profile) -> CompiledOnnx | CompiledModel:
+    """For ONNX Runtime the recipe that suits ``profile``; for C and LiteRT int8 by way of a twin. Both with golden vectors.
 
     Raises:
-        InputError: the profile has another runtime.
-        GateFailed: no recipe keeps the profile's promises.
+        InputError: the twin has no layer for an operator.
+        GateFailed: nothing keeps the profile's promises.
+        BackendUnreachable: TensorFlow is not there.
     """
-    if profile.runtime.name != "onnxruntime":
-        raise InputError(
-            f"profile '{profile.name}': an ONNX file does not run on {profile.runtime.name}",
-            hint="take a profile whose runtime.name is onnxruntime",
-        )
+    if profile.runtime.name == "onnxruntime":
+        return _build(model, profile)
+    return build_imported(as_tflite(model, profile), profile)
+
+
+def _build(model: ImportedOnnx, profile: Profile) -> CompiledOnnx:
     chosen = choose(model, profile)
     most = min(_MOST_VECTORS, max(_LEAST_VECTORS, _MOST_GOLDEN // (4 * model.input.size)))
     kept = np.linspace(0, len(chosen.rows) - 1, min(len(chosen.rows), most)).astype(int)

@@ -35,8 +35,8 @@ class Facts:
     macs: int
 
 
-def examine(file: Path, values: NDArray[Any]) -> Facts:
-    """What is in the ONNX ``file``. ``values``: (rows, ...) of which the first is tried.
+def examine(file: Path, values: NDArray[Any], about: str) -> Facts:
+    """What is in the ONNX ``file``. ``values``: (rows, ...) of which the first is tried; ``about``: what the user calls it.
 
     Raises:
         InputError: it is damaged or hostile, has ends or operators that are not taken, or does not run.
@@ -45,7 +45,7 @@ def examine(file: Path, values: NDArray[Any]) -> Facts:
     with tempfile.TemporaryDirectory() as folder:
         source, facts = Path(folder) / "examples.npy", Path(folder) / "facts.json"
         np.save(source, values[:1].astype(np.float32), allow_pickle=False)
-        run_isolated(str(__spec__.name), file, source, facts, about=str(file), time_limit_s=_TIME_LIMIT_S)
+        run_isolated(str(__spec__.name), file, source, facts, about=about, time_limit_s=_TIME_LIMIT_S)
         found = json.loads(facts.read_bytes())
     outputs = tuple(Signal.from_json(port) for port in found["outputs"])
     return Facts(Signal.from_json(found["input"]), outputs, found["operators"], found["macs"])

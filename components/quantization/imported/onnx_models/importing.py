@@ -30,7 +30,7 @@ def import_onnx(file: Path, origin: Path, name: str, classes: tuple[str, ...], v
     rows = spread_rows(values.reshape(len(values), -1), 4).astype(np.float32)
     if not np.isfinite(rows).all():
         raise InputError("the examples hold values that are no numbers", hint="leave such rows out")
-    found = examine(file, rows)
+    found = examine(file, rows, str(origin))
     check_classes(classes, [port.size for port in found.outputs])
     return ImportedOnnx(
         name=name,
