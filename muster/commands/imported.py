@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from components.workspace.errors import GateFailed, InputError, NotFound
+from muster.commands.imported_shown import imported_rows, numbers
 from muster.console import Json, check_folder, emit_json, emit_table
 
 if TYPE_CHECKING:
     from components.values import Proof
+    from components.values.compiled import CompiledModel
+    from components.values.compiled_trees import CompiledTrees
+    from components.values.imported import ImportedModel
+    from components.values.imported_trees import ImportedTrees
     from components.workspace.profiles import Profile
 
 ProfileFile = Annotated[Path, typer.Option("--profile", help="hardware profile: a .yaml as in profiles/ of a workspace")]
@@ -24,31 +29,37 @@ def add_to(app: typer.Typer) -> None:
 
 
 def import_command(
-    file: Annotated[Path, typer.Argument(help="an int8 .tflite, or a .keras with --examples")],
+    file: Annotated[Path, typer.Argument(help="an int8 .tflite, a .keras with --examples, or XGBoost's .json")],
     name: Annotated[str, typer.Option("--name", help="what the model is called")],
     out: Annotated[Path, typer.Option("--out", help="folder to keep it in")],
-    classes: Annotated[str, typer.Option("--classes", help="names of the output's codes: a,b,c")] = "",
+    classes: Annotated[str, typer.Option("--classes", help="names of the output's codes, or of the trees' classes: a,b,c")] = "",
     examples: Annotated[Path | None, typer.Option("--examples", help="inputs, one a row: .npy or .npz")] = None,
+    lsb: Annotated[str, typer.Option("--lsb", help="trees: what one raw count is worth; one number, or one a feature: a,b")] = "",
+    offset: Annotated[str, typer.Option("--offset", help="trees: the number at raw 0, likewise")] = "",
     json: Json = False,
 ) -> None:
-    """Take in a model that was trained elsewhere: check it, and keep it with codes to try it on."""
+    """Take in a model that was trained elsewhere: check it, and keep it with inputs to try it on."""
+    from components.quantization.imported.boosted.importing import import_trees
+    from components.quantization.imported.formats import kind_of
     from components.quantization.imported.importing import import_model
 
     check_folder(out)
     if not name.strip() or len(name) > 100:
         raise InputError("--name is empty or longer than 100 characters", hint="give the model a short name")
-    model = import_model(file, name, tuple(c.strip() for c in classes.split(",")) if classes else (), examples)
+    named = tuple(c.strip() for c in classes.split(",")) if classes else ()
+    steps, zeros = numbers("--lsb", lsb), numbers("--offset", offset)
+    model: ImportedModel | ImportedTrees
+    if kind_of(file) == "xgboost":
+        model = import_trees(file, name, named, examples, steps, zeros)
+    elif steps or zeros:
+        raise InputError(f"{file}: --lsb and --offset are of trees", hint="the scale of a network's input is in its file")
+    else:
+        model = import_model(file, name, named, examples)
     model.save(out)
-    described = model.to_json()
     if json:
-        emit_json("imported-model", described)
-        return
-    ends = [("input", model.input), *(("output", port) for port in model.outputs)]
-    rows: list[tuple[str, object]] = [("file", f"{model.origin}, {len(model.data):,} bytes"), ("sha256", model.digest)]
-    rows += [(f"{end} {p.name}", f"{list(p.shape)}, (q - {p.zero}) * {p.scale:.6g}") for end, p in ends]
-    rows += [("operators", ", ".join(f"{count} {kind}" for kind, count in model.operators.items()))]
-    rows += [("multiply-accumulates", f"{model.macs:,}"), ("examples", f"{len(model.examples):,} {model.drawn}")]
-    emit_table(f"{model.name}: kept in {out}", ("key", "value"), rows)
+        emit_json("imported-model", model.to_json())
+    else:
+        emit_table(f"{model.name}: kept in {out}", ("key", "value"), imported_rows(model))
 
 
 def build(
@@ -58,13 +69,10 @@ def build(
     json: Json = False,
 ) -> None:
     """Compile an imported model for one hardware profile: C sources, or the .tflite, with golden vectors."""
-    from components.quantization.imported.building import build_imported
-    from components.values.imported import ImportedModel
-
     check_folder(out)
     if (folder / "muster.yaml").is_file():
         raise InputError(f"{folder} is a workspace", hint="muster step quantize builds its artefacts")
-    made = build_imported(ImportedModel.load(folder), _profile(profile))
+    made = _built(folder, _profile(profile))
     made.save(out)
     described = made.to_json()
     if json:
@@ -80,10 +88,7 @@ def prove(
     json: Json = False,
 ) -> None:
     """Run an artefact of an imported model, here and on the emulated board, and measure it against its profile."""
-    from components.quantization.imported.proving import prove_compiled
-    from components.values.compiled import CompiledModel
-
-    proof = prove_compiled(CompiledModel.load(place), _profile(profile))
+    proof = _proven(place, _profile(profile))
     proof.save(place.parent if place.is_file() else place)
     if json:
         emit_json("proof", proof.to_json())
@@ -95,6 +100,30 @@ def prove(
             f"{proof.profile}: {', '.join(short) or proof.missing}",
             hint="make the model smaller, or change the profile's budgets",
         )
+
+
+def _built(folder: Path, profile: Profile) -> CompiledModel | CompiledTrees:
+    from components.quantization.imported.boosted.building import build_trees
+    from components.quantization.imported.building import build_imported
+    from components.values.imported import DESCRIPTION, ImportedModel
+    from components.values.imported_trees import KIND, ImportedTrees
+    from components.values.kept import kind_in
+
+    if kind_in(folder, DESCRIPTION) == KIND:
+        return build_trees(ImportedTrees.load(folder), profile)
+    return build_imported(ImportedModel.load(folder), profile)
+
+
+def _proven(place: Path, profile: Profile) -> Proof:
+    from components.quantization.imported.boosted.proving import prove_trees
+    from components.quantization.imported.proving import prove_compiled
+    from components.values.compiled import DESCRIPTION, CompiledModel
+    from components.values.compiled_trees import KIND, CompiledTrees
+    from components.values.kept import kind_in
+
+    if kind_in(place, DESCRIPTION) == KIND:
+        return prove_trees(CompiledTrees.load(place), profile)
+    return prove_compiled(CompiledModel.load(place), profile)
 
 
 def _profile(file: Path) -> Profile:

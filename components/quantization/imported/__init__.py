@@ -3,4 +3,6 @@
 formats       which files are taken, and why others are not
 examples      codes to try a model on
 converting    a Keras file becomes an int8 .tflite
+on_boards     runs C sources here and on an emulated board
+boosted       the same for boosted trees
 """

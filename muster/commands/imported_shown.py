@@ -1,0 +1,51 @@
+"""An imported model as rows of a table, and lists of numbers on the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from components.workspace.errors import InputError
+
+if TYPE_CHECKING:
+    from components.values.imported import ImportedModel
+    from components.values.imported_trees import ImportedTrees
+
+Rows = list[tuple[str, object]]
+
+
+def imported_rows(model: ImportedModel | ImportedTrees) -> Rows:
+    """Key and value of what a person wants to see of it."""
+    from components.values.imported_trees import ImportedTrees
+
+    rows: Rows = [("file", f"{model.origin}, {len(model.data):,} bytes"), ("sha256", model.digest)]
+    examples = ("examples", f"{len(model.examples):,} {model.drawn}")
+    return [*rows, *(_of_trees(model) if isinstance(model, ImportedTrees) else _of_network(model)), examples]
+
+
+def numbers(option: str, given: str) -> tuple[float, ...]:
+    """Numbers between commas.
+
+    Raises:
+        InputError: something else is there.
+    """
+    try:
+        return tuple(float(part) for part in given.split(",")) if given else ()
+    except ValueError:
+        raise InputError(f"{option} {given[:50]}: no numbers", hint="give one number, or several with commas between") from None
+
+
+def _of_network(model: ImportedModel) -> Rows:
+    ends = [("input", model.input), *(("output", port) for port in model.outputs)]
+    rows: Rows = [(f"{end} {p.name}", f"{list(p.shape)}, (q - {p.zero}) * {p.scale:.6g}") for end, p in ends]
+    rows += [("operators", ", ".join(f"{count} {kind}" for kind, count in model.operators.items()))]
+    return [*rows, ("multiply-accumulates", f"{model.macs:,}")]
+
+
+def _of_trees(model: ImportedTrees) -> Rows:
+    about, lsb = model.about, model.converter.lsb
+    return [
+        ("objective", about["objective"]),
+        ("trees", f"{about['trees']:,} of depth {about['depth']} at most, {about['nodes']:,} questions"),
+        ("features", f"{about['features']:,}, lsb {min(lsb):.4g} to {max(lsb):.4g}"),
+        ("outputs", about["outputs"]),
+    ]
