@@ -13,7 +13,7 @@ from components.runtime.scaling import Converter
 
 Kind = Literal["regression", "binary", "multiclass"]
 
-_CHUNK = 512  # rows that walk down all trees at once
+_CELLS = 1 << 19  # rows times trees that walk down at once
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,7 @@ class Ensemble:
     def margins(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """(rows, features), NaN for missing -> (rows, outputs)."""
         rows = values.astype(np.float32)
-        parts = [self._margins(rows[i : i + _CHUNK]) for i in range(0, max(len(rows), 1), _CHUNK)]
-        return np.concatenate(parts)
+        return np.concatenate([self._margins(part) for part in _parts(rows, len(self.roots))])
 
     def _margins(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
         node = np.tile(self.roots, (len(values), 1))
@@ -100,8 +99,7 @@ class IntegerTrees:
 
     def margins(self, raw: NDArray[np.int16]) -> NDArray[np.int32]:
         """(rows, features) int16 -> (rows, outputs) int32."""
-        parts = [self._margins(raw[i : i + _CHUNK]) for i in range(0, max(len(raw), 1), _CHUNK)]
-        return np.concatenate(parts)
+        return np.concatenate([self._margins(part) for part in _parts(raw, len(self.size))])
 
     def _margins(self, raw: NDArray[np.int16]) -> NDArray[np.int32]:
         rows, first = np.arange(len(raw))[:, None], np.cumsum(self.size) - self.size
@@ -124,6 +122,11 @@ def physical(converter: Converter, raw: NDArray[np.int16]) -> NDArray[np.float32
     """(rows, features) int16 -> what the trained model reads of such samples; NaN for missing ones."""
     values = (raw * np.asarray(converter.lsb) + np.asarray(converter.offset)).astype(np.float32)
     return np.where(raw == MISSING_RAW, np.float32(np.nan), values)
+
+
+def _parts(rows: NDArray[Any], trees: int) -> list[NDArray[Any]]:
+    step = max(1, _CELLS // trees)
+    return [rows[i : i + step] for i in range(0, max(len(rows), 1), step)]
 
 
 def _adds(target: NDArray[np.int64] | NDArray[np.int32], outputs: int) -> NDArray[np.float64]:

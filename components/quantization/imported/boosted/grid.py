@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,15 +9,16 @@ from components.runtime.ensemble import Ensemble, physical
 from components.runtime.scaling import Converter
 from components.workspace.errors import InputError
 
-_STEPS = 60_000
-"""Of the range of a feature: room is left on both sides of what was seen."""
+_STEPS = 65_000
+"""Over the thresholds of a feature: all of them are well within the 65,535 samples."""
+_DIGITS = 7  # a float32 has no more
 _ROWS, _MISSING = 1000, 0.05
 
 
 def converter_for(
     ensemble: Ensemble, lsb: tuple[float, ...], offset: tuple[float, ...], values: NDArray[np.float32] | None
 ) -> Converter:
-    """``lsb``, ``offset``: one number, one a feature, or none: then the range of thresholds and ``values`` decides.
+    """``lsb``, ``offset``: one number, one a feature, or none: then thresholds and ``values`` decide.
 
     Raises:
         InputError: another number of them, or steps that are not above 0.
@@ -27,7 +26,7 @@ def converter_for(
     if offset and not lsb:
         raise InputError("--offset without --lsb", hint="give both: a number is raw * lsb + offset")
     if not lsb:
-        return _spanning(*_span(ensemble, values))
+        return _derived(ensemble, values)
     steps, zeros = _each(ensemble, "--lsb", lsb), _each(ensemble, "--offset", offset or (0.0,))
     if min(steps) <= 0:
         raise InputError("--lsb: a step that is not above 0", hint="give what one count of the converter is worth")
@@ -58,20 +57,30 @@ def _each(ensemble: Ensemble, option: str, given: tuple[float, ...]) -> tuple[fl
     return given * ensemble.features if len(given) == 1 else given
 
 
-def _span(ensemble: Ensemble, values: NDArray[Any] | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Least and greatest of thresholds and values of each feature."""
-    low, high = np.full(ensemble.features, np.inf), np.full(ensemble.features, -np.inf)
-    asked, threshold = ensemble.feature[ensemble.inner], ensemble.threshold[ensemble.inner].astype(np.float64)
-    np.minimum.at(low, asked, threshold)
-    np.maximum.at(high, asked, threshold)
-    if values is not None:
-        shown = values.astype(np.float64)
-        low = np.minimum(low, np.where(np.isnan(shown), np.inf, shown).min(axis=0))
-        high = np.maximum(high, np.where(np.isnan(shown), -np.inf, shown).max(axis=0))
-    known = low <= high
-    return np.where(known, low, 0.0), np.where(known, high, 0.0)
+def _derived(ensemble: Ensemble, values: NDArray[np.float32] | None) -> Converter:
+    """Samples over the range of each feature's thresholds, beyond which a number may saturate: it goes the same way."""
+    asked = ensemble.feature[ensemble.inner]
+    found = [(1.0, 0.0)] * ensemble.features
+    for feature in np.unique(asked):
+        own = ensemble.threshold[ensemble.inner][asked == feature]
+        shown = own[:0] if values is None else values[:, feature]
+        found[feature] = _decimal(own, shown) or _spanning(float(own.min()), float(own.max()))
+    return Converter(tuple(lsb for lsb, _ in found), tuple(offset for _, offset in found))
 
 
-def _spanning(low: NDArray[np.float64], high: NDArray[np.float64]) -> Converter:
-    width = np.where(high > low, high - low, np.maximum(np.abs(high), 1.0))
-    return Converter(tuple((width / _STEPS).tolist()), tuple(((low + high) / 2).tolist()))
+def _decimal(thresholds: NDArray[np.float32], shown: NDArray[np.float32]) -> tuple[float, float] | None:
+    """Steps of 1, 0.1, 0.01 and so on where all numbers that were ``shown`` are whole steps: then nothing is rounded."""
+    numbers = np.concatenate([thresholds, shown[~np.isnan(shown)]]).astype(np.float64)
+    for digits in range(_DIGITS if len(shown) else 0):
+        lsb = 10.0**-digits
+        if (thresholds.max() - np.float64(thresholds.min())) / lsb > _STEPS:
+            return None
+        away = np.abs(numbers - np.rint(numbers / lsb) * lsb)
+        if (away <= np.spacing(np.abs(numbers).astype(np.float32))).all():
+            return lsb, round(float(thresholds.min() + thresholds.max()) / 2 / lsb) * lsb
+    return None
+
+
+def _spanning(low: float, high: float) -> tuple[float, float]:
+    width = high - low or max(abs(high), 1.0)
+    return width / _STEPS, (low + high) / 2

@@ -42,7 +42,7 @@ def read_ensemble(data: bytes) -> Ensemble:
     """
     try:
         return _ensemble(_parsed(data))
-    except (KeyError, TypeError, ValueError, OverflowError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError) as error:
         raise InputError(f"no whole XGBoost model: {type(error).__name__}: {str(error)[:200]}", hint=_HINT) from None
     except RecursionError:
         raise InputError("no XGBoost model: nested too deeply", hint=_HINT) from None
