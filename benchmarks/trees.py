@@ -30,6 +30,7 @@ from components.quantization.imported.boosted.xgboost_file import read_ensemble
 from components.quantization.levels import board
 from components.quantization.targets.c99 import image
 from components.runtime.ensemble import labels
+from components.runtime.sampling import SampleBits
 from components.workspace.files import write_text
 
 MARK = "<!-- measured: trees -->"
@@ -67,6 +68,7 @@ class Row:
     name: str
     nodes: int
     ours: Side
+    wide: Side
     plain: Side
     quantized: Side
 
@@ -119,17 +121,18 @@ def measured(sets: Sets, name: str, peer: Path) -> Row:
         subprocess.run(command, check=True, capture_output=True)
         same = float((labels(ensemble.kind, np.load(folder / "margins.npy")) == wanted).mean())
         sides = [theirs(folder / kind, sets.held_x[:VECTORS], same) for kind in ("plain", "quantized")]
-        return Row(f"{sets.name}: {name}", int(ensemble.inner.sum()), ours(folder, sets.held_x, wanted), *sides)
+        own = [ours(folder, sets.held_x, wanted, bits) for bits in (16, 32)]
+        return Row(f"{sets.name}: {name}", int(ensemble.inner.sum()), *own, *sides)
 
 
-def ours(folder: Path, rows: np.ndarray, wanted: np.ndarray) -> Side:
+def ours(folder: Path, rows: np.ndarray, wanted: np.ndarray, bits: SampleBits) -> Side:
     """Through import, build and proof; the C repeats `integer_trees` on all rows that it learned its scales from."""
-    model = import_trees(folder / "model.json", "model", examples=folder / "seen.npy")
+    model = import_trees(folder / "model.json", "model", examples=folder / "seen.npy", bits=bits)
     profile = PROFILE.model_copy(update={"proof": PROFILE.proof.model_copy(update={"vectors": VECTORS})})
     proof = prove_trees(build_trees(model, profile), profile)
     assert proof.level == "emulated" and proof.passed, proof
-    trees = integer_trees(read_ensemble(model.data), model.converter, exact=model.exact)
-    got = labels(trees.kind, trees.margins(model.converter.raw(rows)))
+    trees = integer_trees(read_ensemble(model.data), model.sampling)
+    got = labels(trees.kind, trees.margins(model.sampling.raw(rows)))
     checks = {check.name: int(check.value) for check in proof.checks}
     return Side(checks["flash"], checks["instructions"], float((got == wanted).mean()))
 
@@ -157,16 +160,16 @@ def theirs(folder: Path, rows: np.ndarray, equal: float) -> Side:
 
 def as_table(rows: list[Row]) -> str:
     head = (
-        "| model | inner nodes | flash: Muster | tl2cgen | tl2cgen, quantized | share of the smaller "
-        "| instructions a row: Muster | tl2cgen | tl2cgen, quantized | XGBoost's class: Muster | tl2cgen |"
+        "| model | inner nodes | flash: Muster | 32-bit samples | tl2cgen | tl2cgen, quantized | Muster's share of the smaller "
+        "| instructions a row: Muster | tl2cgen | tl2cgen, quantized | XGBoost's class: Muster | 32-bit samples | tl2cgen |"
     )
     lines = [
-        f"| {r.name} | {r.nodes:,} | {r.ours.flash:,} | {r.plain.flash:,} | {r.quantized.flash:,} "
+        f"| {r.name} | {r.nodes:,} | {r.ours.flash:,} | {r.wide.flash:,} | {r.plain.flash:,} | {r.quantized.flash:,} "
         f"| {r.ours.flash / min(r.plain.flash, r.quantized.flash):.2f} | {r.ours.instructions:,} | {r.plain.instructions:,} "
-        f"| {r.quantized.instructions:,} | {r.ours.equal:.3%} | {r.plain.equal:.3%} |"
+        f"| {r.quantized.instructions:,} | {r.ours.equal:.3%} | {r.wide.equal:.3%} | {r.plain.equal:.3%} |"
         for r in rows
     ]
-    return "\n".join([head, "|---|" + "---:|" * 10, *lines])
+    return "\n".join([head, "|---|" + "---:|" * 12, *lines])
 
 
 if __name__ == "__main__":

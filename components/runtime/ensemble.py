@@ -8,8 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from components.runtime.conditions import MISSING_RAW
-from components.runtime.scaling import Converter
+from components.runtime.sampling import Raw, SampleBits, missing_sample
 
 Kind = Literal["regression", "binary", "multiclass"]
 
@@ -76,10 +75,10 @@ def labels(kind: Kind, margins: NDArray[Any]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class IntegerTrees:
-    """The same over raw int16 samples, with leaves in 2^-``bits``.
+    """The same over samples of ``sample_bits``, with leaves in 2^-``bits``.
 
     Inner nodes of all trees, one tree after the other, depth first, the left child next to its parent: ``feature``, ``limit``
-    (int16), ``missing_right``, ``left``: (nodes,). A row goes right where its sample is above the limit; MISSING_RAW goes where
+    ``missing_right``, ``left``: (nodes,). A row goes right where its sample is above the limit; a missing one goes where
     ``missing_right`` says. ``left`` counts the inner nodes below the left child: a part of n of them has n + 1 leaves, so it
     tells where the right child and its leaves lie. ``leaf``: (leaves,) int16, from left to right. ``size``: (trees,) inner nodes
     of each. ``trees``: (outputs,) how many trees add to each output, which are ordered by it. ``bias``: (outputs,) int32.
@@ -88,7 +87,7 @@ class IntegerTrees:
     kind: Kind
     features: int
     feature: NDArray[np.int32]
-    limit: NDArray[np.int16]
+    limit: NDArray[np.int32]
     missing_right: NDArray[np.bool_]
     left: NDArray[np.int32]
     leaf: NDArray[np.int16]
@@ -96,12 +95,13 @@ class IntegerTrees:
     trees: NDArray[np.int32]
     bias: NDArray[np.int32]
     bits: int
+    sample_bits: SampleBits = 16
 
-    def margins(self, raw: NDArray[np.int16]) -> NDArray[np.int32]:
-        """(rows, features) int16 -> (rows, outputs) int32."""
+    def margins(self, raw: Raw) -> NDArray[np.int32]:
+        """(rows, features) samples -> (rows, outputs) int32."""
         return np.concatenate([self._margins(part) for part in _parts(raw, len(self.size))])
 
-    def _margins(self, raw: NDArray[np.int16]) -> NDArray[np.int32]:
+    def _margins(self, raw: Raw) -> NDArray[np.int32]:
         rows, first = np.arange(len(raw))[:, None], np.cumsum(self.size) - self.size
         node = np.tile(first, (len(raw), 1))
         leaf = np.tile(first + np.arange(len(first)), (len(raw), 1))
@@ -109,19 +109,13 @@ class IntegerTrees:
         while (asks := below > 0).any():
             at = np.where(asks, node, 0)
             sample, left = raw[rows, self.feature[at]], self.left[at]
-            right = np.where(sample == MISSING_RAW, self.missing_right[at], sample > self.limit[at]) & asks
+            right = np.where(sample == missing_sample(self.sample_bits), self.missing_right[at], sample > self.limit[at]) & asks
             node = np.where(asks, node + 1 + np.where(right, left, 0), node)
             leaf = leaf + np.where(right, left + 1, 0)
             below = np.where(asks, np.where(right, below - 1 - left, left), 0)
         target = np.repeat(np.arange(len(self.trees)), self.trees)
         sums = self.leaf[leaf].astype(np.int64) @ _adds(target, len(self.bias)).astype(np.int64)
         return (sums + self.bias).astype(np.int32)
-
-
-def physical(converter: Converter, raw: NDArray[np.int16]) -> NDArray[np.float32]:
-    """(rows, features) int16 -> what the trained model reads of such samples; NaN for missing ones."""
-    values = (raw * np.asarray(converter.lsb) + np.asarray(converter.offset)).astype(np.float32)
-    return np.where(raw == MISSING_RAW, np.float32(np.nan), values)
 
 
 def _parts(rows: NDArray[Any], trees: int) -> list[NDArray[Any]]:

@@ -21,9 +21,9 @@ KIND = "compiled-trees"
 
 @dataclass(frozen=True)
 class GoldenRows:
-    """``inputs``: (rows, features) int16 samples of C, float32 numbers of ONNX Runtime. ``outputs``: (rows, outputs) int32 or
-    float32 margins that must come out. ``trained``: (rows, outputs) float64 margins of the imported model on the same rows,
-    before their numbers became samples.
+    """``inputs``: (rows, features) int16 or int32 samples of C, float32 numbers of ONNX Runtime. ``outputs``: (rows, outputs)
+    int32 or float32 margins that must come out. ``trained``: (rows, outputs) float64 margins of the imported model on the same
+    rows, before their numbers became samples.
     """
 
     inputs: NDArray[Any]

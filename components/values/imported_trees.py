@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.runtime.scaling import Converter
+from components.runtime.sampling import Sampling
 from components.values.imported import DESCRIPTION
 from components.values.kept import about_files, keep, read_kept
 from components.workspace.errors import VerificationFailed
@@ -21,20 +21,20 @@ KIND, MODEL, EXAMPLES = "imported-trees", "model.json", "examples.npy"
 
 @dataclass(frozen=True)
 class ImportedTrees:
-    """``data``: the bytes of the file. ``examples``: (rows, features) float32 with NaN for missing, as the model was trained on.
+    """``data``: XGBoost's JSON. ``examples``: (rows, features) float32 with NaN for missing, as the model was trained on.
 
-    ``exact``: samples are those of the device's own converter, each one number; else numbers that were rounded to samples.
-    ``about``: what was found in the file. ``drawn``: 'given', or 'random' where no examples were given.
+    ``drawn``: 'given', or 'random' where no examples were given. ``origin``: name of the file that was imported, with its
+    SHA-256 in ``origin_sha256``. ``about``: what was found in it.
     """
 
     name: str
     data: bytes
-    converter: Converter
-    exact: bool
+    sampling: Sampling
     classes: tuple[str, ...]
     examples: NDArray[np.float32]
     drawn: str
     origin: str
+    origin_sha256: str
     about: dict[str, Any]
 
     @property
@@ -50,9 +50,9 @@ class ImportedTrees:
             "schema_version": 1,
             "kind": KIND,
             "name": self.name,
-            "origin": {"file": self.origin, "sha256": self.digest},
+            "origin": {"file": self.origin, "sha256": self.origin_sha256},
             "about": self.about,
-            "converter": {"lsb": list(self.converter.lsb), "offset": list(self.converter.offset), "exact": self.exact},
+            "sampling": self.sampling.to_json(),
             "classes": list(self.classes),
             "examples": {"rows": len(self.examples), "drawn": self.drawn},
             "files": about_files(self.files),
@@ -69,21 +69,31 @@ class ImportedTrees:
         """
         value, files = read_kept(folder, DESCRIPTION)
         try:
-            return cls(
+            found = cls(
                 name=str(value["name"]),
                 data=files[MODEL],
-                converter=Converter(*(tuple(map(float, value["converter"][key])) for key in ("lsb", "offset"))),
-                exact=bool(value["converter"]["exact"]),
+                sampling=Sampling.from_json(value["sampling"]),
                 classes=tuple(map(str, value["classes"])),
                 examples=np.load(io.BytesIO(files[EXAMPLES]), allow_pickle=False).astype(np.float32),
                 drawn=str(value["examples"]["drawn"]),
                 origin=str(value["origin"]["file"]),
+                origin_sha256=str(value["origin"]["sha256"]),
                 about=dict(value["about"]),
             )
+            found.check()
         except (KeyError, TypeError, ValueError) as error:
             raise VerificationFailed(
                 f"{folder} holds no whole imported model: {type(error).__name__}: {error}", hint="import the model again"
             ) from None
+        return found
+
+    def check(self) -> None:
+        """Raises:
+        ValueError: samples and examples are of other features.
+        """
+        lsb, offset = self.sampling.converter.lsb, self.sampling.converter.offset
+        if self.examples.ndim != 2 or {len(lsb), len(offset)} != {self.examples.shape[1]} or not min(lsb) > 0:
+            raise ValueError(f"{len(lsb)} steps and {len(offset)} offsets for examples of shape {self.examples.shape}")
 
 
 def _packed(values: NDArray[np.float32]) -> bytes:

@@ -12,6 +12,7 @@ from muster.commands.imported_shown import imported_rows, numbers
 from muster.console import Json, check_folder, emit_json, emit_table
 
 if TYPE_CHECKING:
+    from components.runtime.sampling import SampleBits
     from components.values import Proof
     from components.values.compiled import CompiledModel
     from components.values.compiled_trees import CompiledTrees
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from components.values.imported_trees import ImportedTrees
     from components.workspace.profiles import Profile
 
+_SAMPLE_BITS: tuple[SampleBits, SampleBits] = (16, 32)
 ProfileFile = Annotated[Path, typer.Option("--profile", help="hardware profile: a .yaml as in profiles/ of a workspace")]
 
 
@@ -29,13 +31,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 def import_command(
-    file: Annotated[Path, typer.Argument(help="an int8 .tflite, a .keras with --examples, or XGBoost's .json")],
+    file: Annotated[Path, typer.Argument(help="an int8 .tflite, a .keras with --examples, or XGBoost's .json or .ubj")],
     name: Annotated[str, typer.Option("--name", help="what the model is called")],
     out: Annotated[Path, typer.Option("--out", help="folder to keep it in")],
     classes: Annotated[str, typer.Option("--classes", help="names of the output's codes, or of the trees' classes: a,b,c")] = "",
     examples: Annotated[Path | None, typer.Option("--examples", help="inputs, one a row: .npy or .npz")] = None,
     lsb: Annotated[str, typer.Option("--lsb", help="trees: what one raw count is worth; one number, or one a feature: a,b")] = "",
     offset: Annotated[str, typer.Option("--offset", help="trees: the number at raw 0, likewise")] = "",
+    sample_bits: Annotated[int, typer.Option("--sample-bits", help="trees: bits of a sample in C, 16 or 32")] = 16,
     json: Json = False,
 ) -> None:
     """Take in a model that was trained elsewhere: check it, and keep it with inputs to try it on."""
@@ -50,9 +53,11 @@ def import_command(
     steps, zeros = numbers("--lsb", lsb), numbers("--offset", offset)
     model: ImportedModel | ImportedTrees
     if kind_of(file) == "xgboost":
-        model = import_trees(file, name, named, examples, steps, zeros)
-    elif steps or zeros:
-        raise InputError(f"{file}: --lsb and --offset are of trees", hint="the scale of a network's input is in its file")
+        model = import_trees(file, name, named, examples, steps, zeros, _bits(sample_bits))
+    elif steps or zeros or sample_bits != _SAMPLE_BITS[0]:
+        raise InputError(
+            f"{file}: --lsb, --offset and --sample-bits are of trees", hint="the scale of a network's input is in its file"
+        )
     else:
         model = import_model(file, name, named, examples)
     model.save(out)
@@ -100,6 +105,12 @@ def prove(
             f"{proof.profile}: {', '.join(short) or proof.missing}",
             hint="make the model smaller, or change the profile's budgets",
         )
+
+
+def _bits(given: int) -> SampleBits:
+    if given not in _SAMPLE_BITS:
+        raise InputError(f"--sample-bits {given}", hint="a sample has 16 or 32 bits")
+    return _SAMPLE_BITS[_SAMPLE_BITS.index(given)]
 
 
 def _built(folder: Path, profile: Profile) -> CompiledModel | CompiledTrees:

@@ -42,10 +42,10 @@ def _of_network(model: ImportedModel) -> Rows:
 
 
 def _of_trees(model: ImportedTrees) -> Rows:
-    about, lsb = model.about, model.converter.lsb
+    about, lsb = model.about, model.sampling.converter.lsb
     return [
         ("objective", about["objective"]),
         ("trees", f"{about['trees']:,} of depth {about['depth']} at most, {about['nodes']:,} questions"),
-        ("features", f"{about['features']:,}, lsb {min(lsb):.4g} to {max(lsb):.4g}"),
+        ("features", f"{about['features']:,}, lsb {min(lsb):.4g} to {max(lsb):.4g}, samples of {model.sampling.bits} bits"),
         ("outputs", about["outputs"]),
     ]

@@ -47,19 +47,22 @@ def margins(model: xgb.Booster, x: np.ndarray) -> np.ndarray:
     return model.predict(xgb.DMatrix(x), output_margin=True).reshape(len(x), -1)
 
 
-def integer(seed: int, features: int, trees: int, nodes: int, *, missing: str = "mixed", leaves: int = 30_000) -> IntegerTrees:
+def integer(
+    seed: int, features: int, trees: int, nodes: int, *, missing: str = "mixed", leaves: int = 30_000, bits: int = 16
+) -> IntegerTrees:
     """Random trees: ``nodes`` questions each at most, limits at the ends of the range among them."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(0, nodes + 1, trees)
     left = np.concatenate([_shape(rng, int(n)) for n in sizes] or [[]]).astype(np.int32)
     count = max(1, len(left))
-    limit = rng.choice([*rng.integers(-32768, 32768, 40), -32767, 0, 32766], count).astype(np.int16)
+    top = (1 << (bits - 1)) - 1
+    limit = rng.choice([*rng.integers(-top - 1, top + 1, 40), -top, 0, top - 1], count)
     ways = {"mixed": rng.random(count) < 0.5, "left": np.zeros(count, bool), "right": np.ones(count, bool)}
     return IntegerTrees(
         kind="multiclass",
         features=features,
         feature=rng.integers(0, features, count).astype(np.int32),
-        limit=np.where(ways[missing], np.maximum(limit, -32767), limit).astype(np.int16),
+        limit=np.where(ways[missing], np.maximum(limit, -top), limit).astype(np.int32),
         missing_right=ways[missing],
         left=left if len(left) else np.zeros(1, np.int32),
         leaf=rng.integers(-leaves, leaves, len(left) + trees).astype(np.int16),
@@ -67,6 +70,7 @@ def integer(seed: int, features: int, trees: int, nodes: int, *, missing: str = 
         trees=np.asarray([trees - trees // 2, trees // 2], np.int32),
         bias=rng.integers(-(2**20), 2**20, 2).astype(np.int32),
         bits=10,
+        sample_bits=bits,
     )
 
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.quantization.imported.boosted.grid import converter_for, random_rows
+from components.quantization.imported.boosted.grid import random_rows, sampling_for
 from components.quantization.imported.boosted.integers import integer_trees, limits
 from components.quantization.imported.boosted.xgboost_file import MOST_DEPTH, read_ensemble
 from components.quantization.targets.c99.rows import row_sources
 from components.quantization.targets.c99.text import kernel
 from components.quantization.targets.onnx_ensemble import ensemble_graph
-from components.runtime.conditions import MISSING_RAW
-from components.runtime.ensemble import labels, physical
+from components.runtime.ensemble import labels
+from components.runtime.sampling import Sampling, missing_sample
 from components.runtime.scaling import Converter
 from components.workspace.errors import InputError
 
@@ -28,7 +28,11 @@ from . import boosters
 
 COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
 needs_compiler = pytest.mark.skipif(not COMPILERS, reason="no C compiler (Debian: gcc libc6-dev)")
-EVERY_SAMPLE = np.arange(-32767, 32768).astype(np.int16)[:, None]
+EVERY_SAMPLE = np.arange(-32768, 32768).astype(np.int16)[:, None]
+
+
+def sampling(features, bits=16):
+    return Sampling(Converter((1.0,) * features, (0.0,) * features), bits, exact=True)
 
 
 def read(document) -> object:
@@ -84,10 +88,9 @@ def test_onnx_runtime_says_what_xgboost_says(kind):
 def test_every_sample_of_a_converter_is_decided_as_in_float(lsb, offset, places, nudge, missing_left):
     """On and between the numbers that the converter can give, beyond its ends, and for a missing sample."""
     ensemble = boosters.ensemble([(place + nudge) * lsb + offset for place in places], missing_left=missing_left)
-    converter = converter_for(ensemble, (lsb,), (offset,), None)
-    trees = integer_trees(ensemble, converter, exact=True)
-    samples = np.append(EVERY_SAMPLE, [[MISSING_RAW]], axis=0).astype(np.int16)
-    got, wanted = trees.margins(samples), ensemble.margins(physical(converter, samples))
+    given_steps = sampling_for(ensemble, (lsb,), (offset,), None)
+    trees = integer_trees(ensemble, given_steps)
+    got, wanted = trees.margins(EVERY_SAMPLE), ensemble.margins(given_steps.numbers(EVERY_SAMPLE))
     assert np.array_equal(np.ldexp(got.astype(float), -trees.bits), wanted)
 
 
@@ -95,30 +98,57 @@ def test_numbers_on_a_decimal_grid_are_not_rounded():
     """Also where a threshold is one of the numbers, as XGBoost's are."""
     model, (x, _) = boosters.booster("softprob", 0.1), boosters.data(0.1)
     ensemble = read_ensemble(bytes(model.save_raw("json")))
-    converter = converter_for(ensemble, (), (), x)
-    assert set(converter.lsb) == {0.01}
-    trees = integer_trees(ensemble, converter, exact=False)
-    assert np.ldexp(trees.margins(converter.raw(x)).astype(float), -trees.bits) == pytest.approx(ensemble.margins(x), abs=1e-3)
-    assert np.array_equal(labels(trees.kind, trees.margins(converter.raw(x))), labels(trees.kind, ensemble.margins(x)))
+    derived = sampling_for(ensemble, (), (), x)
+    assert set(derived.converter.lsb) == {0.01}
+    trees = integer_trees(ensemble, derived)
+    got = trees.margins(derived.raw(x))
+    assert np.ldexp(got.astype(float), -trees.bits) == pytest.approx(ensemble.margins(x), abs=1e-3)
+    assert np.array_equal(labels(trees.kind, got), labels(trees.kind, ensemble.margins(x)))
+
+
+def test_samples_of_32_bits_tell_numbers_apart_that_those_of_16_do_not():
+    """Thresholds close together, and one far away."""
+    thresholds = [float(np.float32(1 + i / 4096)) for i in range(20)] + [1e4]
+    ensemble = boosters.ensemble(thresholds)
+    x = np.repeat(np.asarray(thresholds, np.float32), 2)[:, None]
+    x[1::2] = np.nextafter(x[1::2], np.float32(0))
+    away = []
+    for bits in (16, 32):
+        found = sampling_for(ensemble, (), (), None, bits)
+        trees = integer_trees(ensemble, found)
+        got = np.ldexp(trees.margins(found.raw(x)).astype(float), -trees.bits)
+        away.append(np.abs(got - ensemble.margins(x)).max())
+    assert away[0] > 1
+    assert away[1] <= 1
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_a_converter_of_either_width_is_followed_to_its_ends(bits):
+    ensemble = boosters.ensemble([-(2.0**40), 0.5, 2.0**40], missing_left=False)
+    own = sampling(1, bits)
+    trees = integer_trees(ensemble, own)
+    samples = np.asarray([[own.missing], [-own.highest], [0], [1], [own.highest]], f"i{bits // 8}")
+    assert len(trees.limit) == 2
+    assert np.ldexp(trees.margins(samples)[:, 0].astype(float), -trees.bits).tolist() == [3, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_random_rows_go_both_ways_at_the_root_of_every_tree(exact):
     ensemble = read_ensemble(bytes(boosters.booster("softprob").save_raw("json")))
-    converter = converter_for(ensemble, (0.01,) if exact else (), (), None)
-    rows, limit = random_rows(ensemble, converter, exact=exact), limits(ensemble, converter, exact=exact)
-    assert np.array_equal(rows, random_rows(ensemble, converter, exact=exact), equal_nan=True)
+    own = sampling_for(ensemble, (0.01,) if exact else (), (), None)
+    rows, limit = random_rows(ensemble, own), limits(ensemble, own)
+    assert np.array_equal(rows, random_rows(ensemble, own), equal_nan=True)
     for root in ensemble.roots[ensemble.inner[ensemble.roots]]:
-        samples = converter.raw(rows)[:, ensemble.feature[root]]
-        right = samples[samples != MISSING_RAW] > limit[root]
+        samples = own.raw(rows)[:, ensemble.feature[root]]
+        right = samples[samples != own.missing] > limit[root]
         assert right.any() and not right.all()
 
 
-@pytest.mark.parametrize("lsb", [(), (1e-3,)])
-def test_questions_that_no_sample_answers_otherwise_are_left_out(lsb):
+@pytest.mark.parametrize(("lsb", "left"), [((), 3), ((1e-3,), 2)])
+def test_questions_that_no_sample_answers_otherwise_are_left_out(lsb, left):
+    """Where missing samples go left all the same: what lies above all samples is no question."""
     ensemble = boosters.ensemble([-1e6, 0.0, 1e6])
-    converter = Converter((1e-3,), (0.0,)) if lsb else converter_for(ensemble, (), (), None)
-    assert len(integer_trees(ensemble, converter, exact=bool(lsb)).limit) == (2 if lsb else 3)
+    assert len(integer_trees(ensemble, sampling_for(ensemble, lsb, (), None)).limit) == left
 
 
 SHAPES = {
@@ -133,13 +163,16 @@ SHAPES = {
 
 
 @needs_compiler
+@pytest.mark.parametrize("bits", [16, 32])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_c_repeats_every_margin_in_every_layout(shape, tmp_path):
+def test_c_repeats_every_margin_in_every_layout(shape, bits, tmp_path):
     features, count, nodes, missing, leaves = SHAPES[shape]
-    trees = boosters.integer(len(shape), features, count, nodes, missing=missing, leaves=leaves)
+    trees = boosters.integer(len(shape), features, count, nodes, missing=missing, leaves=leaves, bits=bits)
     rng = np.random.default_rng(1)
-    raw = rng.choice([*np.unique(trees.limit), 0, 32767, -32767, MISSING_RAW], (300, features)).astype(np.int16)
-    sources = row_sources(trees, "t", "0", Converter((1.0,) * features, (0.0,) * features), (), (), raw[:4])
+    lowest = missing_sample(bits)
+    ends = [lowest, lowest + 1, -lowest - 1, 0]
+    raw = rng.choice([*np.unique(trees.limit), *ends], (300, features)).astype(f"i{bits // 8}")
+    sources = row_sources(trees, "t", "0", sampling(features, bits), (), (), raw[:4])
     for name, text in (sources | {"host.c": kernel("rows_host.c").encode()}).items():
         (tmp_path / name).write_bytes(text)
     for compiler in COMPILERS:
@@ -156,10 +189,10 @@ def test_the_smaller_layout_is_taken():
 
     def nodes(distinct):
         trees = boosters.integer(5, 8, 40, 15)
-        limit = (np.arange(len(trees.limit)) % distinct).astype(np.int16)
+        limit = (np.arange(len(trees.limit)) % distinct).astype(np.int32)
         changed = copy.copy(trees)
         object.__setattr__(changed, "limit", limit)
-        return row_sources(changed, "t", "0", Converter((1.0,) * 8, (0.0,) * 8), (), (), np.zeros((2, 8), np.int16))["model.c"]
+        return row_sources(changed, "t", "0", sampling(8), (), (), np.zeros((2, 8), np.int16))["model.c"]
 
     assert b"LIMITS[" in nodes(10)
     assert b"LIMITS[" not in nodes(10_000)
@@ -265,9 +298,7 @@ def test_a_file_with_anything_in_one_place_is_read_or_refused(draw, document):
 
 def test_names_of_features_cannot_end_a_comment(document):
     trees = boosters.integer(1, 2, 3, 3)
-    sources = row_sources(
-        trees, "*/ int x;", "0", Converter((1.0, 1.0), (0.0, 0.0)), ("a*/", "b\n#error"), (), np.zeros((2, 2), np.int16)
-    )
+    sources = row_sources(trees, "*/ int x;", "0", sampling(2), ("a*/", "b\n#error"), (), np.zeros((2, 2), np.int16))
     text = sources["model.h"].decode()
     assert "a__" in text
     assert not re.search(r"\*/ int x|^#error", text, re.M)

@@ -85,10 +85,19 @@ def test_an_imported_model_says_what_is_in_it(file, examples, tmp_path):
         "nodes": 0,
         "depth": 4,
     }
-    assert found["converter"]["lsb"] == [0.01] * 6
+    assert found["sampling"]["lsb"] == [0.01] * 6
     assert found["examples"] == {"rows": 600, "drawn": "given"}
     assert {p.name for p in (tmp_path / "kept").iterdir()} == {"imported.json", "model.json", "examples.npy"}
     assert "multi:softprob" in take(file, tmp_path).stdout
+
+
+def test_ubjson_is_the_same_model_and_a_damaged_one_is_refused(file, trained, tmp_path):
+    trained["softprob"].save_model(tmp_path / "m.ubj")
+    same = data(take(tmp_path / "m.ubj", tmp_path, "--json"))
+    assert same["about"] == data(take(file, tmp_path, "--json"))["about"]
+    (tmp_path / "m.ubj").write_bytes((tmp_path / "m.ubj").read_bytes()[:2000])
+    with pytest.raises(InputError, match="XGBoost does not read it"):
+        take(tmp_path / "m.ubj", tmp_path)
 
 
 @COMPILED
@@ -149,6 +158,28 @@ def test_steps_that_are_too_coarse_for_the_model_fail_the_build(file, examples, 
 
 
 @COMPILED
+def test_samples_of_32_bits_make_up_for_numbers_that_no_converter_gave(profile, tmp_path):
+    """A feature of which small differences decide beside large ones."""
+    rng = np.random.default_rng(0)
+    x = np.exp(rng.normal(0, 3, (800, 2))).astype(np.float32)
+    x[:, 1] = 1 + rng.choice([0, 1e4], 800) + 1e-2 * rng.random(800)
+    y = x[:, 1] % 1 > 5e-3
+    xgb.train({"objective": "binary:logistic", "nthread": 1, "max_depth": 3}, xgb.DMatrix(x, y), 8).save_model(
+        tmp_path / "m.json"
+    )
+    np.save(tmp_path / "x.npy", x)
+    take(tmp_path / "m.json", tmp_path, "--examples", tmp_path / "x.npy")
+    with pytest.raises(GateFailed, match="keep their class"):
+        run(artefact.app, "build", tmp_path / "kept", "--profile", profile(), "--out", tmp_path / "firmware")
+    take(tmp_path / "m.json", tmp_path, "--examples", tmp_path / "x.npy", "--sample-bits", "32")
+    run(artefact.app, "build", tmp_path / "kept", "--profile", profile(), "--out", tmp_path / "firmware")
+    said = checks(run(artefact.app, "prove", tmp_path / "firmware", "--profile", profile(), "--json"))
+    assert said["label_agreement"] == 1
+    assert said["host_mismatches"] == said["self_test_mismatches"] == 0
+    assert "int32_t model_sample" in (tmp_path / "firmware" / "model.h").read_text()
+
+
+@COMPILED
 def test_a_device_that_is_too_small_fails_the_proof(file, profile, tmp_path):
     tight = profile(memory={"model_flash_kib": 0.5, "model_ram_kib": 4})
     take(file, tmp_path)
@@ -186,6 +217,24 @@ def test_what_was_changed_is_neither_built_nor_proven(changed, file, profile, tm
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        lambda value: value["sampling"].__setitem__("lsb", [0.1]),
+        lambda value: value["sampling"].__setitem__("lsb", [0.0] * 6),
+        lambda value: value.__setitem__("sampling", None),
+        lambda value: value["files"].pop("model.json"),
+    ],
+)
+def test_a_description_that_does_not_fit_its_files_is_refused(change, file, profile, tmp_path):
+    take(file, tmp_path)
+    value = json.loads((tmp_path / "kept" / "imported.json").read_text())
+    change(value)
+    (tmp_path / "kept" / "imported.json").write_text(json.dumps(value))
+    with pytest.raises(VerificationFailed):
+        run(artefact.app, "build", tmp_path / "kept", "--profile", profile(), "--out", tmp_path / "firmware")
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("--classes", "a,b"), "2 names for 3 classes"),
@@ -195,6 +244,7 @@ def test_what_was_changed_is_neither_built_nor_proven(changed, file, profile, tm
         (("--lsb", "0"), "not above 0"),
         (("--lsb", "nan"), "numbers"),
         (("--offset", "1"), "without --lsb"),
+        (("--sample-bits", "8"), "sample-bits 8"),
     ],
 )
 def test_options_that_do_not_fit_the_trees_are_refused(arguments, says, file, tmp_path):
@@ -212,10 +262,7 @@ def test_examples_that_are_no_rows_of_the_model_are_refused(rows, says, file, tm
         take(file, tmp_path, "--examples", tmp_path / "x.npy")
 
 
-def test_other_files_and_runtimes_are_refused_with_what_to_do(file, trained, profile, tmp_path):
-    trained["softprob"].save_model(tmp_path / "m.ubj")
-    with pytest.raises(InputError, match="UBJSON"):
-        take(tmp_path / "m.ubj", tmp_path)
+def test_other_files_and_runtimes_are_refused_with_what_to_do(file, profile, tmp_path):
     (tmp_path / "other.json").write_text('{"a": 1}')
     with pytest.raises(InputError, match="no whole XGBoost model"):
         take(tmp_path / "other.json", tmp_path)

@@ -10,11 +10,10 @@ from components.quantization.targets.c99.tflite import MAGIC, MOST_BYTES
 from components.workspace.errors import InputError, NotFound
 
 Kind = Literal["tflite", "keras", "xgboost"]
-ACCEPTED = "accepted are int8 .tflite, .keras with --examples, and XGBoost's .json"
+ACCEPTED = "accepted are int8 .tflite, .keras with --examples, and XGBoost's .json or .ubj"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _PICKLE = b"\x80"  # opcode PROTO, then the number of the protocol
 _PICKLE_PROTOCOLS = range(1, 6)
-_UBJSON = b"{L"  # an object, and a key whose length is a 64-bit number
 _UNOPENED = {".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt", ".bin", ".npy", ".npz"}
 
 
@@ -26,14 +25,14 @@ def kind_of(file: Path) -> Kind:
     if file.is_dir():
         raise InputError(f"{file} is a folder", hint=f"convert a SavedModel to an int8 .tflite first; {ACCEPTED}")
     if not file.is_file():
-        raise NotFound(f"no file {file}", hint="name a .tflite, .keras or .json file")
+        raise NotFound(f"no file {file}", hint="name a .tflite, .keras, .json or .ubj file")
     if file.stat().st_size > MOST_BYTES:
         raise InputError(f"{file} has {file.stat().st_size:,} bytes", hint=f"the most is {MOST_BYTES:,}")
     with file.open("rb") as stream:
         head = stream.read(16)
     if head[4:8] == MAGIC:
         return "tflite"
-    if head.lstrip()[:1] == b"{" and not head.startswith(_UBJSON):
+    if head.lstrip()[:1] == b"{":
         return "xgboost"
     if zipfile.is_zipfile(file):
         return _of_zip(file)
@@ -58,8 +57,6 @@ def _why_not(file: Path, head: bytes) -> str:
     pickled = head[:1] == _PICKLE and len(head) > 1 and head[1] in _PICKLE_PROTOCOLS
     if pickled or file.suffix.lower() in _UNOPENED:
         return "may hold a pickle, which runs code, and is never opened; export the model instead"
-    if head.startswith(_UBJSON) or file.suffix.lower() == ".ubj":
-        return "XGBoost's UBJSON; load it with XGBoost and save_model it as .json"
     if file.suffix.lower() == ".onnx":
         return "an ONNX file; convert it to an int8 .tflite first"
     return "no model format that is known by its bytes"

@@ -13,7 +13,7 @@ from components.quantization.targets.onnx_ensemble import ensemble_graph
 from components.runtime.ensemble import Ensemble, labels
 from components.values.compiled_trees import CompiledTrees, GoldenRows
 from components.values.imported_trees import ImportedTrees
-from components.workspace.errors import GateFailed, InputError
+from components.workspace.errors import GateFailed, InputError, VerificationFailed
 from components.workspace.profiles import Profile
 
 LEAST_AGREEMENT = 0.999
@@ -27,8 +27,11 @@ def build_trees(model: ImportedTrees, profile: Profile) -> CompiledTrees:
     Raises:
         InputError: the profile has another runtime, or wants a newer interface.
         GateFailed: the profile does not allow an operator, or too many rows get another class in integers.
+        VerificationFailed: the examples are of another model.
     """
     ensemble = read_ensemble(model.data)
+    if model.examples.shape[1] != ensemble.features:
+        raise VerificationFailed(f"{model.name}: examples are of another model", hint="import the model again")
     if profile.runtime.name == "c99":
         made = _c(model, ensemble, profile)
     elif profile.runtime.name == "onnxruntime":
@@ -39,7 +42,7 @@ def build_trees(model: ImportedTrees, profile: Profile) -> CompiledTrees:
     if same < LEAST_AGREEMENT:
         raise GateFailed(
             f"{model.name}: {same:.2%} of {len(made.golden.inputs):,} rows keep their class, of {LEAST_AGREEMENT:.1%} that must",
-            hint="import it with a finer --lsb, or with examples as the device's converter gives them",
+            hint="import it with a finer --lsb, with --sample-bits 32, or with examples as the device's converter gives them",
         )
     return made
 
@@ -51,12 +54,12 @@ def agreement(made: CompiledTrees, margins: np.ndarray) -> float:
 
 def _c(model: ImportedTrees, ensemble: Ensemble, profile: Profile) -> CompiledTrees:
     check_interface(profile)
-    trees, raw = integer_trees(ensemble, model.converter, exact=model.exact), model.converter.raw(model.examples)
-    size = 2 * ensemble.features + 4 * len(ensemble.bias)
+    trees, raw = integer_trees(ensemble, model.sampling), model.sampling.raw(model.examples)
+    size = raw.itemsize * ensemble.features + 4 * len(ensemble.bias)
     count = max(2, min(profile.proof.vectors, _SELF_TEST_BYTES // size, len(raw)))
     tested = raw[np.linspace(0, len(raw) - 1, count).astype(int)]
     title = f"{model.name} for {profile.name}"
-    members = row_sources(trees, title, model.digest, model.converter, ensemble.names, model.classes, tested)
+    members = row_sources(trees, title, model.digest, model.sampling, ensemble.names, model.classes, tested)
     golden = GoldenRows(raw, trees.margins(raw), ensemble.margins(model.examples))
     return _compiled(model, ensemble, profile, trees.bits, members, golden)
 

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.quantization.imported.boosted.grid import converter_for, random_rows
+from components.quantization.imported.boosted.grid import random_rows, sampling_for
 from components.quantization.imported.boosted.integers import integer_trees
+from components.quantization.imported.boosted.ubjson import MAGIC, as_json
 from components.quantization.imported.boosted.xgboost_file import read_ensemble
 from components.quantization.imported.examples import read_examples
 from components.runtime.ensemble import Ensemble
+from components.runtime.sampling import SampleBits
 from components.values.imported_trees import ImportedTrees
 from components.workspace.errors import InputError
+from components.workspace.files import sha256_bytes
 
 _MOST_ROWS, _MOST_BYTES = 10_000, 32 << 20
 
@@ -26,13 +29,19 @@ def import_trees(
     examples: Path | None = None,
     lsb: tuple[float, ...] = (),
     offset: tuple[float, ...] = (),
+    bits: SampleBits = 16,
 ) -> ImportedTrees:
-    """Read XGBoost's JSON. ``examples``: rows of numbers, NaN for missing; ``lsb``, ``offset``: see `grid.converter_for`.
+    """Read XGBoost's JSON or UBJSON. ``examples``: rows of numbers, NaN for missing; ``lsb``, ``offset``, ``bits``: see
+    `grid.sampling_for`.
 
     Raises:
         NotFound, InputError: no such file, a damaged one, a model that is not covered, or numbers that do not fit it.
+        BackendUnreachable: XGBoost, which reads UBJSON, is not there.
     """
     data = file.read_bytes()
+    digest = sha256_bytes(data)
+    if data.startswith(MAGIC):
+        data = as_json(file)
     ensemble = read_ensemble(data)
     if classes and (len(classes) != ensemble.classes or len(set(classes)) != len(classes) or not all(classes)):
         raise InputError(
@@ -40,18 +49,17 @@ def import_trees(
             hint="name each class once, in the order of its number" if ensemble.classes else "a regression has none",
         )
     given = None if examples is None else _rows(read_examples(examples), ensemble, examples)
-    converter = converter_for(ensemble, lsb, offset, given)
-    exact = bool(lsb)
-    integer_trees(ensemble, converter, exact=exact)  # refuses here what could not be built later
+    sampling = sampling_for(ensemble, lsb, offset, given, bits)
+    integer_trees(ensemble, sampling)  # refuses here what could not be built later
     return ImportedTrees(
         name=name,
         data=data,
-        converter=converter,
+        sampling=sampling,
         classes=classes,
-        exact=exact,
-        examples=random_rows(ensemble, converter, exact=exact) if given is None else given,
+        examples=random_rows(ensemble, sampling) if given is None else given,
         drawn="random" if given is None else "given",
         origin=file.name,
+        origin_sha256=digest,
         about=_about(ensemble),
     )
 

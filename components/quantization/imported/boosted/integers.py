@@ -8,31 +8,28 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from components.runtime.ensemble import Ensemble, IntegerTrees, physical
-from components.runtime.scaling import Converter
+from components.runtime.ensemble import Ensemble, IntegerTrees
+from components.runtime.sampling import Sampling
 from components.workspace.errors import InputError
 
-_LOWEST, _HIGHEST = -32_767, 32_767
+_LEAF = 32_767
 _MOST_BITS = 30
-_SAMPLES = np.arange(_LOWEST, _HIGHEST + 1).astype(np.int16)
 
 
-def integer_trees(ensemble: Ensemble, converter: Converter, *, exact: bool) -> IntegerTrees:
-    """``exact``: see `limits`.
-
-    Raises:
-        InputError: the leaves span more than 32 bits.
+def integer_trees(ensemble: Ensemble, sampling: Sampling) -> IntegerTrees:
+    """Raises:
+    InputError: the leaves span more than 32 bits.
     """
-    limit, bits = limits(ensemble, converter, exact=exact), _bits(ensemble)
+    limit, bits = limits(ensemble, sampling), _bits(ensemble)
     leaf = np.rint(np.ldexp(ensemble.leaf.astype(np.float64), bits)).astype(np.int16)
     order = np.argsort(ensemble.target, kind="stable")
-    grown = _Grown(ensemble, limit, leaf)
+    grown = _Grown(ensemble, limit, leaf, sampling.highest)
     sizes = [grown.grow(int(ensemble.roots[tree])) for tree in order]
     return IntegerTrees(
         kind=ensemble.kind,
         features=ensemble.features,
         feature=np.asarray(grown.feature or [0], np.int32),
-        limit=np.asarray(grown.limit or [0], np.int16),
+        limit=np.asarray(grown.limit or [0], np.int32),
         missing_right=np.asarray(grown.missing_right or [False], bool),
         left=np.asarray(grown.left or [0], np.int32),
         leaf=np.asarray(grown.leaf, np.int16),
@@ -40,26 +37,33 @@ def integer_trees(ensemble: Ensemble, converter: Converter, *, exact: bool) -> I
         trees=np.bincount(ensemble.target, minlength=len(ensemble.bias)).astype(np.int32),
         bias=np.rint(np.ldexp(ensemble.bias, bits)).astype(np.int32),
         bits=bits,
+        sample_bits=sampling.bits,
     )
 
 
-def limits(ensemble: Ensemble, converter: Converter, *, exact: bool) -> NDArray[np.int16]:
-    """(nodes,) the greatest raw sample that goes left; -32,768 where none does.
+def limits(ensemble: Ensemble, sampling: Sampling) -> NDArray[np.int32]:
+    """(nodes,) the greatest sample that goes left; that for missing ones where none does.
 
-    ``exact``: samples come from the device's own converter, and each stands for one number: counted over all 65,535 of them as
-    the trained model reads them, in float32. Else numbers are rounded to samples, and thresholds as they are: XGBoost takes
+    Samples of the device's own converter, ``exact``, go where the trained model sends their numbers: the limit is searched among
+    all of them, without a rule for rounding. Else numbers are rounded to samples, and thresholds as they are: XGBoost takes
     thresholds from the numbers it was trained on, and what is equal to one goes right.
     """
-    found = np.zeros(len(ensemble.left), np.int16)
+    found = np.zeros(len(ensemble.left), np.int32)
     for feature in np.unique(ensemble.feature[ensemble.inner]):
-        asks = ensemble.inner & (ensemble.feature == feature)
-        own = Converter((converter.lsb[feature],), (converter.offset[feature],))
-        if exact:
-            values = physical(own, _SAMPLES[:, None])[:, 0]
-            found[asks] = np.searchsorted(values, ensemble.threshold[asks], side="left") + _LOWEST - 1
-        else:
-            found[asks] = own.raw(ensemble.threshold[asks][:, None])[:, 0] - 1
+        asks, own = ensemble.inner & (ensemble.feature == feature), sampling.of(int(feature))
+        threshold = ensemble.threshold[asks][:, None]
+        found[asks] = (_searched(own, threshold) if sampling.exact else own.raw(threshold).astype(np.int64) - 1)[:, 0]
     return found
+
+
+def _searched(own: Sampling, threshold: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The greatest sample whose number is below the threshold, by halving; numbers never fall with their samples."""
+    low, high = np.full(threshold.shape, own.missing), np.full(threshold.shape, own.highest + 1)
+    while (high - low > 1).any():
+        middle = (low + high) // 2
+        below = own.numbers(middle) < threshold
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return low
 
 
 def _bits(ensemble: Ensemble) -> int:
@@ -68,7 +72,7 @@ def _bits(ensemble: Ensemble) -> int:
     ends = np.append(ensemble.roots, len(leaf))
     largest = [leaf[a:b].max() for a, b in pairwise(ends)]
     sums = np.abs(ensemble.bias) + np.bincount(ensemble.target, largest, minlength=len(ensemble.bias))
-    room = [_room(_HIGHEST, leaf.max()), _room(2**31 - 1 - len(largest), sums.max())]
+    room = [_room(_LEAF, leaf.max()), _room(2**31 - 1 - len(largest), sums.max())]
     bits = min(*room, _MOST_BITS)
     if leaf.max() > 0 and math.ldexp(float(leaf.max()), bits) < 1:
         raise InputError("the leaves vanish beside base_score", hint="train with a smaller base_score")
@@ -82,8 +86,8 @@ def _room(most: int, value: float) -> int:
 class _Grown:
     """Nodes depth first, without questions that no raw sample answers otherwise and those between equal leaves."""
 
-    def __init__(self, ensemble: Ensemble, limit: NDArray[np.int16], leaf: NDArray[np.int16]) -> None:
-        self._of, self._limit, self._leaf = ensemble, limit, leaf
+    def __init__(self, ensemble: Ensemble, limit: NDArray[np.int32], leaf: NDArray[np.int16], highest: int) -> None:
+        self._of, self._limit, self._leaf, self._highest = ensemble, limit, leaf, highest
         self.feature: list[int] = []
         self.limit: list[int] = []
         self.missing_right: list[bool] = []
@@ -97,9 +101,9 @@ class _Grown:
             self.leaf.append(int(self._leaf[node]))
             return 0
         limit, missing_left = int(self._limit[node]), bool(self._of.missing_left[node])
-        if limit == _HIGHEST and missing_left:
+        if limit == self._highest and missing_left:
             return self.grow(left)
-        if limit < _LOWEST and not missing_left:
+        if limit < -self._highest and not missing_left:
             return self.grow(right)
         at = len(self.feature)
         for table, value in ((self.feature, int(self._of.feature[node])), (self.limit, limit), (self.left, 0)):

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from components.quantization.targets.c99.text import array, defines, kernel
 from components.runtime.ensemble import IntegerTrees
+from components.runtime.sampling import missing_sample
 
 _WORDS = {1: "uint8_t", 2: "uint16_t", 4: "uint32_t", 8: "uint64_t"}
 _BYTE, _SHORT = 1 << 8, 1 << 16
-_INT16_MIN = -32_768
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ def tree_tables(trees: IntegerTrees) -> str:
     nodes = min((_direct(trees), _ranked(trees)), key=lambda nodes: nodes.size)
     sizes = "uint8_t" if trees.size.max() < _BYTE else "uint16_t" if trees.size.max() < _SHORT else "uint32_t"
     parts = [
+        defines({"SAMPLE_HALF": f"{-missing_sample(trees.sample_bits)}u"}) + f"typedef uint{trees.sample_bits}_t sample_order;\n",
         array("BIAS", "int32_t", trees.bias),
         array("TREES", "uint16_t", trees.trees),
         array("SIZE", sizes, trees.size),
@@ -60,25 +61,31 @@ def tree_tables(trees: IntegerTrees) -> str:
 
 def _direct(trees: IntegerTrees) -> _Nodes:
     """Thresholds in the nodes themselves."""
-    limit = trees.limit.astype(np.int64) - _INT16_MIN
-    fields = (*_asked(trees), _Field("LIMIT_BITS", limit, 16))
-    return _Nodes(fields, "#define LIMIT(asked) (int32_t)LIMIT_BITS(asked)\n", 0)
+    limit = _ordered(trees)
+    fields = (*_asked(trees), _Field("LIMIT_BITS", limit, trees.sample_bits))
+    return _Nodes(fields, "#define LIMIT(asked) LIMIT_BITS(asked)\n", 0)
 
 
 def _ranked(trees: IntegerTrees) -> _Nodes:
     """Nodes hold the rank of their threshold among those of their feature, which lie in one table."""
     first: list[int] = []
     table: list[int] = []
-    rank = np.zeros(len(trees.feature), np.int64)
+    rank, limit = np.zeros(len(trees.feature), np.int64), _ordered(trees)
     for feature in range(int(trees.feature.max()) + 1):
         asks = trees.feature == feature
-        distinct, rank[asks] = np.unique(trees.limit[asks], return_inverse=True)
+        distinct, rank[asks] = np.unique(limit[asks], return_inverse=True)
         first.append(len(table))
-        table += (distinct.astype(np.int64) - _INT16_MIN).tolist()
+        table += distinct.tolist()
     starts = "uint16_t" if len(table) < _SHORT else "uint32_t"
-    code = array("LIMITS", "uint16_t", table) + array("FIRST", starts, first)
-    code += "#define LIMIT(asked) (int32_t)LIMITS[FIRST[FEATURE(asked)] + RANK(asked)]\n"
-    return _Nodes((*_asked(trees), _field("RANK", rank)), code, 2 * len(table) + int(starts[4:-2]) // 8 * len(first))
+    code = array("LIMITS", f"uint{trees.sample_bits}_t", table) + array("FIRST", starts, first)
+    code += "#define LIMIT(asked) (uint32_t)LIMITS[FIRST[FEATURE(asked)] + RANK(asked)]\n"
+    shared = trees.sample_bits // 8 * len(table) + (2 if len(table) < _SHORT else 4) * len(first)
+    return _Nodes((*_asked(trees), _field("RANK", rank)), code, shared)
+
+
+def _ordered(trees: IntegerTrees) -> NDArray[np.int64]:
+    """Limits from 0 on, in which that of a missing sample is 0."""
+    return trees.limit.astype(np.int64) - missing_sample(trees.sample_bits)
 
 
 def _asked(trees: IntegerTrees) -> tuple[_Field, ...]:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from string import Template
 
-import numpy as np
-from numpy.typing import NDArray
-
 from components.quantization.targets.c99.emit import INTERFACE
 from components.quantization.targets.c99.node_tables import tree_tables
 from components.quantization.targets.c99.text import array, identifier, kernel
 from components.runtime.ensemble import IntegerTrees
-from components.runtime.scaling import Converter
+from components.runtime.sampling import Raw, Sampling
 
 _DECIDES = "int model_class(const int32_t margins[MODEL_OUTPUTS]);\n"
 
@@ -21,10 +18,10 @@ def row_sources(
     trees: IntegerTrees,
     title: str,
     digest: str,
-    converter: Converter,
+    sampling: Sampling,
     names: tuple[str, ...],
     classes: tuple[str, ...],
-    inputs: NDArray[np.int16],
+    inputs: Raw,
 ) -> dict[str, bytes]:
     """`model.h`, `model.c`, `model_selftest.c` and the example `main.c`. ``inputs``: (vectors, features) of the self-test."""
     title = _harmless(title)
@@ -35,12 +32,14 @@ def row_sources(
         features=trees.features,
         outputs=len(trees.bias),
         bits=trees.bits,
+        sample_bits=sampling.bits,
+        highest=sampling.highest,
         vectors=len(inputs),
-        feature_list=_features(converter, names),
+        feature_list=_features(sampling, names),
         classes=_classes(classes),
         decides="" if trees.kind == "regression" else _DECIDES,
     )
-    tables = array("INPUTS", "int16_t", inputs) + array("OUTPUTS", "int32_t", trees.margins(inputs))
+    tables = array("INPUTS", "model_sample", inputs) + array("OUTPUTS", "int32_t", trees.margins(inputs))
     parts = [f'/* {title}. Made by Muster; do not edit. */\n#include "model.h"\n', tree_tables(trees), kernel("rows_trees.c")]
     if trees.kind != "regression":
         parts.append(kernel(f"rows_{trees.kind}.c"))
@@ -53,9 +52,9 @@ def row_sources(
     return {name: text.encode() for name, text in texts.items()}
 
 
-def _features(converter: Converter, names: tuple[str, ...]) -> str:
-    named = names or ("",) * len(converter.lsb)
-    lines = zip(named, converter.lsb, converter.offset, strict=True)
+def _features(sampling: Sampling, names: tuple[str, ...]) -> str:
+    lsb, offset = sampling.converter.lsb, sampling.converter.offset
+    lines = zip(names or ("",) * len(lsb), lsb, offset, strict=True)
     return "\n".join(
         f"   {i} {_harmless(name)}: lsb {lsb:.9g}, offset {offset:.9g}" for i, (name, lsb, offset) in enumerate(lines)
     )

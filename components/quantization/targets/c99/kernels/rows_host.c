@@ -5,7 +5,7 @@
 
 int main(void)
 {
-    int16_t features[MODEL_FEATURES];
+    model_sample features[MODEL_FEATURES];
     int32_t margins[MODEL_OUTPUTS];
     while (fread(features, sizeof features, 1, stdin) == 1) {
         model_run(features, margins);

@@ -1,12 +1,12 @@
 /* An example of use: supply read_row and report for your board. */
 #include "model.h"
 
-int read_row(int16_t features[MODEL_FEATURES]); /* waits for the next samples; 0 when there are none */
+int read_row(model_sample features[MODEL_FEATURES]); /* waits for the next samples; 0 when there are none */
 void report(const int32_t margins[MODEL_OUTPUTS]);
 
 int main(void)
 {
-    int16_t features[MODEL_FEATURES];
+    model_sample features[MODEL_FEATURES];
     int32_t margins[MODEL_OUTPUTS];
 
     if (model_selftest() != 0) return 1; /* a device that computes wrongly must not judge */

@@ -3,13 +3,14 @@
    Nodes lie depth first, a left child next to its parent. A part of a tree with n nodes has n + 1 leaves, from left to right:
    the number of nodes below the left child tells where the right child is, and which leaves are its own. */
 
-static int goes_right(node asked, const int16_t *features)
+/* Samples in the order 0, 1, ... from the missing one on; where that goes right, it comes last instead. */
+static int goes_right(node asked, const model_sample *features)
 {
-    const int32_t missing = MISSING(asked); /* 1: as if above all other samples, else below them */
-    return (uint16_t)(features[FEATURE(asked)] + 32768 - missing) > LIMIT(asked) - missing;
+    const uint32_t last = MISSING(asked);
+    return (sample_order)((uint32_t)features[FEATURE(asked)] + SAMPLE_HALF - last) > LIMIT(asked) - last;
 }
 
-void model_run(const int16_t features[MODEL_FEATURES], int32_t margins[MODEL_OUTPUTS])
+void model_run(const model_sample features[MODEL_FEATURES], int32_t margins[MODEL_OUTPUTS])
 {
     uint32_t tree = 0, first = 0;
     for (int output = 0; output < MODEL_OUTPUTS; output++) {
