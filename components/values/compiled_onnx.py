@@ -89,8 +89,7 @@ class CompiledOnnx:
             NotFound: nothing was built there.
             VerificationFailed: a file is not the one that was built.
         """
-        folder = place.parent if place.name == DESCRIPTION else place
-        value, files = load_sealed(folder, DESCRIPTION, KIND)
+        value, files = load_sealed(place, DESCRIPTION, KIND)
         try:
             return cls(
                 name=str(value["name"]),
@@ -109,7 +108,7 @@ class CompiledOnnx:
                 golden=FloatGolden(*(unpacked(files[name]) for name in (_INPUTS, _OUTPUTS, _WANTED))),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise broken(folder, error) from None
+            raise broken(place, error) from None
 
     def _files(self) -> dict[str, bytes]:
         golden = self.golden

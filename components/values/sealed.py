@@ -27,21 +27,22 @@ def save_sealed(folder: Path, description: str, about: dict[str, Any], files: di
         write_json(beside / description, about)
 
 
-def kind_of_folder(folder: Path, description: str) -> str:
-    """What the description calls itself; '' where there is none, or none that can be read."""
+def kind_in(place: Path, description: str) -> str:
+    """What the description in the folder ``place``, or at it, says it is of; '' where there is none that can be read."""
     try:
-        return str(json.loads((folder / description).read_bytes())["kind"])
+        return str(json.loads((_folder(place, description) / description).read_bytes())["kind"])
     except (OSError, ValueError, TypeError, KeyError):
         return ""
 
 
-def load_sealed(folder: Path, description: str, kind: str) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The description and its files.
+def load_sealed(place: Path, description: str, kind: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The description and its files. ``place``: the folder, or the description in it.
 
     Raises:
         NotFound: no description there.
         VerificationFailed: a file is not the one that was described.
     """
+    folder = _folder(place, description)
     if not (folder / description).is_file():
         raise NotFound(f"no {description} in {folder}", hint="name the folder that --out was given")
     try:
@@ -72,6 +73,10 @@ def unpacked(data: bytes) -> NDArray[np.float32]:
     if array.dtype != np.float32:
         raise ValueError(f"an array of {array.dtype}, not of float32")
     return np.asarray(array)
+
+
+def _folder(place: Path, description: str) -> Path:
+    return place.parent if place.name == description else place
 
 
 def _checked(folder: Path, name: str, digest: str) -> bytes:

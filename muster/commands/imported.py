@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from components.workspace.errors import GateFailed, InputError, NotFound
+from muster.commands.imported_shown import imported_rows, numbers
 from muster.console import Json, check_folder, emit_json, emit_table, say
 
 if TYPE_CHECKING:
+    from components.runtime.sampling import SampleBits
     from components.values import Proof
     from components.values.compiled import CompiledModel
     from components.values.compiled_onnx import CompiledOnnx
-    from components.values.imported import Port
-    from components.values.imported_onnx import Signal
+    from components.values.compiled_trees import CompiledTrees
+    from components.values.imported import ImportedModel
+    from components.values.imported_onnx import ImportedOnnx
+    from components.values.imported_trees import ImportedTrees
     from components.workspace.profiles import Profile
 
+_SAMPLE_BITS: tuple[SampleBits, SampleBits] = (16, 32)
 ProfileFile = Annotated[Path, typer.Option("--profile", help="hardware profile: a .yaml as in profiles/ of a workspace")]
 
 
@@ -28,32 +33,40 @@ def add_to(app: typer.Typer) -> None:
 
 
 def import_command(
-    file: Annotated[Path, typer.Argument(help="an int8 .tflite, or with --examples a .keras, .onnx or .pt2")],
+    file: Annotated[Path, typer.Argument(help="int8 .tflite, XGBoost's .json or .ubj, or with --examples .keras, .onnx or .pt2")],
     name: Annotated[str, typer.Option("--name", help="what the model is called")],
     out: Annotated[Path, typer.Option("--out", help="folder to keep it in")],
-    classes: Annotated[str, typer.Option("--classes", help="names of the output's codes: a,b,c")] = "",
+    classes: Annotated[str, typer.Option("--classes", help="names of the output's codes, or of the trees' classes: a,b,c")] = "",
     examples: Annotated[Path | None, typer.Option("--examples", help="inputs, one a row: .npy or .npz")] = None,
+    lsb: Annotated[str, typer.Option("--lsb", help="trees: what one raw count is worth; one number, or one a feature: a,b")] = "",
+    offset: Annotated[str, typer.Option("--offset", help="trees: the number at raw 0, likewise")] = "",
+    sample_bits: Annotated[int, typer.Option("--sample-bits", help="trees: bits of a sample in C, 16 or 32")] = 16,
     json: Json = False,
 ) -> None:
-    """Take in a model that was trained elsewhere: check it, and keep it with codes to try it on."""
+    """Take in a model that was trained elsewhere: check it, and keep it with inputs to try it on."""
+    from components.quantization.imported.boosted.importing import import_trees
+    from components.quantization.imported.formats import kind_of
     from components.quantization.imported.importing import import_model
 
     check_folder(out)
     if not name.strip() or len(name) > 100:
         raise InputError("--name is empty or longer than 100 characters", hint="give the model a short name")
-    model = import_model(file, name, tuple(c.strip() for c in classes.split(",")) if classes else (), examples)
+    named = tuple(c.strip() for c in classes.split(",")) if classes else ()
+    steps, zeros = numbers("--lsb", lsb), numbers("--offset", offset)
+    model: ImportedModel | ImportedOnnx | ImportedTrees
+    if kind_of(file) == "xgboost":
+        model = import_trees(file, name, named, examples, steps, zeros, _bits(sample_bits))
+    elif steps or zeros or sample_bits != _SAMPLE_BITS[0]:
+        raise InputError(
+            f"{file}: --lsb, --offset and --sample-bits are of trees", hint="the scale of a network's input is in its file"
+        )
+    else:
+        model = import_model(file, name, named, examples)
     model.save(out)
-    described = model.to_json()
     if json:
-        emit_json("imported-model", described)
-        return
-    ends = [("input", model.input), *(("output", port) for port in model.outputs)]
-    rows: list[tuple[str, object]] = [("file", f"{model.origin}, {len(model.data):,} bytes"), ("sha256", model.digest)]
-    rows += [(f"{end} {p.name}", f"{list(p.shape)}, {_numbers(p)}") for end, p in ends]
-    rows += [("operators", ", ".join(f"{count} {kind}" for kind, count in model.operators.items()))]
-    drawn = getattr(model, "drawn", "given")
-    rows += [("multiply-accumulates", f"{model.macs:,}"), ("examples", f"{len(model.examples):,} {drawn}")]
-    emit_table(f"{model.name}: kept in {out}", ("key", "value"), rows)
+        emit_json("imported-model", model.to_json())
+    else:
+        emit_table(f"{model.name}: kept in {out}", ("key", "value"), imported_rows(model))
 
 
 def build(
@@ -98,26 +111,40 @@ def prove(
         )
 
 
-def _built(folder: Path, profile: Profile) -> CompiledModel | CompiledOnnx:
-    from components.values import imported_onnx
-    from components.values.sealed import kind_of_folder
+def _bits(given: int) -> SampleBits:
+    if given not in _SAMPLE_BITS:
+        raise InputError(f"--sample-bits {given}", hint="a sample has 16 or 32 bits")
+    return _SAMPLE_BITS[_SAMPLE_BITS.index(given)]
 
-    if kind_of_folder(folder, imported_onnx.DESCRIPTION) == imported_onnx.KIND:
+
+def _built(folder: Path, profile: Profile) -> CompiledModel | CompiledOnnx | CompiledTrees:
+    from components.values import imported, imported_onnx, imported_trees
+    from components.values.sealed import kind_in
+
+    kind = kind_in(folder, imported.DESCRIPTION)
+    if kind == imported_trees.KIND:
+        from components.quantization.imported.boosted.building import build_trees
+
+        return build_trees(imported_trees.ImportedTrees.load(folder), profile)
+    if kind == imported_onnx.KIND:
         from components.quantization.imported.onnx_models.building import build_onnx
 
         return build_onnx(imported_onnx.ImportedOnnx.load(folder), profile)
     from components.quantization.imported.building import build_imported
-    from components.values.imported import ImportedModel
 
-    return build_imported(ImportedModel.load(folder), profile)
+    return build_imported(imported.ImportedModel.load(folder), profile)
 
 
 def _proven(place: Path, profile: Profile) -> Proof:
-    from components.values import compiled, compiled_onnx
-    from components.values.sealed import kind_of_folder
+    from components.values import compiled, compiled_onnx, compiled_trees
+    from components.values.sealed import kind_in
 
-    folder = place.parent if place.name == compiled.DESCRIPTION else place
-    if kind_of_folder(folder, compiled.DESCRIPTION) == compiled_onnx.KIND:
+    kind = kind_in(place, compiled.DESCRIPTION)
+    if kind == compiled_trees.KIND:
+        from components.quantization.imported.boosted.proving import prove_trees
+
+        return prove_trees(compiled_trees.CompiledTrees.load(place), profile)
+    if kind == compiled_onnx.KIND:
         from components.quantization.imported.onnx_models.proving import prove_onnx
 
         return prove_onnx(compiled_onnx.CompiledOnnx.load(place), profile)
@@ -142,12 +169,6 @@ def _show(proof: Proof) -> None:
     ]
     title = f"{proof.profile}: {proof.level}, {proof.machine}" + (f"; missing: {proof.missing}" if proof.missing else "")
     emit_table(title, ("check", "value", "limit", "unit", "passed"), rows)
-
-
-def _numbers(port: Port | Signal) -> str:
-    from components.values.imported import Port
-
-    return f"(q - {port.zero}) * {port.scale:.6g}" if isinstance(port, Port) else "float32"
 
 
 def _number(value: float) -> str:

@@ -9,8 +9,8 @@ from typing import Literal
 from components.quantization.targets.c99.tflite import MAGIC, MOST_BYTES
 from components.workspace.errors import InputError, NotFound
 
-Kind = Literal["tflite", "keras", "onnx", "pt2"]
-ACCEPTED = "accepted are int8 .tflite, and with --examples .keras, .onnx and .pt2"
+Kind = Literal["tflite", "keras", "onnx", "pt2", "xgboost"]
+ACCEPTED = "accepted are int8 .tflite, XGBoost's .json or .ubj, and with --examples .keras, .onnx and .pt2"
 EXPORT = "torch.export.save(torch.export.export(model.eval(), (example,)), 'model.pt2') writes one without"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _PICKLE = b"\x80"  # opcode PROTO, then the number of the protocol
@@ -28,7 +28,7 @@ def kind_of(file: Path) -> Kind:
     if file.is_dir():
         raise InputError(f"{file} is a folder", hint=f"convert a SavedModel to an int8 .tflite first; {ACCEPTED}")
     if not file.is_file():
-        raise NotFound(f"no file {file}", hint="name a .tflite, .keras, .onnx or .pt2 file")
+        raise NotFound(f"no file {file}", hint="name a .tflite, .keras, .onnx, .pt2, .json or .ubj file")
     if file.stat().st_size > MOST_BYTES:
         raise InputError(f"{file} has {file.stat().st_size:,} bytes", hint=f"the most is {MOST_BYTES:,}")
     with file.open("rb") as stream:
@@ -37,6 +37,8 @@ def kind_of(file: Path) -> Kind:
         return "tflite"
     if file.suffix.lower() == ".onnx" and head[:1] == _IR_VERSION:
         return "onnx"
+    if head.lstrip()[:1] == b"{":
+        return "xgboost"
     if zipfile.is_zipfile(file):
         return _of_zip(file)
     raise InputError(f"{file}: {_why_not(file, head)}", hint=ACCEPTED)

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
-import tempfile
-from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.quantization.boards import Board, host_board
 from components.quantization.checks import at_least, at_most
-from components.quantization.estimates import estimates
 from components.quantization.imported import litert
 from components.quantization.imported.building import exact
-from components.quantization.levels import board, family, host_compiler, reach
-from components.quantization.targets.c99 import image
+from components.quantization.imported.on_boards import NO_COMPILER, board_checks, run_sources
+from components.quantization.levels import family, reach
 from components.quantization.targets.c99.graph import read_graph
-from components.quantization.targets.c99.text import kernel
 from components.values import Check, Proof
 from components.values.compiled import CompiledModel
 from components.workspace.errors import GateFailed, InputError
 from components.workspace.profiles import Profile
-
-
-@dataclass(frozen=True)
-class _Ran:
-    """``ram``: static memory, and the stack where a board measured it."""
-
-    machine: str
-    mismatches: int
-    flash: int
-    ram: int
-    instructions: int | None = None
-    missing: str = ""
 
 
 def prove_compiled(made: CompiledModel, profile: Profile) -> Proof:
@@ -53,66 +33,25 @@ def prove_compiled(made: CompiledModel, profile: Profile) -> Proof:
 
 
 def _prove_c(made: CompiledModel, profile: Profile) -> Proof:
-    reached, compiler = reach(profile), host_compiler()
     about = (profile.name, made.runtime, made.sha256)
-    if compiler is None:
-        return Proof(*about, "none", "no C compiler", (), reached.missing)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for member, data in made.members.items():
-            (folder / member).write_bytes(data)
-        host = host_board(compiler, family())
-        wrong = _on_host(host, profile, folder, made)
-        level, ran = reached.level, _tested(host, profile, folder, "")
-        if level == "emulated":
-            level, ran = _emulated(board(profile), profile, folder, ran)
-    memory, budget = profile.memory, profile.budget
+    ran = run_sources(made.members, profile, "tensors_host.c", made.golden.inputs.tobytes())
+    if ran is None:
+        return Proof(*about, "none", NO_COMPILER, (), reach(profile).missing)
     checks = [
-        at_most("self_test_mismatches", ran.mismatches, 0, "vectors"),
-        at_most("host_mismatches", wrong, 0, f"of {len(made.golden.inputs)} vectors"),
-        at_most("flash", ran.flash, memory.model_flash_kib * 1024, "bytes"),
-        at_most("ram", ran.ram, memory.model_ram_kib * 1024, "bytes"),
-        *_counted(made, ran.instructions, budget.max_instructions),
-        *estimates(budget, ran.instructions),
+        at_most("host_mismatches", _wrong(ran.said, made), 0, f"of {len(made.golden.inputs)} vectors"),
+        *board_checks(ran, profile),
     ]
-    return Proof(*about, level, ran.machine, tuple(checks), ran.missing or reached.missing)
+    if ran.instructions is not None and made.macs:
+        checks.append(at_most("instructions_per_mac", ran.instructions / made.macs, None))
+    return Proof(*about, ran.level, ran.machine, tuple(checks), ran.missing)
 
 
-def _counted(made: CompiledModel, instructions: int | None, limit: int | None) -> list[Check]:
-    if instructions is None:
-        return []
-    checks = [at_most("instructions", instructions, limit, "instructions an inference")]
-    return [*checks, at_most("instructions_per_mac", instructions / made.macs, None)] if made.macs else checks
-
-
-def _emulated(on: Board, profile: Profile, folder: Path, before: _Ran) -> tuple[str, _Ran]:
-    try:
-        return "emulated", _tested(on, profile, folder, f"; golden vectors: {before.machine}")
-    except image.TooSmall as error:
-        return "host-compiled", _Ran(before.machine, before.mismatches, before.flash, before.ram, missing=str(error))
-
-
-def _on_host(on: Board, profile: Profile, folder: Path, made: CompiledModel) -> int:
-    """How many golden vectors come out wrong here."""
-    (folder / "host.c").write_text(kernel("tensors_host.c"))
-    image.compiled(on, profile.arch.cpu, folder)
-    command = image.program(on, profile.arch.cpu, folder, "host.c")
-    data = made.golden.inputs.tobytes()
-    done = subprocess.run(command, input=data, capture_output=True, check=False, timeout=image.TIME_LIMIT_S)
-    got = np.frombuffer(done.stdout, np.int8)
-    if done.returncode or got.size != made.golden.outputs.size:
-        raise GateFailed(f"the compiled model ended with {done.returncode}", hint="report this with the artefact")
+def _wrong(said: bytes, made: CompiledModel) -> int:
+    """How many golden vectors came out wrong on this machine."""
+    got = np.frombuffer(said, np.int8)
+    if got.size != made.golden.outputs.size:
+        raise GateFailed(f"the compiled model put out {got.size} codes", hint="report this with the artefact")
     return int((got.reshape(made.golden.outputs.shape) != made.golden.outputs).any(axis=1).sum())
-
-
-def _tested(on: Board, profile: Profile, folder: Path, beside: str) -> _Ran:
-    """The self-test on ``on``. Sizes are of the model alone: a firmware links the self-test only where it calls it."""
-    cpu = profile.arch.cpu
-    image.compiled(on, cpu, folder)
-    size = image.sections(on, folder, ("model.o",))
-    ran = image.self_test(on, cpu, folder)
-    name = f"QEMU {on.machine} ({cpu}), self-test" if on.bare else f"{on.toolchain.compiler.program} on {platform.machine()}"
-    return _Ran(f"{name}{beside}", ran.mismatches, size.flash, size.static + ran.stack, ran.instructions)
 
 
 def _prove_litert(made: CompiledModel, profile: Profile) -> Proof:

@@ -7,7 +7,8 @@ arena         places tensors in static memory
 operations    the C of a graph
 network       the C of the telemetry network
 tensors       the C of a network with bare tensors at its ends
-forest        the C of boosted trees
+forest        the C of boosted trees over windows
+rows          the C of imported boosted trees over single rows; `node_tables` packs their nodes
 emit          writes the sources; `kernels/` holds their fixed texts, `text` writes tables
 image         compiles them for a processor, alone or with the proof harness of `boards/`, and runs that
 trial         held-out windows and the self-test through them: on this machine, and on an emulated board
