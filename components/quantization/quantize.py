@@ -59,6 +59,7 @@ def quantize(
         model_digest=model_digest,
         units={h.task: h.unit for h in model.heads if not h.classes},
         recipe=found.recipe.name,
+        stride=workspace.settings.windows.stride,
         optional=model.architecture.optional if isinstance(model, ElectraModel) else (),
     )
     if network.sources is not None:

@@ -41,7 +41,7 @@ def quantize_multiplier(real: float) -> Multiplier:
 
 def narrow(multiplier: Multiplier) -> Multiplier:
     """The same for values of up to 30 bits, with a shift within 30: of what is shifted further, nothing is left."""
-    return Multiplier(0, 0) if multiplier.shift < -30 else multiplier
+    return Multiplier(0, -1) if multiplier.shift < -30 or not multiplier.value else multiplier
 
 
 def rescale(x: Wide, multiplier: Wide | int, shift: Wide | int) -> Wide:

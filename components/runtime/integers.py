@@ -191,7 +191,17 @@ class Join:
     sizes: tuple[int, ...]
 
 
-Operation = Layer | Sum | Product | Pool | Table | Softmax | Reduction | Pad | Join
+@dataclass(frozen=True)
+class Move:
+    """Codes in another order, or some of them: those that ``grid`` walks over from ``first`` on, by its left steps."""
+
+    source: int
+    target: int
+    first: int
+    grid: Grid
+
+
+Operation = Layer | Sum | Product | Pool | Table | Softmax | Reduction | Pad | Join | Move
 
 
 @dataclass(frozen=True)

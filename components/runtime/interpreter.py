@@ -19,6 +19,7 @@ from components.runtime.integers import (
     Graph,
     Join,
     Layer,
+    Move,
     Pad,
     Pool,
     Product,
@@ -127,6 +128,11 @@ def _join(join: Join, sources: Sources) -> Codes:
     return np.concatenate(parts, axis=2)
 
 
+def _move(move: Move, sources: Sources) -> Codes:
+    x = sources[0][:, move.first :]
+    return np.lib.stride_tricks.as_strided(x, (len(x), *move.grid.sizes), (x.strides[0], *move.grid.steps[0]), writeable=False)
+
+
 def _table(table: Table, sources: Sources) -> Codes:
     return table.codes[sources[0].astype(np.int64) + 128]
 
@@ -145,4 +151,5 @@ _KERNELS: dict[type, Callable[[Any, Sources], Codes]] = {
     Reduction: _reduce,
     Pad: _pad,
     Join: _join,
+    Move: _move,
 }

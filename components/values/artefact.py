@@ -65,7 +65,7 @@ class Artefact:
 
     ``tasks``: task -> its classes, none for the anomaly task. ``units``: regression task -> the unit of its value.
     ``optional``: positions of the channels that devices may lack (`runtime.presence`). ``recipe``: the name of
-    `values.recipe.Recipe`.
+    `values.recipe.Recipe`. ``stride``: samples from one window to the next, 0: as many as a window has.
     """
 
     name: str
@@ -87,6 +87,7 @@ class Artefact:
     units: dict[str, str] = field(default_factory=dict)
     optional: tuple[int, ...] = ()
     recipe: str = ""
+    stride: int = 0
 
     @property
     def file_name(self) -> str:
@@ -156,6 +157,7 @@ class Artefact:
                 units=dict(meta.get("units", {})),
                 optional=tuple(int(c) for c in meta.get("optional", ())),
                 recipe=str(meta.get("recipe", "")),
+                stride=int(meta.get("stride", 0)),
             )
         except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise VerificationFailed(
@@ -176,6 +178,7 @@ class Artefact:
             "units": self.units,
             "optional": list(self.optional),
             "recipe": self.recipe,
+            "stride": self.stride,
             "converter": {"lsb": list(self.converter.lsb), "offset": list(self.converter.offset)},
             "calibration": self.calibration.to_json(),
             "scoring": self.scoring.to_json(),

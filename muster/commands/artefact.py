@@ -88,6 +88,7 @@ def _describe(artefact: Artefact) -> dict[str, Any]:
         "bytes": artefact.size,
         "model": artefact.model_digest,
         "steps": artefact.steps,
+        "stride": artefact.stride or artefact.steps,
         "channels": list(artefact.channels),
         "tasks": {task: list(classes) for task, classes in artefact.tasks.items()},
         "units": artefact.units,

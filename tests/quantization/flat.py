@@ -57,9 +57,17 @@ class Flat:
         return self.tensor(values.shape, scale, zero, kind=str(values.dtype), data=values, axis=axis)
 
     def add(
-        self, name: str, inputs: list[int], outputs: list[int], options: str = "", *, old: bool = False, **fields: Any
+        self,
+        name: str,
+        inputs: list[int],
+        outputs: list[int],
+        options: str = "",
+        *,
+        old: bool = False,
+        first: bool = False,
+        **fields: Any,
     ) -> None:
-        """``options``: class of its options without T; ``old``: only with the opcode of files before 2020."""
+        """``options``: class of its options without T; ``old``: only with the opcode of files before 2020; ``first``: of all."""
         code = schema.OperatorCodeT()
         number = getattr(schema.BuiltinOperator, name)
         code.deprecatedBuiltinCode = min(number, 127)
@@ -74,7 +82,7 @@ class Flat:
             made.builtinOptions = getattr(schema, f"{options}T")()
             for key, value in fields.items():
                 setattr(made.builtinOptions, key, value)
-        self._graph.operators.append(made)
+        self._graph.operators.insert(0 if first else len(self._graph.operators), made)
 
     def done(self, inputs: list[int], outputs: list[int]) -> bytes:
         self._graph.inputs, self._graph.outputs = inputs, outputs

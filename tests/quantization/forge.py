@@ -159,6 +159,7 @@ class Device:
 
     def reset(self) -> None:
         self._c.model_init(self._state)
+        self._stream = ctypes.create_string_buffer(1 << 14)
 
     def calibrate(self, sample: np.ndarray) -> int:
         return int(self._c.model_calibrate(self._state, np.ascontiguousarray(sample, np.int16).ctypes.data_as(ctypes.c_void_p)))
@@ -190,6 +191,15 @@ class Device:
         self._c.model_run(self._state, np.ascontiguousarray(raw, np.int16).ctypes.data_as(ctypes.c_void_p), result)
         whole = 1 + self._numbers
         return np.frombuffer(result, np.int32, whole), np.frombuffer(result, np.int8)[4 * whole :]
+
+    def push(self, sample: np.ndarray) -> tuple[int, int] | None:
+        """One sample of a stream -> (surprise, alarm) where it completes a window."""
+        result = ctypes.create_string_buffer(64)
+        data = np.ascontiguousarray(sample, np.int16).ctypes.data_as(ctypes.c_void_p)
+        if not self._c.model_push(self._state, self._stream, data, result):
+            return None
+        at = 4 * (1 + self._numbers)
+        return int(np.frombuffer(result, np.int32, 1)[0]), int(np.frombuffer(result, np.uint8)[at])
 
     def self_test(self) -> int:
         return int(self._c.model_selftest())

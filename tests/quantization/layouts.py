@@ -196,6 +196,58 @@ def join(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
     return x, y, shape
 
 
+def transpose(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
+    shape = _image(rng)[int(rng.integers(0, 3)) :]
+    scale, zero = _scale(rng), _zero(rng)
+    x = flat.tensor(shape, scale, zero)
+    order = rng.permutation(len(shape)).astype(np.int32)
+    y = flat.tensor(tuple(shape[a] for a in order), scale, zero)
+    flat.add("TRANSPOSE", [x, flat.constant(order)], [y], "TransposeOptions")
+    return x, y, shape
+
+
+def strided_slice(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
+    """Begins and ends from either side, masks, strides, and axes of which one place is taken."""
+    shape = _image(rng)
+    scale, zero = _scale(rng), _zero(rng)
+    x = flat.tensor(shape, scale, zero)
+    begin = [int(rng.integers(0, n)) for n in shape]
+    end = [int(rng.integers(b + 1, n + 1)) for b, n in zip(begin, shape, strict=True)]
+    stride = [int(s) for s in rng.integers(1, 3, 4)]
+    masks = {"beginMask": int(rng.integers(0, 16)), "endMask": int(rng.integers(0, 16)), "shrinkAxisMask": 0}
+    if rng.random() < 0.3:
+        masks["shrinkAxisMask"] = 1 << int(rng.integers(1, 4))
+    out = []
+    for a, n in enumerate(shape):
+        if masks["shrinkAxisMask"] >> a & 1:
+            masks["beginMask"] &= ~(1 << a)
+            stride[a] = 1
+            continue
+        first, last = (0 if masks["beginMask"] >> a & 1 else begin[a]), (n if masks["endMask"] >> a & 1 else end[a])
+        out.append(len(range(first, last, stride[a])))
+    if rng.random() < 0.5:
+        begin = [b - n for b, n in zip(begin, shape, strict=True)]
+    y = flat.tensor(tuple(out), scale, zero)
+    bounds = [flat.constant(np.asarray(v, np.int32)) for v in (begin, end, stride)]
+    flat.add("STRIDED_SLICE", [x, *bounds], [y], "StridedSliceOptions", **masks)
+    return x, y, shape
+
+
+def split(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
+    """Into parts, of which the first and the last are put together again."""
+    count, axis, shape = int(rng.integers(2, 4)), int(rng.integers(1, 4)), list(_image(rng, 4))
+    shape[axis] *= count
+    scale, zero = _scale(rng), _zero(rng)
+    x = flat.tensor(tuple(shape), scale, zero)
+    part = tuple(n // count if a == axis else n for a, n in enumerate(shape))
+    parts = [flat.tensor(part, scale, zero) for _ in range(count)]
+    place = flat.constant(np.asarray(axis - 4 if rng.random() < 0.3 else axis, np.int32))
+    flat.add("SPLIT", [place, x], parts, "SplitOptions", numSplits=count)
+    y = flat.tensor(tuple(2 * n if a == axis else n for a, n in enumerate(part)), scale, zero)
+    flat.add("CONCATENATION", [parts[-1], parts[0]], [y], "ConcatenationOptions", axis=axis)
+    return x, y, tuple(shape)
+
+
 def softmax(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
     shape = (int(rng.integers(1, 4)), int(rng.integers(1, 20)))
     x = flat.tensor(shape, float(np.exp(rng.uniform(np.log(0.003), np.log(1.0)))), _zero(rng))
@@ -240,4 +292,7 @@ KINDS: dict[str, Callable[[Flat, Random], tuple[int, int, tuple[int, ...]]]] = {
     "reduction": reduction,
     "join": join,
     "softmax": softmax,
+    "transpose": transpose,
+    "slice": strided_slice,
+    "split": split,
 } | {name: function(name, options) for name, options in FUNCTIONS.items()}

@@ -9,8 +9,8 @@ from tests.quantization.flat import Flat
 SIZE, CLASSES = 8 * 6 * 2, ("up", "down", "still")
 
 
-def classifier(*, wide: int = 8, floats: bool = False) -> bytes:
-    """(1, 8, 6, 2) through a convolution, a depthwise one, a mean, a dense layer and softmax."""
+def classifier(ends: str = "int8", *, wide: int = 8) -> bytes:
+    """(1, 8, 6, 2) through a convolution, a depthwise one, a mean, a dense layer and softmax; ``ends``: type of both ends."""
     rng, flat = np.random.default_rng(3), Flat()
 
     def weights(shape: tuple[int, ...], axis: int) -> int:
@@ -30,8 +30,11 @@ def classifier(*, wide: int = 8, floats: bool = False) -> bytes:
     flat.add("MEAN", [second, flat.constant(np.asarray([1, 2], np.int32))], [mean], "ReducerOptions", keepDims=False)
     flat.add("FULLY_CONNECTED", [mean, weights((3, wide), 0), bias(3)], [scores], "FullyConnectedOptions")
     flat.add("SOFTMAX", [scores], [y], "SoftmaxOptions", beta=1.0)
-    if not floats:
+    if ends == "int8":
         return flat.done([x], [y])
-    outside = flat.tensor((1, 3), None, kind="float32")
-    flat.add("DEQUANTIZE", [y], [outside], "DequantizeOptions")
-    return flat.done([x], [outside])
+    floats = ends == "float32"
+    entry = flat.tensor((1, 8, 6, 2), None if floats else 0.05, 125, kind=ends, name="image")
+    out = flat.tensor((1, 3), None if floats else 1 / 256, 0, kind=ends, name="shares")
+    flat.add("QUANTIZE", [entry], [x], "QuantizeOptions", first=True)
+    flat.add("DEQUANTIZE" if floats else "QUANTIZE", [y], [out])
+    return flat.done([entry], [out])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.quantization.targets.c99 import arena
+from components.quantization.targets.c99 import arena, emit
 from components.quantization.targets.c99.network import network_body
 from components.runtime import interpreter
 from components.runtime.conditions import MISSING_RAW
@@ -148,6 +148,21 @@ def test_until_calibration_ends_the_fleet_scaling_serves(device, artefact):
     device.reset()
     device.calibrate(np.array([1000, -1000, 5], np.int16))
     assert device.scaling == artefact.calibration.fallback
+
+
+@pytest.mark.parametrize("stride", [1, 5, 16, 21])
+def test_a_stream_is_judged_as_its_windows_are(stride, network, tmp_path):
+    """Windows that overlap, touch and leave samples out; of the samples that teach the scaling only the last is judged."""
+    made = replace(forge.artefact(network, calibration_steps=10), stride=stride)
+    made = replace(made, members=emit.sources(made, network_body(made.scoring, network)))
+    stream, windows = forge.build(tmp_path, made), forge.build(tmp_path, made)
+    samples = np.random.default_rng(stride).integers(-3000, 3000, (200, 3)).astype(np.int16)
+    judged = [found for sample in samples if (found := stream.push(sample)) is not None]
+    taught = 2 * made.calibration.steps
+    for sample in samples[:taught]:
+        windows.calibrate(sample)
+    starts = range(taught - 1, len(samples) - made.steps + 1, stride)
+    assert judged == [windows.run(samples[at : at + made.steps])[:2] for at in starts]
 
 
 def test_alarms_follow_the_hysteresis_of_python(device, artefact):

@@ -9,6 +9,7 @@ import pytest
 
 from components.quantization.targets.c99.graph import OPERATORS, read_graph
 from components.runtime.interpreter import infer
+from components.workspace.errors import InputError
 
 from . import compiled, layouts
 from .flat import Flat, tflm
@@ -55,7 +56,20 @@ def test_hundreds_of_layouts_answer_as_tensorflow_lite_micro_does(kind, compiler
 
 def test_every_operator_that_is_promised_is_tried():
     tried = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD", "PADV2", "ADD", "SUB"}
-    tried |= {"MUL", "MEAN", "REDUCE_MAX", "CONCATENATION", "SOFTMAX", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", *layouts.FUNCTIONS}
+    tried |= {
+        "MUL",
+        "MEAN",
+        "REDUCE_MAX",
+        "CONCATENATION",
+        "SOFTMAX",
+        "SPLIT",
+        "STRIDED_SLICE",
+        "TRANSPOSE",
+        "RESHAPE",
+        "SQUEEZE",
+        "EXPAND_DIMS",
+        *layouts.FUNCTIONS,
+    }
     assert tried == set(OPERATORS)
 
 
@@ -96,6 +110,29 @@ def test_a_model_with_floats_at_its_ends_takes_and_gives_codes(tmp_path):
     (answered,) = infer(graph, codes).values()
     assert answered.tolist() == [[6, 7, 7, 8, 8, 9, 9, 10]]
     assert graph.tensors[graph.input].zero == -4
+
+
+def test_a_model_with_bytes_at_its_ends_takes_and_gives_codes_that_lie_128_below():
+    flat = Flat()
+    x, entry = flat.tensor((1, 9), 0.1, 124, kind="uint8"), flat.tensor((1, 9), 0.1, -4)
+    y, out = flat.tensor((1, 9), 1 / 256, -128), flat.tensor((1, 9), 1 / 256, 0, kind="uint8")
+    flat.add("QUANTIZE", [x], [entry], "QuantizeOptions")
+    flat.add("LOGISTIC", [entry], [y])
+    flat.add("QUANTIZE", [y], [out], "QuantizeOptions")
+    data = flat.done([x], [out])
+    codes = np.random.default_rng(0).integers(-128, 128, (6, 9)).astype(np.int8)
+    (wanted,) = tflm(data, (codes.astype(int) + 128).astype(np.uint8))
+    (answered,) = infer(read_graph(data), codes).values()
+    assert np.array_equal(answered.astype(int) + 128, wanted)
+
+
+def test_bytes_of_another_scale_than_the_codes_behind_them_are_refused():
+    flat = Flat()
+    x, entry, y = flat.tensor((1, 9), 0.2, 124, kind="uint8"), flat.tensor((1, 9), 0.1, -4), flat.tensor((1, 9), 0.1, 0)
+    flat.add("QUANTIZE", [x], [entry], "QuantizeOptions")
+    flat.add("RELU", [entry], [y])
+    with pytest.raises(InputError, match="another scale"):
+        read_graph(flat.done([x], [y]))
 
 
 def test_several_outputs_come_one_after_the_other(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from components.models.selection import range_windows
 from components.models.simulation import simulate
 from components.quantization.prove import prove
+from components.quantization.recipes.search import search
 from components.quantization.recipes.write import write
 from components.quantization.targets import litert
 from components.quantization.targets.c99 import graph
@@ -112,14 +113,14 @@ def test_too_small_a_microcontroller_fails_its_checks(build, workspace, windows,
     assert {"flash", "ram"} <= failed <= {"flash", "ram", "instructions"}
 
 
-def test_the_compiled_c_judges_held_out_windows_as_the_arithmetic_does(build, workspace, windows, model, tflite):
+def test_the_compiled_c_judges_held_out_windows_as_the_arithmetic_does(build, windows, model, cache):
     """From raw samples under each device's own scaling, over all held-out windows."""
     from components.quantization.targets.c99.trial import try_c
 
     rows = np.flatnonzero(windows.test)
     got = try_c(plant.profile("c99", proof={"machine": "native"}), build("c99"), windows, rows)
     codes = np.asarray(windows.codes[rows])
-    wanted = build("c99").scoring.verdict(codes, interpreter.engine(graph.read_graph(tflite))(codes))
+    wanted = build("c99").scoring.verdict(codes, search(plant.profile("c99"), model, windows, cache).network.engine(codes))
     assert got.level == "host-compiled"
     assert np.array_equal(got.verdict.surprise, wanted.surprise)
     assert np.array_equal(got.verdict.classes["fault"], wanted.classes["fault"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -138,6 +140,17 @@ def test_a_shape_of_gigabytes_is_refused_before_anything_is_made_of_it():
     flat.add("RELU", [x], [y])
     with pytest.raises(InputError, match="of shape"):
         read_graph(flat.done([x], [y]))
+
+
+def test_a_small_file_whose_tensors_share_their_bytes_cannot_ask_for_hours():
+    """Five hundred layers of 4 million weights each, in a file of 4 MB."""
+    flat, size = Flat(), 1 << 11
+    weights = flat.constant(np.ones((size, size), np.int8), 0.01)
+    tensors = [flat.tensor((1, size), 0.1, 0) for _ in range(500)]
+    for x, y in pairwise(tensors):
+        flat.add("FULLY_CONNECTED", [x, weights, -1], [y], "FullyConnectedOptions")
+    with pytest.raises(InputError, match="more than files may have"):
+        read_graph(flat.done([tensors[0]], [tensors[-1]]))
 
 
 def test_a_buffer_of_another_length_is_refused():

@@ -29,6 +29,7 @@ PROFILE = {
     "runtime": {"name": "c99", "minimal": "1.0"},
     "proof": {"machine": "native", "vectors": 8},
 }
+ROOMY = {"model_flash_kib": 1024, "model_ram_kib": 64 << 10}
 COMPILED = pytest.mark.skipif(not any(map(shutil.which, ("gcc", "clang"))), reason="no C compiler (Debian: gcc libc6-dev)")
 
 
@@ -134,7 +135,7 @@ def test_other_formats_are_refused_with_what_is_accepted(tmp_path):
         run(model.app, "import", tmp_path, "--name", "g", "--out", tmp_path / "kept")
 
 
-@pytest.mark.parametrize("classes", ["a,b", "a,b,b", "a,,b"])
+@pytest.mark.parametrize("classes", ["a,b", "a,b,b", "a,,b", "a b,a_b,c", "é,ü,a"])
 def test_classes_name_each_code_of_an_output_once(classes, file, tmp_path):
     with pytest.raises(InputError, match="class"):
         run(model.app, "import", file, "--name", "g", "--out", tmp_path / "kept", "--classes", classes)
@@ -255,7 +256,7 @@ def test_a_folder_without_a_model_or_a_profile_of_another_kind_is_refused(import
 
 
 def test_litert_gets_the_file_as_it_is(imported, profile, tmp_path):
-    runtime = profile(runtime={"name": "litert", "minimal": "2.0"}, arch={"family": "x86-64", "cpu": "any"})
+    runtime = profile(runtime={"name": "litert", "minimal": "2.0"}, arch={"family": "x86-64", "cpu": "any"}, memory=ROOMY)
     run(artefact.app, "build", imported, "--profile", runtime, "--out", tmp_path / "phone")
     assert (tmp_path / "phone" / "model.tflite").read_bytes() == classifier()
     checks = {
@@ -263,6 +264,28 @@ def test_litert_gets_the_file_as_it_is(imported, profile, tmp_path):
     }
     assert checks["self_test_mismatches"]["value"] == 0
     assert checks["label_agreement"]["value"] >= 0.95
+    assert checks["latency"]["value"] > 0
+    assert checks["ram"]["limit"] == 64 << 20
+
+
+@pytest.mark.parametrize("ends", ["float32", "uint8"])
+def test_a_model_with_other_types_at_its_ends_is_compiled_from_codes_to_codes(ends, file, profile, tmp_path):
+    """For C it is the network between them; LiteRT runs the file with what it takes and gives."""
+    file.write_bytes(classifier(ends))
+    codes = np.random.default_rng(0).integers(-128, 128, (40, SIZE)).astype(np.int8)
+    given = (codes.astype(int) + 128).astype(np.uint8) if ends == "uint8" else ((codes + 3.0) * 0.05).astype(np.float32)
+    np.save(tmp_path / "x.npy", given)
+    about = ("--examples", tmp_path / "x.npy", "--classes", ",".join(CLASSES))
+    run(model.app, "import", file, "--name", "g", "--out", tmp_path / "kept", *about)
+    assert np.array_equal(np.load(tmp_path / "kept" / "examples.npy"), codes)
+    run(artefact.app, "build", tmp_path / "kept", "--profile", profile(), "--out", tmp_path / "firmware")
+    with np.load(tmp_path / "firmware" / "golden.npz") as golden:
+        exact = golden["outputs"]
+    runtime = profile(runtime={"name": "litert", "minimal": "2.0"}, arch={"family": "x86-64", "cpu": "any"}, memory=ROOMY)
+    run(artefact.app, "build", tmp_path / "kept", "--profile", runtime, "--out", tmp_path / "phone")
+    with np.load(tmp_path / "phone" / "golden.npz") as golden:
+        assert np.abs(golden["outputs"].astype(int) - exact).max() <= 8
+    assert data(run(artefact.app, "prove", tmp_path / "phone", "--profile", runtime, "--json"))["passed"]
 
 
 def test_two_imports_and_builds_give_equal_bytes(file, profile, tmp_path):

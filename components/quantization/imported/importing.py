@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from components.quantization.imported.classes import check_classes
@@ -57,15 +58,18 @@ def in_codes(data: bytes, origin: Path, name: str, classes: tuple[str, ...], val
     Raises:
         InputError: it is damaged, needs an operator without a kernel, or has another size than ``values`` or ``classes``.
     """
-    graph = read_graph(data)
-    entry, outputs = ports(graph, next(iter(read_file(data).inputs)))
+    graph, described = read_graph(data), read_file(data)
+    (entry_name, index), *_ = described.inputs.items()
+    entry, outputs = ports(graph, entry_name)
+    if values is not None and values.dtype == np.uint8 and described.slots[index].kind == "UINT8":
+        values = (values.astype(np.int16) - 128).astype(np.int8)
     check_classes(classes, [port.shape[-1] if port.shape else 1 for port in outputs])
     return ImportedModel(
         name=name,
         data=data,
         input=entry,
         outputs=outputs,
-        operators=dict(sorted(Counter(o.name for o in read_file(data).operators).items())),
+        operators=dict(sorted(Counter(o.name for o in described.operators).items())),
         macs=graph.macs,
         classes=classes,
         examples=random_codes(entry) if values is None else example_codes(values, entry),

@@ -99,6 +99,7 @@ class PackageDescription(Section):
     runtime: RuntimeNeeded
     recipe: str = Field(description="how the numbers of the network are written; empty where it is made of integers")
     steps: int = Field(description="samples in a window")
+    stride: int = Field(description="samples from one window to the next")
     channels: tuple[Channel, ...]
     calibration: dict[str, Any] = Field(description="how a device learns its scaling: components/runtime/scaling.py")
     preprocessing_sha256: Sha256 = Field(description="of channels, calibration and steps")
@@ -152,6 +153,7 @@ def describe(
         runtime=RuntimeNeeded.model_validate({"name": artefact.runtime, "minimal": artefact.runtime_minimal}),
         recipe=artefact.recipe,
         steps=artefact.steps,
+        stride=artefact.stride or artefact.steps,
         channels=channels,
         calibration=calibration,
         preprocessing_sha256=sha256_json(reads),

@@ -2,7 +2,7 @@
 
 tflite        reads a .tflite without trusting it
 graph         makes of it the operations of `components.runtime.integers`, which `interpreter` there computes: `layers`,
-              `elementwise` and `shapes` read single operators, `tables` computes functions of one code
+              `elementwise`, `shapes` and `moves` read single operators, `tables` computes functions of one code
 arena         places tensors in static memory
 operations    the C of a graph
 network       the C of the telemetry network

@@ -15,7 +15,7 @@ from components.values import Artefact
 from components.values.artefact import SelfTest
 from components.workspace.errors import InputError
 
-INTERFACE = "1.1"
+INTERFACE = "1.2"
 """Version of what `model.h` declares: the major number changes when a caller has to."""
 
 
@@ -64,6 +64,7 @@ def _header(artefact: Artefact, body: Body) -> str:
         interface=INTERFACE,
         digest=artefact.model_digest,
         steps=artefact.steps,
+        stride=artefact.stride or artefact.steps,
         channels=len(artefact.channels),
         tasks=len(body.tasks),
         values=len(body.numbers),
@@ -100,6 +101,7 @@ def _model(artefact: Artefact, body: Body) -> str:
         _alarm_tables(artefact.scoring),
         kernel("alarm.c"),
         body.code,
+        kernel("stream.c"),
     ]
     return "\n".join(parts)
 

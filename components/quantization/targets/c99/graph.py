@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from components.quantization.targets.c99 import elementwise, layers, shapes
+from components.quantization.targets.c99 import elementwise, layers, moves, shapes
 from components.quantization.targets.c99.reading import Reading
-from components.quantization.targets.c99.tflite import Operator, read_file
-from components.runtime.integers import Graph, Operation
+from components.quantization.targets.c99.tflite import MOST_BYTES, Operator, read_file, require
+from components.runtime.integers import Graph, Layer, Operation
 from components.workspace.errors import InputError
 
 _READERS: dict[str, Callable[[Reading, Operator], Operation]] = {
@@ -33,10 +33,17 @@ _READERS: dict[str, Callable[[Reading, Operator], Operation]] = {
     "SUB": elementwise.addition_of,
     "TANH": elementwise.tanh_of,
 }
+_MOVERS: dict[str, Callable[[Reading, Operator], list[Operation]]] = {
+    "SPLIT": moves.split_of,
+    "STRIDED_SLICE": moves.slice_of,
+    "TRANSPOSE": moves.transpose_of,
+}
+_OUTSIDE = {"FLOAT32", "UINT8"}
+"""Types that a model may have at its ends, before it quantizes and after it dequantizes."""
 _RESHAPES = ("EXPAND_DIMS", "RESHAPE", "SQUEEZE")
 _OF_SHAPES = ("PACK", "SHAPE", "STRIDED_SLICE")
 """Operators that TensorFlow's converter writes to compute the shape of a reshape, which the file states anyway."""
-OPERATORS = tuple(sorted((*_READERS, *_RESHAPES)))
+OPERATORS = tuple(sorted((*_READERS, *_MOVERS, *_RESHAPES)))
 MOST_MACS = 1 << 31
 
 
@@ -50,18 +57,23 @@ def read_graph(data: bytes) -> Graph:
     if len(file.inputs) != 1:
         raise InputError(f"a model with {len(file.inputs)} inputs", hint="the C interface takes one: join them in the model")
     reading = Reading(file)
-    operations = []
+    operations: list[Operation] = []
+    weights = 0
     for operator in file.operators:
         if operator.name in _OF_SHAPES and all(file.slots[i].kind == "INT32" for i in operator.outputs):
             continue
         if operator.name in _RESHAPES:
             reading.alias(operator)
-        elif operator.name == "QUANTIZE" and all(i >= 0 and file.slots[i].kind == "FLOAT32" for i in operator.inputs):
+        elif operator.name == "QUANTIZE" and reading.kinds(operator.inputs) & _OUTSIDE:
             reading.enter(operator)
-        elif operator.name == "DEQUANTIZE":
+        elif operator.name == "DEQUANTIZE" or (operator.name == "QUANTIZE" and reading.kinds(operator.outputs) & _OUTSIDE):
             reading.leave(operator)
         elif operator.name in _READERS:
             operations.append(_READERS[operator.name](reading, operator))
+            weights += operations[-1].weights.size if isinstance(operations[-1], Layer) else 0
+            require(weights <= MOST_BYTES, f"{weights:,} weights up to {operator}, more than files may have")
+        elif operator.name in _MOVERS:
+            operations += _MOVERS[operator.name](reading, operator)
         else:
             raise InputError(f"no C kernel for {operator}", hint=f"it has {', '.join(OPERATORS)}")
     graph = reading.graph(tuple(operations))

@@ -16,6 +16,7 @@ from components.runtime.integers import (
     Grid,
     Join,
     Layer,
+    Move,
     Operation,
     Pad,
     Pool,
@@ -29,7 +30,7 @@ from components.runtime.integers import (
 
 _ORDER = (
     "layer.c", "patch.c", "words.c", "dense.c", "convolution.c", "depthwise.c", "widening.c",
-    "grid.c", "addition.c", "product.c", "pool.c", "table.c", "softmax.c", "reduction.c", "pad.c", "join.c",
+    "grid.c", "addition.c", "product.c", "pool.c", "table.c", "softmax.c", "reduction.c", "pad.c", "join.c", "move.c",
 )  # fmt: skip
 
 _WORTH_A_KERNEL = 0.1
@@ -82,9 +83,11 @@ def graph_code(graph: Graph, arena: Arena, names: dict[str, int]) -> str:
 
 
 def _shortcuts(layers: list[Layer]) -> dict[str, int]:
-    """What a compiler may leave out of the kernels: rows of an image, and what words of four codes leave over."""
+    """What a compiler may leave out of the kernels: cases of rounding, rows of an image, what words of four leave over."""
     rows = [prod(o.sweep.kernel) * o.sweep.image[2] for o in layers if not o.depthwise]
     return {
+        "WIDE_SUMS": int(any(o.wide for o in layers)),
+        "RIGHT_SHIFTS": int(all(m.shift < 0 for o in layers for m in o.multipliers)),
         "ONE_ROW": int(all(o.sweep.image[0] == o.sweep.kernel[0] == o.sweep.out[0] == 1 for o in layers)),
         "ODD_ROWS": int(any(n % 4 for n in rows)),
         "ODD_CHANNELS": int(any(o.weights.shape[-1] % 4 for o in layers if o.depthwise)),
@@ -223,6 +226,12 @@ def _joins(operation: Join, place: _Place) -> Iterator[str]:
         at += size
 
 
+def _move(operation: Move, place: _Place) -> _Code:
+    table = f"static const grid G{place.number} = {_grid(operation.grid)};\n"
+    call = f"move(&G{place.number}, {place.at(operation.source)} + {operation.first}, {place.at(operation.target)})"
+    return _Code(("grid.c", "move.c"), table, (call,))
+
+
 _WRITERS: dict[type[Operation], Callable[[Any, _Place], _Code]] = {
     Layer: _layer,
     Sum: _sum,
@@ -233,4 +242,5 @@ _WRITERS: dict[type[Operation], Callable[[Any, _Place], _Code]] = {
     Reduction: _reduction,
     Pad: _pad,
     Join: _join,
+    Move: _move,
 }

@@ -42,18 +42,23 @@ class Reading:
         self._roots[operator.outputs[0]] = self._root(operator.inputs[0])
 
     def enter(self, operator: Operator) -> None:
-        """A model that takes floats and quantizes them first takes codes instead."""
+        """A model that takes floats or bytes and quantizes them first takes codes instead."""
         _count(operator, operator.inputs, 1, 1)
         _count(operator, operator.outputs, 1, 1)
-        demand(operator, operator.inputs[0] in self._file.inputs.values(), "float values within the model")
+        demand(operator, operator.inputs[0] in self._file.inputs.values(), "values of another type within the model")
+        _check_bytes(operator, self.slot(operator, operator.inputs[0]), self.slot(operator, operator.outputs[0]))
         self._roots[operator.inputs[0]] = operator.outputs[0]
 
     def leave(self, operator: Operator) -> None:
-        """A model that gives floats gives the codes behind them instead."""
+        """A model that gives floats or bytes gives the codes behind them instead."""
         _count(operator, operator.inputs, 1, 1)
         _count(operator, operator.outputs, 1, 1)
-        demand(operator, operator.outputs[0] in self._file.outputs.values(), "float values within the model")
+        demand(operator, operator.outputs[0] in self._file.outputs.values(), "values of another type within the model")
+        _check_bytes(operator, self.slot(operator, operator.outputs[0]), self.slot(operator, operator.inputs[0]))
         self._roots[operator.outputs[0]] = self._root(operator.inputs[0])
+
+    def kinds(self, indices: tuple[int, ...]) -> set[str]:
+        return {self._file.slots[i].kind for i in indices if i >= 0}
 
     def ends(self, operator: Operator, sources: int = 1, most: int | None = None) -> tuple[list[Tensor], Tensor]:
         """(activations that it reads, what it writes): the first ``sources`` inputs, int8 with one scale each."""
@@ -62,6 +67,10 @@ class Reading:
         inputs = [self._tensors[self.source(i, operator)] for i in operator.inputs[:sources]]
         shaped = [_reshaped(t, self.slot(operator, i)) for t, i in zip(inputs, operator.inputs, strict=False)]
         return shaped, self._tensors[self.source(operator.outputs[0], operator)]
+
+    def known(self, operator: Operator, index: int) -> Tensor:
+        """The tensor behind ``index`` in the shape that the file gives to it there."""
+        return _reshaped(self._tensors[self.source(index, operator)], self.slot(operator, index))
 
     def source(self, index: int, operator: Operator | None = None) -> int:
         """The tensor of the graph behind ``index``, known from now on."""
@@ -119,6 +128,12 @@ def same_scale(operator: Operator, x: Tensor, y: Tensor) -> None:
     """
     close = abs(x.scale - y.scale) <= _SCALE_SLACK * y.scale
     demand(operator, close and x.zero == y.zero, "input and output of different scales")
+
+
+def _check_bytes(operator: Operator, outside: Slot, inside: Slot) -> None:
+    """A byte at an end of the model is its code plus 128, so that nothing is left to compute."""
+    shifted = outside.scales == inside.scales and tuple(z - 128 for z in outside.zeros) == inside.zeros
+    demand(operator, outside.kind != "UINT8" or shifted, "bytes of another scale than the codes behind them")
 
 
 def _tensor(operator: Operator | None, slot: Slot) -> Tensor:

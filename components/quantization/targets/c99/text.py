@@ -35,7 +35,7 @@ def braced(values: Any) -> str:
 
 def identifier(name: str) -> str:
     """``name`` as a part of a macro's name."""
-    return re.sub(r"\W", "_", name).upper()
+    return re.sub(r"\W", "_", name, flags=re.ASCII).upper()
 
 
 def _nested(data: NDArray[Any]) -> str:

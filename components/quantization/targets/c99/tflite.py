@@ -16,6 +16,7 @@ from components.workspace.errors import InputError
 MAGIC = b"TFL3"
 MOST_BYTES = 64 << 20
 _MOST_TENSORS, _MOST_OPERATORS, _MOST_AXES, _MOST_CODES = 10_000, 4_000, 6, 1 << 24
+_MOST_ENDS, _MOST_SCALES = 256, 1 << 22  # of one operator; of all tensors, which may share the bytes of theirs
 _LEAST_SCALE, _MOST_SCALE = 2.0**-60, 2.0**30  # far beyond any network; products and ratios stay within 64 bits
 _KINDS: dict[str, type[np.generic]] = {"INT8": np.int8, "INT32": np.int32, "INT64": np.int64}
 _DAMAGE = (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError, KeyError, AssertionError, MemoryError)
@@ -34,6 +35,7 @@ _OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "MAX_POOL_2D": ("Pool2DOptions", (*_SWEPT, "FilterHeight", "FilterWidth")),
     "MUL": ("MulOptions", _FUSED),
     "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
+    "STRIDED_SLICE": ("StridedSliceOptions", ("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask")),
     "SUB": ("SubOptions", _FUSED),
 }
 """Operator -> (class of its options, what of them counts)."""
@@ -111,6 +113,7 @@ class _Reader:
         require(self._model.SubgraphsLength() >= 1, "no graph")
         self._graph = self._model.Subgraphs(0)
         self._tensors = self._graph.TensorsLength()
+        self._scales = 0
         require(0 < self._tensors <= _MOST_TENSORS, f"{self._tensors} tensors")
         require(0 < self._graph.OperatorsLength() <= _MOST_OPERATORS, f"{self._graph.OperatorsLength()} operators")
 
@@ -144,7 +147,7 @@ class _Reader:
         return {field: getattr(options, field)() for field in fields}
 
     def _list(self, what: str, length: int, item: Any, *, optional: bool = False) -> tuple[int, ...]:
-        require(length <= _MOST_TENSORS, f"{length} {what}")
+        require(length <= _MOST_ENDS, f"{length} {what}")
         indices = tuple(int(item(i)) for i in range(length))
         require(all((-1 if optional else 0) <= i < self._tensors for i in indices), f"{what} that are not there")
         return indices
@@ -165,9 +168,11 @@ class _Reader:
         if quantization is None or not quantization.ScaleLength():
             return (), ()
         count = quantization.ScaleLength()
-        require(count <= 1 << 16, f"{name} with {count} scales")
-        scales = tuple(float(quantization.Scale(i)) for i in range(count))
-        zeros = tuple(int(quantization.ZeroPoint(i)) for i in range(min(quantization.ZeroPointLength(), count)))
+        self._scales += count
+        require(self._scales <= _MOST_SCALES, f"{self._scales} scales up to {name}")
+        scales = tuple(float(s) for s in quantization.ScaleAsNumpy().tolist())
+        zeros = tuple(quantization.ZeroPointAsNumpy().tolist()) if quantization.ZeroPointLength() else ()
+        require(len(zeros) in {0, count}, f"{name} with {count} scales and {len(zeros)} zero points")
         require(all(_LEAST_SCALE < s < _MOST_SCALE for s in scales), f"{name} with a scale that is not positive and sane")
         return scales, zeros or (0,) * count
 
@@ -182,7 +187,7 @@ class _Reader:
         if kind not in _KINDS:
             return np.zeros(0, np.int8)  # no operation here reads another kind
         require(length == prod(shape) * np.dtype(_KINDS[kind]).itemsize, f"{name} of {length} bytes for shape {shape}")
-        return np.frombuffer(kept.DataAsNumpy().tobytes(), _KINDS[kind]).reshape(shape)
+        return np.asarray(kept.DataAsNumpy()).view(_KINDS[kind]).reshape(shape)
 
     def _names(self, slots: dict[int, Slot], indices: tuple[int, ...], *, inputs: bool) -> dict[str, int]:
         """By the file's signature where it has one, else by the names of the tensors; no two are equal."""

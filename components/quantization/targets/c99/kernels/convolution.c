@@ -1,10 +1,4 @@
-#if defined(__GNUC__)
-#define NOT_INLINE __attribute__((noinline))
-#else
-#define NOT_INLINE
-#endif
-
-/* Dot products of two rows of weights with two patches. Not inline: stack, not speed, is dear here. */
+/* Dot products of two rows of weights with two patches. */
 NOT_INLINE static void dot2x2(const int8_t *w0, const int8_t *w1, const int8_t *x0, const int8_t *x1, int n, int32_t sum[4])
 {
     int32_t a = sum[0], b = sum[1], c = sum[2], d = sum[3];

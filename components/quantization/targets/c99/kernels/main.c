@@ -7,18 +7,13 @@ void report(const model_result *result);
 int main(void)
 {
     static model_state state;
-    static int16_t window[MODEL_STEPS][MODEL_CHANNELS];
+    static model_stream stream; /* zero to begin with */
+    int16_t sample[MODEL_CHANNELS];
     model_result result;
-    int filled = 0;
 
     if (model_selftest() != 0) return 1; /* a device that computes wrongly must not judge */
     model_init(&state);
-    while (read_sample(window[filled])) {
-        if (model_calibrate(&state, window[filled])) continue;
-        if (++filled < MODEL_STEPS) continue;
-        model_run(&state, (const int16_t(*)[MODEL_CHANNELS])window, &result);
-        report(&result);
-        filled = 0;
-    }
+    while (read_sample(sample))
+        if (model_push(&state, &stream, sample, &result)) report(&result);
     return 0;
 }

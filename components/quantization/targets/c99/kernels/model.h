@@ -14,6 +14,7 @@ extern "C" {
 #define MODEL_DIGEST "$digest" /* of the trained model */
 
 #define MODEL_STEPS $steps       /* samples in a window */
+#define MODEL_STRIDE $stride      /* samples from one window to the next */
 #define MODEL_CHANNELS $channels    /* values in a sample */
 #define MODEL_TASKS $tasks       /* tasks that have classes */
 #define MODEL_VALUES $values      /* tasks that have a value */
@@ -56,6 +57,16 @@ int model_calibrate(model_state *state, const int16_t sample[MODEL_CHANNELS]);
 
 /* Judge one window, oldest sample first. */
 void model_run(model_state *state, const int16_t raw[MODEL_STEPS][MODEL_CHANNELS], model_result *result);
+
+/* The latest samples of one sensor. All zeros is an empty one; keep none over a gap in time. */
+typedef struct {
+    int16_t window[MODEL_STEPS][MODEL_CHANNELS];
+    uint16_t filled, skip;
+} model_stream;
+
+/* Take one sample as it comes: learns the scaling from the first ones, then judges a window every MODEL_STRIDE samples, as in
+   training. Returns 1 when it did and result is filled. */
+int model_push(model_state *state, model_stream *stream, const int16_t sample[MODEL_CHANNELS], model_result *result);
 
 /* Run the vectors of model_selftest.c; returns how many come out wrong: 0 on a sound device. */
 int model_selftest(void);
