@@ -115,11 +115,22 @@ def test_weights_keep_within_seven_bits(imported, profile, tmp_path):
     assert max(int(np.abs(w.astype(int)).max()) for w in weights if w.size > 100) <= 64
 
 
-def test_too_tight_a_budget_fails_the_proof_and_too_little_flash_the_build(imported, profile, tmp_path):
+def test_two_builds_give_equal_bytes(imported, profile, tmp_path):
+    wanted, made = profile(quantization={"precisions": ["int8"]}), []
+    for name in ("one", "two"):
+        run(artefact.app, "build", imported, "--profile", wanted, "--out", tmp_path / name)
+        made.append({p.name: p.read_bytes() for p in (tmp_path / name).iterdir() if not p.name.endswith(".recipes.json")})
+    assert made[0] == made[1]
+
+
+def test_too_tight_a_budget_fails_the_proof(imported, profile, tmp_path):
     tight = profile(budget={"latency_ms": 1e-6})
     run(artefact.app, "build", imported, "--profile", tight, "--out", tmp_path / "made")
     with pytest.raises(GateFailed, match="latency"):
         run(artefact.app, "prove", tmp_path / "made", "--profile", tight)
+
+
+def test_what_no_recipe_keeps_fails_the_build(imported, profile, tmp_path):
     small = profile(memory={"model_flash_kib": 1, "model_ram_kib": 1})
     with pytest.raises(GateFailed, match="model_flash_kib"):
         run(artefact.app, "build", imported, "--profile", small, "--out", tmp_path / "small")

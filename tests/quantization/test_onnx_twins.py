@@ -32,7 +32,11 @@ PROFILE = {
     "numeric": {"min_label_agreement": 0.8},
     "proof": {"machine": "native", "vectors": 8},
 }
-LITERT = {"runtime": {"name": "litert", "minimal": "2.0"}, "arch": {"family": "x86-64", "cpu": "any"}}
+LITERT = {
+    "runtime": {"name": "litert", "minimal": "2.0"},
+    "arch": {"family": "x86-64", "cpu": "any"},
+    "memory": {"model_flash_kib": 64, "model_ram_kib": 200_000},
+}
 COMPILED = pytest.mark.skipif(not any(map(shutil.which, ("gcc", "clang"))), reason="no C compiler (Debian: gcc libc6-dev)")
 
 
@@ -120,6 +124,25 @@ def test_an_onnx_file_becomes_c_that_repeats_every_vector(build):
 
 @pytest.mark.slow
 @COMPILED
+def test_a_graph_of_an_old_opset_becomes_c(build):
+    """Attributes where later ones have inputs."""
+    draw = np.random.default_rng(0)
+    weights = {"w": draw.normal(0, 0.4, (8, 2, 3, 3)).astype(np.float32), "g": draw.normal(0, 1, (8, 3)).astype(np.float32)}
+    nodes = [
+        ("Pad", ("x",), "p", {"pads": [0, 0, 1, 1, 0, 0, 1, 1]}),
+        ("Conv", ("p", "w"), "c"),
+        ("Clip", ("c",), "r", {"min": 0.0, "max": 6.0}),
+        ("MaxPool", ("r",), "m", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        ("ReduceMean", ("m",), "a", {"axes": [2, 3], "keepdims": 1}),
+        ("Squeeze", ("a",), "s", {"axes": [2, 3]}),
+        ("MatMul", ("s", "g"), "logits"),
+    ]
+    out, profile = build(proto(nodes, weights, opset=9, ir=4), inputs(40), numeric={"max_value_shift": 0.05})
+    assert data(run(artefact.app, "prove", out, "--profile", profile, "--json"))["passed"]
+
+
+@pytest.mark.slow
+@COMPILED
 def test_one_spatial_axis_and_steps_first_need_no_transpose(build):
     """As code for time series writes it: (steps, channels), turned before the convolution."""
     draw = np.random.default_rng(0)
@@ -176,6 +199,14 @@ def test_what_has_no_twin_is_refused_with_its_node(nodes, weights, says, build, 
         build(proto(nodes, weights, ("n", 4, 6, 6)), inputs(9, (4, 6, 6)))
     assert "onnxruntime" in error.value.hint
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.slow
+def test_a_network_that_needs_a_real_transpose_is_refused(build):
+    weights = {"w": np.ones((4, 4, 1, 1), np.float32), "s": np.asarray([1, 4, 36], np.int64), "m": np.ones((36, 2), np.float32)}
+    nodes = [("Conv", ("x", "w"), "c"), ("Reshape", ("c", "s"), "r"), ("MatMul", ("r", "m"), "logits")]
+    with pytest.raises(InputError, match="mixes channels with space"):
+        build(proto(nodes, weights, (1, 4, 6, 6)), inputs(9, (4, 6, 6)))
 
 
 @pytest.mark.slow

@@ -31,10 +31,11 @@ def twin(proto: Any, entry: Signal) -> Twin:
     """
     rank = len(entry.shape)
     orders = [plain(rank), *([channels_last(rank)] if rank > 2 else [])]
-    return min((_built(proto, entry, order) for order in orders), key=_transposes)
+    return min((_built(proto, entry, order) for order in orders), key=transposes)
 
 
-def _transposes(made: Twin) -> int:
+def transposes(made: Twin) -> int:
+    """How many are left that move numbers."""
     return sum(type(operation).__name__ == "Transpose" for operation in made.model.operations)
 
 

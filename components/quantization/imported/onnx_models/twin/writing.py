@@ -15,7 +15,7 @@ from components.quantization.imported.keras_file import in_codes
 from components.quantization.imported.onnx_models.checking import checked, entry
 from components.quantization.imported.onnx_models.folding import folded
 from components.quantization.imported.onnx_models.session import Floats, answers
-from components.quantization.imported.onnx_models.twin.network import Twin, twin
+from components.quantization.imported.onnx_models.twin.network import Twin, transposes, twin
 from components.values.imported_onnx import Signal
 from components.workspace.errors import InputError
 from components.workspace.files import write_bytes, write_json
@@ -31,6 +31,11 @@ def main(file: Path, examples: Path, out: Path, orders: Path) -> None:
     if source.shape[0] != 1:
         raise InputError(f"a batch of {source.shape[0]}", hint="export it with a batch of 1, or an open one")
     made = twin(folded(data, source), source)
+    if count := transposes(made):
+        raise InputError(
+            f"it mixes channels with space: {count} transposes are left, which have no kernel",
+            hint="onnxruntime profiles run it; else reshape over channels or over space, not both, before a matrix product",
+        )
     compared = rows[:_COMPARED]
     wanted = answers(data, source, compared)
     apart = float(np.abs(said(made, source, compared) - wanted).max())
