@@ -48,20 +48,36 @@ def margins(model: xgb.Booster, x: np.ndarray) -> np.ndarray:
 
 
 def integer(
-    seed: int, features: int, trees: int, nodes: int, *, missing: str = "mixed", leaves: int = 30_000, bits: int = 16
+    seed: int,
+    features: int,
+    trees: int,
+    nodes: int,
+    *,
+    missing: str = "mixed",
+    leaves: int = 30_000,
+    bits: int = 16,
+    limit_count: int = 40,
+    uneven: bool = False,
 ) -> IntegerTrees:
-    """Random trees: ``nodes`` questions each at most, limits at the ends of the range among them."""
+    """Random trees: ``nodes`` questions each at most, limits at the ends of the range among them.
+
+    ``uneven``: many questions are of feature 0, and of the others each has one limit.
+    """
     rng = np.random.default_rng(seed)
     sizes = rng.integers(0, nodes + 1, trees)
     left = np.concatenate([_shape(rng, int(n)) for n in sizes] or [[]]).astype(np.int32)
     count = max(1, len(left))
     top = (1 << (bits - 1)) - 1
-    limit = rng.choice([*rng.integers(-top - 1, top + 1, 40), -top, 0, top - 1], count)
+    limit = rng.choice([*rng.integers(-top - 1, top + 1, limit_count), -top, 0, top - 1], count)
+    feature = rng.integers(0, features, count)
+    if uneven:
+        feature[::4] = 0
+        limit = np.where(feature == 0, limit, feature)
     ways = {"mixed": rng.random(count) < 0.5, "left": np.zeros(count, bool), "right": np.ones(count, bool)}
     return IntegerTrees(
         kind="multiclass",
         features=features,
-        feature=rng.integers(0, features, count).astype(np.int32),
+        feature=feature.astype(np.int32),
         limit=np.where(ways[missing], np.maximum(limit, -top), limit).astype(np.int32),
         missing_right=ways[missing],
         left=left if len(left) else np.zeros(1, np.int32),

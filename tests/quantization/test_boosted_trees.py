@@ -152,13 +152,14 @@ def test_questions_that_no_sample_answers_otherwise_are_left_out(lsb, left):
 
 
 SHAPES = {
-    "a node a byte": (1, 4, 3, "left", 30_000),
-    "two bytes": (20, 30, 7, "right", 30_000),
-    "three bytes": (200, 60, 30, "mixed", 30_000),
-    "four bytes": (900, 80, 100, "mixed", 100),
-    "five bytes": (4096, 3, 900, "mixed", 100),
-    "no question": (3, 5, 0, "left", 30_000),
-    "equal leaves": (4, 200, 15, "right", 3),
+    "one feature": (1, 60, 3, "left", 30_000, False),
+    "few features": (20, 30, 7, "right", 30_000, False),
+    "many features": (200, 60, 30, "mixed", 30_000, False),
+    "more features than a byte numbers": (900, 80, 100, "mixed", 100, False),
+    "large trees": (4096, 4, 16_000, "mixed", 100, False),
+    "no question": (3, 5, 0, "left", 30_000, False),
+    "equal leaves": (4, 200, 15, "right", 3, False),
+    "a table of questions": (200, 60, 30, "right", 30_000, True),
 }
 
 
@@ -166,8 +167,8 @@ SHAPES = {
 @pytest.mark.parametrize("bits", [16, 32])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_c_repeats_every_margin_in_every_layout(shape, bits, tmp_path):
-    features, count, nodes, missing, leaves = SHAPES[shape]
-    trees = boosters.integer(len(shape), features, count, nodes, missing=missing, leaves=leaves, bits=bits)
+    features, count, nodes, missing, leaves, uneven = SHAPES[shape]
+    trees = boosters.integer(len(shape), features, count, nodes, missing=missing, leaves=leaves, bits=bits, uneven=uneven)
     rng = np.random.default_rng(1)
     lowest = missing_sample(bits)
     ends = [lowest, lowest + 1, -lowest - 1, 0]
@@ -184,18 +185,16 @@ def test_c_repeats_every_margin_in_every_layout(shape, bits, tmp_path):
         assert np.array_equal(np.frombuffer(done.stdout, np.int32).reshape(len(raw), -1), trees.margins(raw))
 
 
-def test_the_smaller_layout_is_taken():
-    """Few thresholds are shared, thresholds that are all different are not."""
-
-    def nodes(distinct):
-        trees = boosters.integer(5, 8, 40, 15)
-        limit = (np.arange(len(trees.limit)) % distinct).astype(np.int32)
-        changed = copy.copy(trees)
-        object.__setattr__(changed, "limit", limit)
-        return row_sources(changed, "t", "0", sampling(8), (), (), np.zeros((2, 8), np.int16))["model.c"]
-
-    assert b"LIMITS[" in nodes(10)
-    assert b"LIMITS[" not in nodes(10_000)
+@pytest.mark.parametrize(
+    ("features", "limit_count", "uneven", "layout"),
+    [(8, 5, False, "RANK"), (8, 10_000, False, "LIMIT_BITS"), (200, 200, True, "QUESTION")],
+)
+def test_the_smallest_layout_is_taken(features, limit_count, uneven, layout):
+    """Thresholds of a feature are shared, none is, or whole questions are."""
+    made = boosters.integer(5, features, 200, 15, limit_count=limit_count, uneven=uneven)
+    sources = row_sources(made, "t", "0", sampling(features), (), (), np.zeros((2, features), np.int16))
+    found = {name for name in ("RANK", "LIMIT_BITS", "QUESTION") if f"#define {name}(" in sources["model.c"].decode()}
+    assert found == {layout}
 
 
 def damage(change):

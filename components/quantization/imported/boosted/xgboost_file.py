@@ -1,4 +1,4 @@
-"""Read XGBoost's JSON, of 1.3 to 3.x, without trusting it (`xgboost/doc/model.schema`)."""
+"""Read XGBoost's JSON, as 1.7 to 3.2 write it, without trusting it (`xgboost/doc/model.schema`)."""
 
 from __future__ import annotations
 

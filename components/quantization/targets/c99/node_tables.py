@@ -45,7 +45,7 @@ class _Nodes:
 
 def tree_tables(trees: IntegerTrees) -> str:
     """Tables, and the macros by which `rows_trees.c` reads them, of the smallest layout."""
-    nodes = min((_direct(trees), _ranked(trees)), key=lambda nodes: nodes.size)
+    nodes = min((_direct(trees), _ranked(trees), _listed(trees)), key=lambda nodes: nodes.size)
     sizes = "uint8_t" if trees.size.max() < _BYTE else "uint16_t" if trees.size.max() < _SHORT else "uint32_t"
     parts = [
         defines({"SAMPLE_HALF": f"{-missing_sample(trees.sample_bits)}u"}) + f"typedef uint{trees.sample_bits}_t sample_order;\n",
@@ -62,7 +62,7 @@ def tree_tables(trees: IntegerTrees) -> str:
 def _direct(trees: IntegerTrees) -> _Nodes:
     """Thresholds in the nodes themselves."""
     limit = _ordered(trees)
-    fields = (*_asked(trees), _Field("LIMIT_BITS", limit, trees.sample_bits))
+    fields = (*_ways(trees), _field("FEATURE", trees.feature), _Field("LIMIT_BITS", limit, trees.sample_bits))
     return _Nodes(fields, "#define LIMIT(asked) LIMIT_BITS(asked)\n", 0)
 
 
@@ -80,7 +80,17 @@ def _ranked(trees: IntegerTrees) -> _Nodes:
     code = array("LIMITS", f"uint{trees.sample_bits}_t", table) + array("FIRST", starts, first)
     code += "#define LIMIT(asked) (uint32_t)LIMITS[FIRST[FEATURE(asked)] + RANK(asked)]\n"
     shared = trees.sample_bits // 8 * len(table) + (2 if len(table) < _SHORT else 4) * len(first)
-    return _Nodes((*_asked(trees), _field("RANK", rank)), code, shared)
+    return _Nodes((*_ways(trees), _field("FEATURE", trees.feature), _field("RANK", rank)), code, shared)
+
+
+def _listed(trees: IntegerTrees) -> _Nodes:
+    """Nodes hold the place of their question, feature and threshold, in a table of all that differ."""
+    both, place = np.unique(np.stack([trees.feature, _ordered(trees)]), axis=1, return_inverse=True)
+    kind = "uint8_t" if trees.features <= _BYTE else "uint16_t"
+    code = array("LIMITS", f"uint{trees.sample_bits}_t", both[1]) + array("ASKED", kind, both[0])
+    code += "#define LIMIT(asked) (uint32_t)LIMITS[QUESTION(asked)]\n#define FEATURE(asked) ASKED[QUESTION(asked)]\n"
+    shared = (trees.sample_bits // 8 + (1 if trees.features <= _BYTE else 2)) * both.shape[1]
+    return _Nodes((*_ways(trees), _field("QUESTION", place.ravel())), code, shared)
 
 
 def _ordered(trees: IntegerTrees) -> NDArray[np.int64]:
@@ -88,10 +98,10 @@ def _ordered(trees: IntegerTrees) -> NDArray[np.int64]:
     return trees.limit.astype(np.int64) - missing_sample(trees.sample_bits)
 
 
-def _asked(trees: IntegerTrees) -> tuple[_Field, ...]:
+def _ways(trees: IntegerTrees) -> tuple[_Field, ...]:
     missing = trees.missing_right.astype(np.int64)
     one = _Field("MISSING", missing, int(missing.min() != missing.max()))
-    return one, _field("LEFT", trees.left), _field("FEATURE", trees.feature)
+    return one, _field("LEFT", trees.left)
 
 
 def _field(name: str, values: NDArray[np.int64] | NDArray[np.int32]) -> _Field:
