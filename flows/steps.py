@@ -158,6 +158,13 @@ def settle(workspace: Workspace) -> tuple[list[StepResult], list[str]]:
     return done, []
 
 
+def is_current(workspace: Workspace, name: str, profile: str) -> bool:
+    """Whether what the step has put out for ``profile`` is what data, configuration and code would make now."""
+    step = find(name)
+    known = _store(workspace).digest(_shelf(step, profile), key_of(workspace, step, profile, step.outside(workspace, profile)))
+    return known is not None and known == digest_of(workspace.out / name / profile)
+
+
 def key_of(workspace: Workspace, step: Step, profile: str, outside: Any) -> str:
     """The store key of a result, from what its inputs have put out and what it reads from outside."""
     inputs = [[up, digest_of(_input(workspace, up, profile))] for up in step.inputs]

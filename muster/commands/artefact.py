@@ -13,7 +13,9 @@ from muster.commands import image, imported, package
 from muster.console import Json, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
+    from components.quantization.reporting.facts import Compiled
     from components.values import Artefact
+    from components.workspace import Workspace
 
 WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]
 
@@ -54,13 +56,15 @@ def recipes(
     from components.quantization.reporting.page import RECIPE_COLUMNS, recipe_row
     from flows.artefacts import compiled
 
-    found = compiled(open_workspace(workspace), profile)
+    opened = open_workspace(workspace)
+    found = compiled(opened, profile)
+    _warn_of_stale(opened, found)
     if json:
         emit_json("recipes", [{"profile": c.profile, "chosen": c.chosen, "tried": [asdict(t) for t in c.tried]} for c in found])
         return
     for one in found:
         if one.tried:
-            emit_table(f"Recipes for {one.profile}", RECIPE_COLUMNS, [recipe_row(tried) for tried in one.tried])
+            emit_table(f"Recipes for {one.profile}", RECIPE_COLUMNS, [_yes_or_no(recipe_row(tried)) for tried in one.tried])
         else:
             say(f"{one.profile}: trees are integers from the start, there is nothing to choose")
 
@@ -68,13 +72,26 @@ def recipes(
 @app.command()
 def report(workspace: WorkspacePath = Path(), json: Json = False) -> None:
     """Write the page about a workspace's artefacts: size against fidelity of every recipe, and all proofs."""
-    from flows.artefacts import write_page
+    from flows.artefacts import compiled, write_page
 
-    file = write_page(open_workspace(workspace))
+    opened = open_workspace(workspace)
+    file = write_page(opened)
+    _warn_of_stale(opened, compiled(opened))
     if json:
         emit_json("artefact-report", {"file": str(file)})
     else:
         emit_line(str(file))
+
+
+def _yes_or_no(row: tuple[object, ...]) -> list[object]:
+    return [("yes" if cell else "no") if isinstance(cell, bool) else cell for cell in row]
+
+
+def _warn_of_stale(workspace: Workspace, found: list[Compiled]) -> None:
+    from flows.steps import is_current
+
+    if stale := [one.profile for one in found if not is_current(workspace, "quantize", one.profile)]:
+        say(f"note: {', '.join(stale)}: made of other data, settings or code than there are now (muster step quantize)")
 
 
 def _describe(artefact: Artefact) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from components.workspace import open_workspace
-from components.workspace.errors import GateFailed, InputError
+from components.workspace.errors import Conflict, GateFailed, InputError
 from muster.commands.package import read_file
 from muster.console import Json, check_folder, emit_json, emit_line
 
@@ -42,6 +42,7 @@ def attach(
     check_folder(out)
     known = _artefact(read_file(artefact, "muster artefact package makes packages"))
     made = attach_image(known, read_file(image, "name the file that your build made"), image.name, board)
+    _check_unsigned(out, made.payload)
     write_bytes(out / PAYLOAD, made.payload)
     made.record.save(out)
     if json:
@@ -97,6 +98,16 @@ def verify(
         emit_json("verified-image", facts | digests | {"payload_bytes": header.payload_length})
     else:
         emit_line(f"{envelope}: a {profile} above sequence {floor} takes it; sequence {header.sequence}")
+
+
+def _check_unsigned(folder: Path, payload: bytes) -> None:
+    """Signatures under another image must not come to stand beside this one."""
+    from registry.contract.envelope import HEADER
+    from registry.images import ENVELOPE
+
+    file = folder / ENVELOPE
+    if file.is_file() and file.read_bytes()[HEADER:] != payload:
+        raise Conflict(f"{file} is the signed image of another firmware", hint="name a folder of its own with --out")
 
 
 def _artefact(data: bytes) -> Artefact:

@@ -159,7 +159,7 @@ def _profile(file: Path) -> Profile:
 
     if not file.is_file():
         raise NotFound(f"no profile {file}", hint="muster schema --profile prints what it holds")
-    return read_yaml(file, Profile)
+    return read_yaml(file, Profile, "muster schema --profile prints what each key may hold")
 
 
 def _show(proof: Proof) -> None:

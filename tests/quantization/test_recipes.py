@@ -22,9 +22,10 @@ from components.quantization.recipes.fidelity import Fidelity, fidelity, judged
 from components.quantization.recipes.search import search
 from components.quantization.recipes.tried import Tried, settled, with_front
 from components.quantization.recipes.write import write
+from components.quantization.reporting.facts import compiled_in
 from components.quantization.targets import litert, onnx_runtime
 from components.values.recipe import Recipe
-from components.workspace.errors import GateFailed
+from components.workspace.errors import GateFailed, VerificationFailed
 
 from . import plant
 
@@ -199,3 +200,23 @@ def test_every_precision_of_litert_is_proven(precision, workspace, windows, mode
 def _noise(model, recipe, codes, wanted):
     written = write(model, recipe, codes, 127)
     return fidelity(model, simulate_within(written.architecture, written.weights, written.spans), wanted).noise
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", '{"chosen": "int8", "tried": [{}]}'])
+def test_a_damaged_record_of_recipes_is_named(content, tmp_path):
+    folder = tmp_path / "quantize" / "node"
+    folder.mkdir(parents=True)
+    (folder / "node.recipes.json").write_text(content)
+    with pytest.raises(VerificationFailed, match=r"node.recipes.json is not there, or damaged"):
+        compiled_in(tmp_path / "quantize", tmp_path / "prove")
+
+
+def test_onnx_runtime_writes_the_weights_that_the_search_simulates(windows, model):
+    """Signal to noise in the runtime is what simulated integers say of it: its largest code is theirs."""
+    codes = range_windows(windows)
+    wanted = judged(model, np.asarray(windows.codes[::3]))
+    for recipe in (Recipe("int8", "minmax"), Recipe("int8", "minmax", equalised=True), Recipe("int8", "mse", corrected=True)):
+        written = write(model, recipe, codes, onnx_runtime.WEIGHT_LIMIT)
+        simulated = simulate_within(written.architecture, written.weights, written.spans, onnx_runtime.WEIGHT_LIMIT)
+        real, told = (fidelity(model, n, wanted).noise for n in (onnx_runtime.compile_network(written), simulated))
+        assert real == pytest.approx(told, rel=0.1)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.quantization.imported.isolated import last_word
 from components.workspace.errors import BackendUnreachable, InputError
 
 _CONVERTER = "components.quantization.imported.keras_file"
@@ -32,7 +33,7 @@ def convert(file: Path, values: NDArray[Any]) -> bytes:
         command = [sys.executable, "-m", _CONVERTER, str(file), str(source), str(made)]
         done = subprocess.run(command, capture_output=True, text=True, env=quiet, check=False, timeout=_TIME_LIMIT_S)
         if done.returncode or not made.is_file():
-            said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            said = last_word(done.stderr) or f"exit code {done.returncode}"
             if "No module named" in said:
                 raise BackendUnreachable(f"no TensorFlow: {said}", hint="pip install 'muster-mlops[pipeline]'")
             raise InputError(

@@ -19,7 +19,7 @@ _RANDOM_ROWS = 128
 
 
 def read_examples(file: Path) -> NDArray[Any]:
-    """The array of a .npy, or the first of a .npz; (rows, ...) of numbers.
+    """The array of a .npy, or the one in a .npz; (rows, ...) of numbers.
 
     Raises:
         NotFound, InputError: no such file, or no plain array of numbers in it.
@@ -29,7 +29,7 @@ def read_examples(file: Path) -> NDArray[Any]:
     try:
         _check_size(file)
         found = np.load(file, allow_pickle=False, mmap_mode="r")
-        values = np.asarray(found if isinstance(found, np.ndarray) else found[found.files[0]])
+        values = np.asarray(found if isinstance(found, np.ndarray) else found[_only(found.files)])
     except (ValueError, OSError, EOFError, IndexError, zipfile.BadZipFile) as error:
         raise InputError(f"{file}: no array of numbers: {error}", hint="write it with numpy.save or numpy.savez") from None
     if values.dtype.kind not in "iufb" or values.ndim < 1 or not len(values):
@@ -53,6 +53,12 @@ def example_codes(values: NDArray[Any], port: Port) -> NDArray[np.int8]:
     if not np.isfinite(kept).all():
         raise InputError("the examples hold values that are no numbers", hint="leave such rows out")
     return np.clip(np.rint(kept.astype(np.float64) / port.scale) + port.zero, -128, 127).astype(np.int8)
+
+
+def _only(names: list[str]) -> str:
+    if len(names) != 1:
+        raise ValueError(f"{len(names)} arrays in it, not one")
+    return names[0]
 
 
 def random_codes(port: Port) -> NDArray[np.int8]:

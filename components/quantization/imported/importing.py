@@ -43,6 +43,8 @@ def import_model(
     if values is None:
         raise InputError(f"{file}: {_CALLED[kind]} without examples", hint="give --examples, which set the ranges of its codes")
     if kind == "keras":
+        if not np.isfinite(values).all():
+            raise InputError("the examples hold values that are no numbers", hint="leave such rows out")
         return in_codes(convert(file, values), file, name, classes, values)
     if kind == "onnx":
         return import_onnx(file, file, name, classes, values)

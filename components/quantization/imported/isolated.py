@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -31,13 +32,20 @@ def run_isolated(module: str, *files: Path, about: str, time_limit_s: int = TIME
         raise InputError(f"{about}: not done after {time_limit_s} s", hint="make the model smaller") from None
     if not done.returncode:
         return
-    said = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
+    said = last_word(done.stderr) or f"ended with {done.returncode}"
     if done.returncode == _REFUSED and said.startswith("{"):
         refused = json.loads(said)
         raise InputError(f"{about}: {refused['message']}", hint=refused["hint"])
     if "No module named" in said:
         raise BackendUnreachable(f"{about}: {said}", hint="pip install 'muster-mlops[pipeline]'")
     raise InputError(f"{about}: not read: {said[:300]}", hint="check the file with the library that wrote it")
+
+
+def last_word(said: str) -> str:
+    """Of a process' standard error the last line that names an error or is no warning's; '' where there is none."""
+    lines = [line for line in said.strip().splitlines() if line.strip() and "warnings.warn(" not in line]
+    named = [line for line in lines if re.match(r"(\{|\S*(Error|Exception)\b)", line)]
+    return (named or lines or [""])[-1]
 
 
 def ends(main: Callable[..., None], memory: int | None = None) -> None:

@@ -35,7 +35,7 @@ def best_in_integers(
         best = _best(found)
         found.append(tried(replace(best, equalised=True) if rewrite == "equalise" else replace(best, corrected=True)))
     best = _best(found)
-    return best, [replace(one, lost=f"more noise than {best.name}") for one in found if one.recipe != best]
+    return best, [replace(one, lost=f"more noise than {best.name}, both simulated") for one in found if one.recipe != best]
 
 
 def _best(tried: list[Tried]) -> Recipe:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.values import Proof
+from components.workspace.errors import VerificationFailed
 
 _LEAST_NOISE = 1e-12
 
@@ -43,14 +44,31 @@ class Compiled:
 
 
 def compiled_in(quantized: Path, proven: Path) -> list[Compiled]:
-    """Of each profile that has a folder in ``quantized``; its proof is looked for in ``proven``."""
+    """Of each profile that has a folder in ``quantized``; its proof is looked for in ``proven``.
+
+    Raises:
+        VerificationFailed: a file is damaged, or of an older version.
+    """
     return [_compiled(folder, proven / folder.name) for folder in sorted(quantized.glob("*")) if folder.is_dir()]
 
 
 def _compiled(folder: Path, proven: Path) -> Compiled:
-    told = json.loads((folder / f"{folder.name}.recipes.json").read_text())
-    file = proven / f"{folder.name}.proof.json"
-    return Compiled(folder.name, told["chosen"], tuple(map(_tried, told["tried"])), Proof.load(file) if file.is_file() else None)
+    recipes, proof = folder / f"{folder.name}.recipes.json", proven / f"{folder.name}.proof.json"
+    try:
+        told = json.loads(recipes.read_text())
+        chosen, tried = str(told["chosen"]), tuple(map(_tried, told["tried"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(recipes, error, "quantize") from None
+    try:
+        return Compiled(folder.name, chosen, tried, Proof.load(proof) if proof.is_file() else None)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(proof, error, "prove") from None
+
+
+def _damaged(file: Path, error: Exception, step: str) -> VerificationFailed:
+    return VerificationFailed(
+        f"{file} is not there, or damaged: {type(error).__name__}: {error}", hint=f"muster step {step} makes it anew"
+    )
 
 
 def _tried(told: dict[str, Any]) -> TriedRecipe:

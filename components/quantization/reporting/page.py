@@ -26,7 +26,10 @@ def artefacts_page(name: str, compiled: Sequence[Compiled]) -> str:
         if one.tried:
             sections.append(table(f"Recipes for {one.profile}", RECIPE_COLUMNS, [recipe_row(tried) for tried in one.tried]))
         if one.proof:
-            checks = [(c.name, c.value, "-" if c.limit is None else c.limit, c.unit, c.passed) for c in one.proof.checks]
+            checks = [
+                (c.name, _number(c.value), "-" if c.limit is None else _number(c.limit), c.unit, c.passed)
+                for c in one.proof.checks
+            ]
             sections.append(table(f"Proof for {one.profile}", ("check", "value", "limit", "unit", "passed"), checks))
     return page(f"Artefacts of {name}", *sections)
 
@@ -70,6 +73,10 @@ def _proofs(compiled: Sequence[Compiled]) -> list[tuple[object, ...]]:
         sizes = [int(v) if v is not None else "-" for v in (one.measured("flash"), one.measured("ram"))]
         rows.append((one.profile, one.chosen or "integers", proof.level, proof.passed, *sizes, _time(time), where))
     return rows
+
+
+def _number(value: float) -> float | int:
+    return int(value) if value == int(value) else value
 
 
 def _time(check: Check | None) -> str:

@@ -20,7 +20,7 @@ from components.workspace.errors import InputError
 
 OPSET, IR_VERSION = 17, 8
 """Old enough for every ONNX Runtime since 1.14."""
-WEIGHT_LIMIT = 63
+WEIGHT_LIMIT = 64
 """Largest code of a weight. On processors without VNNI the kernels add two products in 16 bits and saturate: weights of 8 bits
 then give other answers than on processors with it, and wrong ones."""
 _ALIASES = {"channels_first": "input", "correct": "correction", "mean": "embedding"}

@@ -12,6 +12,7 @@ from components.quantization.imported.onnx_models.twin.converting import as_tfli
 from components.values.compiled import CompiledModel
 from components.values.compiled_onnx import CompiledOnnx, FloatGolden
 from components.values.imported_onnx import ImportedOnnx
+from components.workspace.errors import InputError
 from components.workspace.profiles import Profile
 
 _MOST_VECTORS, _LEAST_VECTORS = 256, 4
@@ -42,6 +43,10 @@ def _build(model: ImportedOnnx, profile: Profile) -> CompiledOnnx:
     kept = np.linspace(0, len(chosen.rows) - 1, min(len(chosen.rows), most)).astype(int)
     inputs = np.ascontiguousarray(chosen.rows[kept])
     outputs = answers(chosen.data, model.input, inputs)
+    if not np.isfinite(outputs).all():
+        raise InputError(
+            f"{model.name}: an output is not finite for an example", hint="leave out what has no logarithm or inverse"
+        )
     return CompiledOnnx(
         name=model.name,
         profile=profile.name,

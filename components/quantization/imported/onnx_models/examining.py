@@ -69,6 +69,10 @@ def _facts(data: bytes, values: NDArray[np.float32]) -> Facts:
     for told, value in zip(session.get_outputs(), found, strict=True):
         if value.dtype != np.float32:
             raise InputError(f"output '{told.name}' is {value.dtype}", hint="export outputs of float32, such as logits")
+        if not np.isfinite(value).all():
+            raise InputError(
+                f"output '{told.name}' is not finite for an example", hint="leave out what has no logarithm or inverse"
+            )
         outputs.append(Signal(told.name, value.shape))
     return Facts(source, tuple(outputs), operators(proto), macs(folded(data, source)))
 
