@@ -19,7 +19,11 @@ def compiled(workspace: Workspace, profile: str | None = None) -> list[Compiled]
         NotFound: no such profile, or nothing was compiled for it yet.
     """
     names = {p.name for p in workspace.profiles} if profile is None else {workspace.profile(profile).name}
-    found = [one for one in compiled_in(workspace.out / "quantize", workspace.out / "prove") if one.profile in names]
+    found = [
+        one
+        for one in compiled_in(workspace.out / "quantize", workspace.out / "prove", workspace.state / "paces")
+        if one.profile in names
+    ]
     if not found:
         raise NotFound(f"no artefact in {workspace.out / 'quantize'}", hint=f"muster step quantize {workspace.root} makes them")
     return found

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.workspace import Workspace
-from components.workspace.files import sha256_file
+from components.workspace.files import sha256_file, write_json
 from components.workspace.modules import local_sources
 from flows import progress
 
@@ -126,6 +126,7 @@ def quantize(work: Work) -> None:
     digest, profile = TrainedModel.digest(work.inputs["train"]), work.workspace.profile(work.profile)
     found = search(profile, model, windows, work.workspace.state / "compiled")
     found.save(work.folder, work.profile)
+    write_json(work.workspace.state / "paces" / f"{work.profile}.json", found.paces)
     quantize(work.workspace, profile, model, windows, digest, found).save(work.folder)
 
 

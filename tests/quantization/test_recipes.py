@@ -119,7 +119,7 @@ def test_what_breaks_a_promise_or_is_slow_or_large_says_so():
     broken, slow, large, floats = settled(tried, profile)
     assert "label agreement 0.400 < " in broken.lost
     assert "rank correlation" in broken.lost
-    assert slow.lost == "2.50 times the latency of float32"
+    assert slow.lost == "slower than float32 on the same runtime"
     assert large.lost == "5,000 bytes > 4,096 of memory.model_flash_kib"
     assert not floats.lost
 
@@ -158,6 +158,8 @@ def test_a_search_keeps_what_lost_and_why(workspace, windows, model, tmp_path):
     names = [one["name"] for one in told["tried"]]
     assert {"float32", "int8 minmax", "int8 percentile", "int8 mse", "int8 kl"} <= {n.removesuffix(" equalised") for n in names}
     assert [one["name"] for one in told["tried"] if not one["lost"]] == [told["chosen"]]
+    assert found.paces.keys() == {one.recipe.name for one in found.tried if one.size}
+    assert not any("latency_ms" in one for one in told["tried"])  # times differ, and equal inputs give equal bytes
     artefact = quantize(workspace, profile, model, windows, "d" * 64, found)
     assert artefact.recipe == found.recipe.name
     assert type(artefact).from_bytes(artefact.to_bytes()).recipe == found.recipe.name
@@ -208,7 +210,7 @@ def test_a_damaged_record_of_recipes_is_named(content, tmp_path):
     folder.mkdir(parents=True)
     (folder / "node.recipes.json").write_text(content)
     with pytest.raises(VerificationFailed, match=r"node.recipes.json is not there, or damaged"):
-        compiled_in(tmp_path / "quantize", tmp_path / "prove")
+        compiled_in(tmp_path / "quantize", tmp_path / "prove", tmp_path / "paces")
 
 
 def test_onnx_runtime_writes_the_weights_that_the_search_simulates(windows, model):

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_ROUNDS, _WARM_UP = 60, 5
+_ROUNDS, _WARM_UP = 100, 5
 
 
 def paces(engines: Sequence[Callable[[NDArray[Any]], object]], codes: NDArray[Any]) -> list[float]:
-    """Median milliseconds of one of ``codes`` (windows, ...) on each engine, by turns."""
+    """Least milliseconds of one of ``codes`` (windows, ...) on each engine, by turns: what else the machine does adds to it."""
     took = np.empty((len(engines), _ROUNDS + _WARM_UP))
     for turn in range(_ROUNDS + _WARM_UP):
         window = codes[turn % len(codes)][None]
@@ -21,4 +21,4 @@ def paces(engines: Sequence[Callable[[NDArray[Any]], object]], codes: NDArray[An
             start = time.perf_counter_ns()
             engine(window)
             took[number, turn] = time.perf_counter_ns() - start
-    return [float(ms) for ms in np.median(took[:, _WARM_UP:], axis=1) / 1e6]
+    return [float(ms) for ms in took[:, _WARM_UP:].min(axis=1) / 1e6]

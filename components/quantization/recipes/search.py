@@ -22,7 +22,7 @@ from components.quantization.operators import check_operators
 from components.quantization.recipes.fidelity import Judged, fidelity, judged
 from components.quantization.recipes.integers import best_in_integers
 from components.quantization.recipes.pace import paces
-from components.quantization.recipes.tried import Tried, settled, with_front
+from components.quantization.recipes.tried import Tried, settled
 from components.quantization.recipes.write import write
 from components.quantization.targets import Network, Written
 from components.training.train import calibration_split
@@ -31,6 +31,8 @@ from components.values.recipe import INTEGER, WHOLE, Recipe
 from components.workspace.errors import GateFailed
 from components.workspace.files import write_json
 from components.workspace.profiles import Profile
+
+_TIMED = ("latency_ms", "front")
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,14 @@ class Search:
     tried: tuple[Tried, ...] = ()
 
     def save(self, folder: Path, profile: str) -> None:
-        """Write `<profile>.recipes.json`."""
-        tried = [one.to_json() for one in self.tried]
+        """Write `<profile>.recipes.json`, which holds nothing that was timed: equal inputs give equal bytes."""
+        tried = [{k: v for k, v in one.to_json().items() if k not in _TIMED} for one in self.tried]
         write_json(folder / f"{profile}.recipes.json", {"schema_version": 1, "chosen": self.recipe.name, "tried": tried})
+
+    @property
+    def paces(self) -> dict[str, float]:
+        """Recipe -> milliseconds of a window on this machine."""
+        return {one.recipe.name: one.latency_ms for one in self.tried if one.latency_ms is not None}
 
 
 def search(profile: Profile, model: TrainedModel, windows: Windows, cache: Path) -> Search:
@@ -68,7 +75,7 @@ def search(profile: Profile, model: TrainedModel, windows: Windows, cache: Path)
         best, lost = best_in_integers(profile.quantization, model, codes, wanted, limit)
     recipes = [_recipe(precision, best) for precision in profile.precisions]
     networks = _compiled(profile, [write(model, recipe, codes, limit) for recipe in recipes], cache)
-    tried = with_front(settled(_tried(profile, model, recipes, networks, wanted), profile))
+    tried = settled(_tried(profile, model, recipes, networks, wanted), profile)
     for one, network in zip(tried, networks, strict=True):
         if not one.lost:
             return Search(network, one.recipe, (*tried, *lost))

@@ -13,7 +13,7 @@ from components.workspace.profiles import Profile
 
 ALIKE = 1.1
 SLOWER = 1.1
-"""Times the latency of floats from which a recipe is slower: medians on one thread come out within a tenth."""
+"""Times the latency of floats from which a recipe is slower: the least on one thread comes out within a tenth."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,13 @@ def settled(tried: Sequence[Tried], profile: Profile) -> list[Tried]:
 
 def with_front(tried: Sequence[Tried]) -> list[Tried]:
     """Which of the compiled ``tried`` nothing else beats in size, noise and latency at once."""
-    return [replace(one, front=not any(_beats(other, one) for other in tried)) for one in tried]
+    flags = on_front([(one.size or 0, one.fidelity.noise, one.latency_ms or 0.0) for one in tried])
+    return [replace(one, front=front) for one, front in zip(tried, flags, strict=True)]
+
+
+def on_front(costs: Sequence[tuple[float, ...]]) -> list[bool]:
+    """Which of ``costs`` no other is as little of everything and less of something (Pareto)."""
+    return [not any(b != a and all(x <= y for x, y in zip(b, a, strict=True)) for b in costs) for a in costs]
 
 
 def _broken(one: Tried, profile: Profile, floats_ms: float | None) -> str:
@@ -61,7 +67,7 @@ def _broken(one: Tried, profile: Profile, floats_ms: float | None) -> str:
     if broken := one.fidelity.broken(profile.numeric):
         return broken
     if floats_ms and one.latency_ms and one.latency_ms > SLOWER * floats_ms:
-        return f"{one.latency_ms / floats_ms:.2f} times the latency of float32"
+        return "slower than float32 on the same runtime"
     return ""
 
 
@@ -71,11 +77,3 @@ def _rank(one: Tried, left: Sequence[Tried], profile: Profile) -> tuple[float, .
     large = size > ALIKE * min(other.size or 0 for other in left)
     by_size = (size, noise) if large else (0, latency, size)
     return {"size": by_size, "accuracy": (noise, size), "latency": (latency, size)}[profile.quantization.prefer]
-
-
-def _costs(one: Tried) -> tuple[float, float, float]:
-    return one.size or 0, one.fidelity.noise, one.latency_ms or 0.0
-
-
-def _beats(a: Tried, b: Tried) -> bool:
-    return a is not b and all(x <= y for x, y in zip(_costs(a), _costs(b), strict=True)) and _costs(a) != _costs(b)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log10
 from pathlib import Path
 from typing import Any
 
+from components.quantization.recipes.tried import on_front
 from components.values import Proof
 from components.workspace.errors import VerificationFailed
 
@@ -43,20 +44,26 @@ class Compiled:
         return found.value if found else None
 
 
-def compiled_in(quantized: Path, proven: Path) -> list[Compiled]:
-    """Of each profile that has a folder in ``quantized``; its proof is looked for in ``proven``.
+def compiled_in(quantized: Path, proven: Path, paces: Path) -> list[Compiled]:
+    """Of each profile that has a folder in ``quantized``; its proof is looked for in ``proven``, and what was timed when it was
+    compiled here in ``paces``.
 
     Raises:
         VerificationFailed: a file is damaged, or of an older version.
     """
-    return [_compiled(folder, proven / folder.name) for folder in sorted(quantized.glob("*")) if folder.is_dir()]
+    return [
+        _compiled(folder, proven / folder.name, paces / f"{folder.name}.json")
+        for folder in sorted(quantized.glob("*"))
+        if folder.is_dir()
+    ]
 
 
-def _compiled(folder: Path, proven: Path) -> Compiled:
+def _compiled(folder: Path, proven: Path, paces: Path) -> Compiled:
     recipes, proof = folder / f"{folder.name}.recipes.json", proven / f"{folder.name}.proof.json"
     try:
         told = json.loads(recipes.read_text())
-        chosen, tried = str(told["chosen"]), tuple(map(_tried, told["tried"]))
+        timed = json.loads(paces.read_text()) if paces.is_file() else {}
+        chosen, tried = str(told["chosen"]), _with_front([_tried(one, timed) for one in told["tried"]])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(recipes, error, "quantize") from None
     try:
@@ -71,14 +78,22 @@ def _damaged(file: Path, error: Exception, step: str) -> VerificationFailed:
     )
 
 
-def _tried(told: dict[str, Any]) -> TriedRecipe:
+def _tried(told: dict[str, Any], timed: dict[str, float]) -> TriedRecipe:
     near = told["fidelity"]
     return TriedRecipe(
         told["name"],
         told["size"],
-        told["latency_ms"],
+        timed.get(told["name"]),
         -10 * log10(max(near["noise"], _LEAST_NOISE)),
         near["agreement"],
-        told["front"],
+        bool(told["operators"]),
         told["lost"],
     )
+
+
+def _with_front(tried: list[TriedRecipe]) -> tuple[TriedRecipe, ...]:
+    """Simulation alone is no candidate."""
+    compiled = [one for one in tried if one.front]
+    flags = on_front([(one.size or 0, -one.signal_db, one.latency_ms or 0.0) for one in compiled])
+    best = {one.name for one, front in zip(compiled, flags, strict=True) if front}
+    return tuple(replace(one, front=one.front and one.name in best) for one in tried)
