@@ -153,7 +153,7 @@ def test_a_stack_that_meets_the_models_memory_is_no_proof(made, tmp_path):
     """The harness paints what is left for the stack; all of it used means that more may have been."""
     unpack(made, tmp_path)
     static = image.compiled(ARM, "cortex-m4", tmp_path).static
-    eager = b"static int deep(void) { volatile char a[1400]; for (int i = 0; i < 1400; i++) a[i] = 1; return a[7]; }\n"
+    eager = b"static int deep(void) { volatile char a[1470]; for (int i = 0; i < 1470; i++) a[i] = 1; return a[7]; }\n"
     text = made.members["model.c"].replace(b"void model_run(", eager + b"void model_run(", 1)
     deep = re.sub(rb"(void model_run\([^)]*\)\s*\{)", rb"\1 if (!deep()) return;", text, count=1)
     tight = replace(ARM, data=Region(0x20000000, static + 1024 + 512))

@@ -126,6 +126,12 @@ def test_the_compiled_c_judges_held_out_windows_as_the_arithmetic_does(build, wi
     assert np.array_equal(got.verdict.classes["fault"], wanted.classes["fault"])
 
 
+def test_a_file_is_the_same_whatever_was_converted_before_it(model, windows, tmp_path):
+    alone, after = (write(model, Recipe(p, "minmax" * (p == "int8")), range_windows(windows), 127) for p in ("dynamic", "int8"))
+    first = litert.tflites([alone], tmp_path / "first")
+    assert litert.tflites([after, alone], tmp_path / "second")[1] == first[0]
+
+
 def test_two_builders_convert_once(model, windows, tmp_path, monkeypatch):
     calls = []
     convert = litert._convert

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.values import Dataset
+from components.workspace.files import write_json
 from flows.release import register
 from tests.flows.running import muster
 from tests.quantization import plant
@@ -24,6 +25,7 @@ def test_model_show_lists_version_model_coverage_and_entropy_of_the_labels(tmp_p
         for step, one in (("quantize", artefact), ("prove", proof)):
             (out / step / proof.profile).mkdir(parents=True)
             one.save(out / step / proof.profile)
+        write_json(out / "quantize" / proof.profile / f"{proof.profile}.recipes.json", {"chosen": "", "tried": []})
     (out / "label").mkdir()
     (out / "train").mkdir()
     replace(plant.model(plant.windows()), labels={"fault": FACTS}).save(out / "train")

@@ -50,7 +50,9 @@ def model(windows: Windows, tmp_path_factory: pytest.TempPathFactory) -> Electra
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**16), st.sampled_from([3, 4, 7]), st.integers(1, 3))
 def test_a_student_computes_in_training_what_the_device_will(seed: int, kernel: int, blocks: int) -> None:
-    """Its answers are less than half as far from simulated int8 as the float network's, whatever the weights."""
+    """Its answers are less than half as far from simulated int8 as the float network's, to a quarter of a code, whatever the
+    weights.
+    """
     architecture, weights = _drawn(seed, kernel, blocks)
     codes = np.random.default_rng(seed).integers(-127, 128, (24, 16, 3)).astype(np.int8)
     student = Student(architecture, weights, codes).eval()
@@ -67,7 +69,7 @@ def test_a_student_computes_in_training_what_the_device_will(seed: int, kernel: 
     for name, (wanted, unrounded) in outputs.items():
         q = simulated.tensors[name]
         steps, before = (np.abs(found / q.scale + q.zero - wanted).mean() for found in (got[name].numpy(), unrounded))
-        assert steps < before / 2 + 0.1, name
+        assert steps < before / 2 + 0.25, name
 
 
 def test_channels_and_blocks_that_carry_nothing_leave_without_a_trace() -> None:

@@ -36,6 +36,7 @@ def _twin(shape: dict[str, Any], weights: dict[str, NDArray[np.float32]]) -> Any
     """Steps lie along the width: (1, 1, steps, inputs), so that every layer is a plain 2-D one."""
     from tensorflow import keras
 
+    keras.backend.clear_session()  # names count from one again, so that a file does not depend on those before it
     layers = keras.layers
 
     def conv(x: Any, name: str, filters: int, activation: str | None = None) -> Any:
