@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.values.imported import Port
-from components.workspace.errors import NotFound, VerificationFailed
-from components.workspace.files import new_folder, sha256_bytes, sha256_json, write_bytes, write_json
+from components.values.sealed import broken, digests, load_sealed, save_sealed
+from components.workspace.files import sha256_json
 
-DESCRIPTION, GOLDEN = "artefact.json", "golden.npz"
+DESCRIPTION, GOLDEN, KIND = "artefact.json", "golden.npz", "imported"
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,9 @@ class CompiledModel:
         return sha256_json(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        files = self.members | {GOLDEN: _packed(self.golden)}
         return {
             "schema_version": 1,
-            "kind": "imported",
+            "kind": KIND,
             "name": self.name,
             "profile": self.profile,
             "runtime": self.runtime,
@@ -61,14 +59,14 @@ class CompiledModel:
             "classes": list(self.classes),
             "macs": self.macs,
             "vectors": len(self.golden.inputs),
-            "files": {name: {"sha256": sha256_bytes(data), "bytes": len(data)} for name, data in sorted(files.items())},
+            "files": digests(self._files()),
         }
 
     def save(self, folder: Path) -> None:
-        with new_folder(folder) as beside:
-            for name, data in (self.members | {GOLDEN: _packed(self.golden)}).items():
-                write_bytes(beside / name, data)
-            write_json(beside / DESCRIPTION, self.to_json())
+        save_sealed(folder, DESCRIPTION, self.to_json(), self._files())
+
+    def _files(self) -> dict[str, bytes]:
+        return self.members | {GOLDEN: _packed(self.golden)}
 
     @classmethod
     def load(cls, place: Path) -> CompiledModel:
@@ -78,12 +76,8 @@ class CompiledModel:
             NotFound: nothing was built there.
             VerificationFailed: a file is not the one that was built.
         """
-        folder = place.parent if place.name == DESCRIPTION else place
-        if not (folder / DESCRIPTION).is_file():
-            raise NotFound(f"no {DESCRIPTION} in {folder}", hint="muster artefact build writes one; name its --out folder")
+        value, files = load_sealed(place, DESCRIPTION, KIND)
         try:
-            value = json.loads((folder / DESCRIPTION).read_bytes())
-            files = {name: _checked(folder, name, about["sha256"]) for name, about in value["files"].items()}
             with np.load(io.BytesIO(files.pop(GOLDEN)), allow_pickle=False) as arrays:
                 golden = Golden(arrays["inputs"].astype(np.int8), arrays["outputs"].astype(np.int8))
             return cls(
@@ -99,19 +93,8 @@ class CompiledModel:
                 members=files,
                 golden=golden,
             )
-        except (KeyError, TypeError, ValueError, AttributeError, FileNotFoundError) as error:
-            raise VerificationFailed(
-                f"{folder} holds no whole artefact: {type(error).__name__}: {error}", hint="build it again"
-            ) from None
-
-
-def _checked(folder: Path, name: str, digest: str) -> bytes:
-    if Path(name).name != name:
-        raise VerificationFailed(f"{folder}: file '{name}' has a path", hint="build it again")
-    data = (folder / name).read_bytes()
-    if sha256_bytes(data) != digest:
-        raise VerificationFailed(f"{folder / name} was changed since it was built", hint="build it again")
-    return data
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise broken(place, error) from None
 
 
 def _packed(golden: Golden) -> bytes:

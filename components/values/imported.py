@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.workspace.errors import NotFound, VerificationFailed
-from components.workspace.files import new_folder, sha256_bytes, write_bytes, write_json
+from components.values.sealed import broken, digests, load_sealed, packed, save_sealed
+from components.workspace.files import sha256_bytes
 
-DESCRIPTION, MODEL, EXAMPLES = "imported.json", "model.tflite", "examples.npy"
+DESCRIPTION, MODEL, EXAMPLES, KIND = "imported.json", "model.tflite", "examples.npy", "imported-model"
 
 
 @dataclass(frozen=True)
@@ -58,28 +57,23 @@ class ImportedModel:
         """What is in the folder, with the digests of its files."""
         return {
             "schema_version": 1,
-            "kind": "imported-model",
+            "kind": KIND,
             "name": self.name,
             "origin": {"file": self.origin, "sha256": self.origin_sha256},
-            "model": {"file": MODEL, "sha256": self.digest, "bytes": len(self.data)},
             "input": asdict(self.input),
             "outputs": [asdict(port) for port in self.outputs],
             "operators": self.operators,
             "macs": self.macs,
             "classes": list(self.classes),
-            "examples": {
-                "file": EXAMPLES,
-                "sha256": sha256_bytes(_packed(self.examples)),
-                "rows": len(self.examples),
-                "drawn": self.drawn,
-            },
+            "examples": {"rows": len(self.examples), "drawn": self.drawn},
+            "files": digests(self._files()),
         }
 
     def save(self, folder: Path) -> None:
-        with new_folder(folder) as beside:
-            write_bytes(beside / MODEL, self.data)
-            write_bytes(beside / EXAMPLES, _packed(self.examples))
-            write_json(beside / DESCRIPTION, self.to_json())
+        save_sealed(folder, DESCRIPTION, self.to_json(), self._files())
+
+    def _files(self) -> dict[str, bytes]:
+        return {MODEL: self.data, EXAMPLES: packed(self.examples)}
 
     @classmethod
     def load(cls, folder: Path) -> ImportedModel:
@@ -87,35 +81,20 @@ class ImportedModel:
         NotFound: no imported model there.
         VerificationFailed: a file is not the one that was imported.
         """
-        if not (folder / DESCRIPTION).is_file():
-            raise NotFound(f"no imported model in {folder}", hint="muster model import writes one; name its --out folder")
+        value, files = load_sealed(folder, DESCRIPTION, KIND)
         try:
-            value = json.loads((folder / DESCRIPTION).read_bytes())
-            data, examples = ((folder / value[part]["file"]).read_bytes() for part in ("model", "examples"))
-            for part, found in (("model", data), ("examples", examples)):
-                if sha256_bytes(found) != value[part]["sha256"]:
-                    raise VerificationFailed(f"{folder / value[part]['file']} was changed", hint="import the model again")
-            codes = np.load(io.BytesIO(examples), allow_pickle=False).astype(np.int8)
             return cls(
                 name=str(value["name"]),
-                data=data,
+                data=files[MODEL],
                 input=Port.from_json(value["input"]),
                 outputs=tuple(Port.from_json(port) for port in value["outputs"]),
                 operators={str(k): int(v) for k, v in value["operators"].items()},
                 macs=int(value["macs"]),
                 classes=tuple(str(name) for name in value["classes"]),
-                examples=codes,
+                examples=np.load(io.BytesIO(files[EXAMPLES]), allow_pickle=False).astype(np.int8),
                 drawn=str(value["examples"]["drawn"]),
                 origin=str(value["origin"]["file"]),
                 origin_sha256=str(value["origin"]["sha256"]),
             )
-        except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
-            raise VerificationFailed(
-                f"{folder} holds no whole imported model: {type(error).__name__}: {error}", hint="import the model again"
-            ) from None
-
-
-def _packed(codes: NDArray[np.int8]) -> bytes:
-    stream = io.BytesIO()
-    np.lib.format.write_array(stream, np.ascontiguousarray(codes), allow_pickle=False)
-    return stream.getvalue()
+        except (KeyError, TypeError, ValueError) as error:
+            raise broken(folder, error) from None

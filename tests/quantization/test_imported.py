@@ -329,5 +329,5 @@ keras.Sequential([keras.Input((6, 2)), layers.Lambda(lambda x: x * 2)]).save(sys
     assert found["macs"] == 12 * 5 + 5 * 3
     assert 127 * found["input"]["scale"] > 3
     run(artefact.app, "build", tmp_path / "kept", "--profile", profile(), "--out", tmp_path / "firmware")
-    with pytest.raises(InputError, match="not converted"):
+    with pytest.raises(InputError, match="not read"):
         run(model.app, "import", files[1], *about, tmp_path / "other")
