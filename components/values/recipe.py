@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 INTEGER = ("int8", "int16x8")
 """Precisions whose activations are integers, with ranges that a calibrator sets."""
@@ -27,9 +26,6 @@ class Recipe:
     def name(self) -> str:
         parts = [self.precision, self.calibrator, "equalised" * self.equalised, "corrected" * self.corrected]
         return " ".join(filter(None, parts))
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 WHOLE = Recipe("")

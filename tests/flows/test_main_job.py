@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,6 +54,24 @@ def test_a_run_ends_with_proven_artefacts_and_manifests_for_every_fleet_and_vari
     assert {m["state"] for m in data["manifests"]} == {"running"}
     published = ran / ".muster" / "repository"
     assert all(list(published.rglob(f"*.{Path(m['path']).name}")) for m in data["manifests"])
+
+
+def test_the_recipes_that_lost_are_told_from_the_one_that_was_taken(ran: Path) -> None:
+    told = {one["profile"]: one for one in json.loads(muster("artefact", "recipes", ran, "--json").stdout)["data"]}
+    for one in told.values():
+        assert [tried["name"] for tried in one["tried"] if not tried["lost"]] == [one["chosen"]]
+    assert {"int8", "float32"} <= {tried["name"].split()[0] for tried in told["gateway-x86-64"]["tried"] if tried["size"]}
+    page = Path(muster("artefact", "report", ran).stdout.strip())
+    assert "Recipes for phone-litert" in page.read_text()
+
+
+def test_recipes_of_other_settings_are_called_stale(ran: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "copied"
+    shutil.copytree(ran, copied)
+    assert muster("artefact", "recipes", copied).stderr == ""
+    file = copied / "profiles" / "mcu-cortex-m4.yaml"
+    file.write_text(file.read_text() + "quantization:\n  calibrators: [minmax]\n")
+    assert "note: mcu-cortex-m4: made of other data, settings or code" in muster("artefact", "recipes", copied).stderr
 
 
 def test_each_kind_of_device_verifies_what_it_is_offered(ran: Path) -> None:

@@ -23,6 +23,7 @@ from components.values import ImageRecord
 from components.workspace.errors import Conflict, GateFailed, InputError, MusterError, NotFound, VerificationFailed
 from muster.commands import artefact as command
 from muster.commands import keys
+from registry.contract.envelope import HEADER
 from registry.images import sign_image
 from registry.keys import init_keys
 from tests.registry.workspaces import make_workspace
@@ -114,6 +115,16 @@ def test_an_unproven_package_is_not_attached(c99, firmware, tmp_path):
     with pytest.raises(GateFailed, match="unproven"):
         run("attach-image", tmp_path / "u.zip", "--image", tmp_path / "fw.bin", "--out", tmp_path / "image")
     assert not (tmp_path / "image").exists()
+
+
+def test_signatures_of_another_firmware_do_not_come_to_stand_beside_an_image(c99, firmware, attached, tmp_path):
+    (attached / "image.muster").write_bytes(bytes(HEADER) + firmware)
+    again = ("attach-image", tmp_path / "p.zip", "--out", attached, "--image")
+    run(*again, tmp_path / "fw.bin")
+    (tmp_path / "next.bin").write_bytes(b"next" + firmware)
+    with pytest.raises(Conflict, match=r"image\.muster is the signed image of another firmware"):
+        run(*again, tmp_path / "next.bin")
+    assert (attached / "payload.bin").read_bytes() == firmware
 
 
 def test_a_board_runs_elves_only(c99, firmware):

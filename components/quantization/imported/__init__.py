@@ -6,6 +6,7 @@ converting    a Keras file becomes an int8 .tflite
 onnx_models   float models that come as ONNX
 exported_programs   programs of torch.export become ONNX
 isolated      a module in a process of its own
+built_for     whether an artefact is the profile's
 on_boards     runs C sources here and on an emulated board
 boosted       the same for boosted trees
 """

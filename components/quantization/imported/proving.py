@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from components.quantization.checks import at_least, at_most
 from components.quantization.imported import litert
 from components.quantization.imported.building import exact
+from components.quantization.imported.built_for import check_built_for
 from components.quantization.imported.on_boards import NO_COMPILER, board_checks, run_sources
 from components.quantization.levels import family, reach
 from components.quantization.targets.c99.graph import read_graph
 from components.values import Check, Proof
 from components.values.compiled import CompiledModel
-from components.workspace.errors import GateFailed, InputError
+from components.workspace.errors import GateFailed
 from components.workspace.profiles import Profile
 
 
@@ -24,11 +25,7 @@ def prove_compiled(made: CompiledModel, profile: Profile) -> Proof:
     InputError: it was built for another profile.
     GateFailed: a compiler refuses its sources, or the program does not come to its end.
     """
-    if (made.profile, made.runtime) != (profile.name, profile.runtime.name):
-        raise InputError(
-            f"the artefact was built for profile '{made.profile}' ({made.runtime}), not for '{profile.name}'",
-            hint="build it for this profile, or name the profile it was built for",
-        )
+    check_built_for(made.profile, made.runtime, profile)
     return _prove_c(made, profile) if made.runtime == "c99" else _prove_litert(made, profile)
 
 

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from components.quantization.checks import at_least, at_most
 from components.quantization.imported.boosted.building import LEAST_AGREEMENT, agreement
+from components.quantization.imported.built_for import check_built_for
 from components.quantization.imported.on_boards import NO_COMPILER, board_checks, run_sources
 from components.quantization.levels import family, reach
 from components.values import Check, Proof
 from components.values.compiled_trees import CompiledTrees
-from components.workspace.errors import GateFailed, InputError
+from components.workspace.errors import GateFailed
 from components.workspace.profiles import Profile
 
 _RUNS, _WARM_UP = 300, 20
@@ -27,11 +28,7 @@ def prove_trees(made: CompiledTrees, profile: Profile) -> Proof:
     InputError: they were built for another profile.
     GateFailed: a compiler refuses their sources, or the program does not come to its end.
     """
-    if (made.profile, made.runtime) != (profile.name, profile.runtime.name):
-        raise InputError(
-            f"the artefact was built for profile '{made.profile}' ({made.runtime}), not for '{profile.name}'",
-            hint="build it for this profile, or name the profile it was built for",
-        )
+    check_built_for(made.profile, made.runtime, profile)
     return _prove_c(made, profile) if made.runtime == "c99" else _prove_onnx(made, profile)
 
 

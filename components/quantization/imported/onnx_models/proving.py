@@ -7,13 +7,13 @@ from importlib.metadata import version
 import numpy as np
 
 from components.quantization.checks import at_least, at_most
+from components.quantization.imported.built_for import check_built_for
 from components.quantization.imported.onnx_models.alone import measure
 from components.quantization.imported.onnx_models.likeness import agreement, names_classes, parts
 from components.quantization.imported.onnx_models.session import Floats
 from components.quantization.levels import family, reach
 from components.values import Check, Proof
 from components.values.compiled_onnx import CompiledOnnx
-from components.workspace.errors import InputError
 from components.workspace.profiles import Profile
 
 _TINY = 1e-12
@@ -24,11 +24,7 @@ def prove_onnx(made: CompiledOnnx, profile: Profile) -> Proof:
     InputError: it was built for another profile, or ONNX Runtime does not run it.
     BackendUnreachable: ONNX Runtime is not there.
     """
-    if (made.profile, made.runtime) != (profile.name, profile.runtime.name):
-        raise InputError(
-            f"the artefact was built for profile '{made.profile}' ({made.runtime}), not for '{profile.name}'",
-            hint="build it for this profile, or name the profile it was built for",
-        )
+    check_built_for(made.profile, made.runtime, profile)
     found = measure(made)
     memory = profile.memory
     checks = [
