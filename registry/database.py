@@ -31,7 +31,6 @@ devices = sa.Table(
     sa.Column("hardware_profile", sa.String(64), nullable=False),
     sa.Column("firmware_version", sa.String(64), nullable=False),
     sa.Column("site", sa.String(128), nullable=False),
-    sa.Column("public_key", sa.String(64), nullable=False),
     sa.Column("via", sa.String(128), nullable=False),
 )
 releases = sa.Table(

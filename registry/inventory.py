@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from packaging.specifiers import SpecifierSet
@@ -18,7 +19,11 @@ from packaging.version import InvalidVersion, Version
 
 from components.workspace import Workspace
 from components.workspace.errors import InputError, NotFound
+from registry.contract.times import stamp, utc_now
 from registry.database import devices, open_database, reading, writing
+from registry.health import keys
+from registry.health.keys import Enrolment
+from registry.health.tables import ACTIVE
 
 COLUMNS = ("device_id", "fleet", "hardware_profile", "firmware_version", "site", "public_key", "via")
 _DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -28,7 +33,7 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class Device:
-    """``public_key``: ed25519, 64 hex digits, empty until it enrols. ``via``: the gateway that verifies for it, or empty."""
+    """``public_key``: the active one, ed25519, 64 hex digits, or empty. ``via``: the gateway that verifies for it, or empty."""
 
     device_id: str
     fleet: str
@@ -64,9 +69,12 @@ class Group:
 def import_devices(workspace: Workspace) -> Import:
     """Read the CSV of every fleet in `muster.yaml` and make the database say the same.
 
+    A device's first public key enrols it. An empty one leaves the key alone that it enrolled with.
+
     Raises:
         NotFound: an inventory file is not there.
-        InputError: rows are wrong; the message has file and line of each, up to eight.
+        InputError: rows are wrong, or have another key than the device enrolled with; the message has file and line of
+            each, up to eight.
     """
     fleets = defaultdict(set)
     for fleet in workspace.settings.fleets:
@@ -82,10 +90,8 @@ def import_devices(workspace: Workspace) -> Import:
                 problems.append(f"{where}: device '{device.device_id}' is already at {origin[device.device_id]}")
             wanted[device.device_id], origin[device.device_id] = device, where
     problems += _problems_of_gateways(wanted, origin, workspace)
-    if problems:
-        more = f"\nand {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise InputError("\n".join(problems[:_SHOWN]) + more, hint="mend these rows and import again; nothing was changed")
-    return _store(workspace, wanted)
+    _refuse(problems)
+    return _store(workspace, wanted, origin)
 
 
 def list_devices(workspace: Workspace, *, fleet: str | None = None, limit: int | None = None) -> list[Device]:
@@ -93,16 +99,21 @@ def list_devices(workspace: Workspace, *, fleet: str | None = None, limit: int |
     if fleet is not None:
         query = query.where(devices.c.fleet == fleet)
     with reading(open_database(workspace.database_url)) as connection:
-        return [Device(*row) for row in connection.execute(query)]
+        return _devices(connection, query)
 
 
 def show_device(workspace: Workspace, device_id: str) -> Device:
     """Raises NotFound for a device that is not in the inventory."""
     with reading(open_database(workspace.database_url)) as connection:
-        row = connection.execute(sa.select(devices).where(devices.c.device_id == device_id)).first()
-    if row is None:
+        return find_device(connection, device_id)
+
+
+def find_device(connection: sa.Connection, device_id: str) -> Device:
+    """Raises NotFound for a device that is not in the inventory."""
+    found = _devices(connection, sa.select(devices).where(devices.c.device_id == device_id))
+    if not found:
         raise NotFound(f"device '{device_id}' is not in the inventory", hint="muster fleet list names fleets, fleet show devices")
-    return Device(*row)
+    return found[0]
 
 
 def count_devices(workspace: Workspace, *, fleet: str | None = None) -> list[Group]:
@@ -217,17 +228,63 @@ def _problems_of_gateways(wanted: dict[str, Device], origin: dict[str, str], wor
     return found
 
 
-def _store(workspace: Workspace, wanted: dict[str, Device]) -> Import:
+def _store(workspace: Workspace, wanted: dict[str, Device], origin: dict[str, str]) -> Import:
     fleets = [f.name for f in workspace.settings.fleets]
+    rows = {i: replace(d, public_key="") for i, d in wanted.items()}
     with writing(open_database(workspace.database_url)) as connection:
-        rows = connection.execute(sa.select(devices).where(devices.c.fleet.in_(fleets)))
-        present = {row.device_id: Device(*row) for row in rows}
-        kinds = Counter("added" if i not in present else "changed" for i, d in wanted.items() if present.get(i) != d)
-        gone = [i for i in present if i not in wanted]
-        _delete(connection, [i for i, d in present.items() if wanted.get(i) != d])
-        if fresh := [asdict(d) for i, d in wanted.items() if present.get(i) != d]:
-            connection.execute(devices.insert(), fresh)
-    return Import(len(wanted), kinds["added"], kinds["changed"], len(gone))
+        present = {
+            row.device_id: _device(row) for row in connection.execute(sa.select(devices).where(devices.c.fleet.in_(fleets)))
+        }
+        enrolled = _first_keys(connection, wanted, origin)
+        stale = [i for i, d in rows.items() if present.get(i) != d]
+        gone = [i for i in present if i not in rows]
+        _delete(connection, [*gone, *(i for i in stale if i in present)])
+        if stale:
+            connection.execute(devices.insert(), [_columns(rows[i]) for i in stale])
+        keys.append(connection, enrolled)
+    changed = {*stale, *(e.device_id for e in enrolled)}
+    added = sum(i not in present for i in changed)
+    return Import(len(wanted), added, len(changed) - added, len(gone))
+
+
+def _first_keys(connection: sa.Connection, wanted: dict[str, Device], origin: dict[str, str]) -> list[Enrolment]:
+    """What enrols the devices that have a key for the first time; a key that is not the enrolled one is refused."""
+    given = {i: d.public_key for i, d in wanted.items() if d.public_key}
+    latest = keys.current(connection, list(given))
+    first = {i: key for i, key in given.items() if i not in latest}
+    owners = keys.owners(connection, list(first.values()))
+    problems = [
+        f"{origin[i]}: public_key is not the one that '{i}' enrolled with"
+        for i, entry in latest.items()
+        if entry.public_key != given[i]
+    ]
+    for i, key in first.items():
+        if owners.setdefault(key, i) != i:
+            problems.append(f"{origin[i]}: public_key of '{i}' is that of '{owners[key]}'; a key belongs to one device")
+    _refuse(problems, "empty the column, or change the key with muster device enroll DEVICE --public-key HEX --replace")
+    time = stamp(utc_now())
+    return [Enrolment(i, 1, key, ACTIVE, time, "fleet import", f"first key, {origin[i]}") for i, key in first.items()]
+
+
+def _refuse(problems: Sequence[str], hint: str = "mend these rows and import again; nothing was changed") -> None:
+    if problems:
+        more = f"\nand {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise InputError("\n".join(problems[:_SHOWN]) + more, hint=hint)
+
+
+def _devices(connection: sa.Connection, query: sa.Select[Any]) -> list[Device]:
+    rows = connection.execute(query).all()
+    latest = keys.current(connection, [row.device_id for row in rows])
+    active = {i: e.public_key for i, e in latest.items() if e.active}
+    return [_device(row, active.get(row.device_id, "")) for row in rows]
+
+
+def _device(row: Any, public_key: str = "") -> Device:
+    return Device(**row._mapping, public_key=public_key)
+
+
+def _columns(device: Device) -> dict[str, str]:
+    return {name: value for name, value in asdict(device).items() if name != "public_key"}
 
 
 def _delete(connection: sa.Connection, ids: Sequence[str]) -> None:

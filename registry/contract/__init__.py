@@ -1,10 +1,11 @@
 """What devices and the registry share: manifest, health report, cohort, signed images, reason codes.
 
 manifest.py   the JSON a device reads; `manifest.schema.json` is its exported schema
-report.py     the JSON a device sends after an attempt
+report.py     the JSON a device sends before, at and after a change; `report.schema.json` is its exported schema
 cohort.py     who belongs to a stage: a pure function of a salt and the device's own id
 envelope.py   the header of a signed image for a device too small for metadata
 reasons.py    why a device did nothing, or refused
+strict_json.py  JSON that every parser reads alike
 times.py      UTC stamps
 """
 

@@ -3,6 +3,7 @@
 from alembic import context
 
 from registry.database import metadata
+from registry.health import tables  # noqa: F401 -- belong to the metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
 context.run_migrations()

@@ -19,6 +19,7 @@ from components.workspace import Workspace
 from components.workspace.errors import BackendUnreachable, Conflict, InputError, NotFound
 from registry import models, rollout
 from registry.database import devices, events, metadata, open_database, writing
+from registry.health import tables  # noqa: F401 -- belong to the metadata
 from registry.inventory import import_devices
 from tests.registry.workspaces import artefacts, make_workspace, register, release
 

@@ -125,6 +125,7 @@ def test_success_needs_the_digest_of_what_runs() -> None:
     fields = {
         "rollout_id": "north-r1",
         "device_id": "gw-000",
+        "firmware_variant": "gateway-v2",
         "sequence_number": 1,
         "attempt": 1,
         "counter": 7,
@@ -136,4 +137,4 @@ def test_success_needs_the_digest_of_what_runs() -> None:
         Report(**fields, outcome="installed", running_sha256=None)
     with pytest.raises(ValidationError, match="reason"):
         Report(**fields, outcome="failed", running_sha256=DIGEST)
-    assert Report(**fields, outcome="installed", running_sha256=DIGEST).key == ("north-r1", "gw-000", 1)
+    assert Report(**fields, outcome="installed", running_sha256=DIGEST).key == ("north-r1", "gw-000", 1, 7)
