@@ -145,6 +145,17 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         raise Conflict("the database is busy with another writer", hint="repeat the command") from None
 
 
+@contextmanager
+def rehearsing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """One transaction of which nothing stays."""
+    with engine.connect().execution_options(**{_WRITES: True}) as connection:
+        transaction = connection.begin()
+        try:
+            yield connection
+        finally:
+            transaction.rollback()
+
+
 def _engine(url: str) -> sa.Engine:
     try:
         parsed = sa.make_url(url)

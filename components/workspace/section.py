@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _inside(text: str) -> str:
+    if PurePosixPath(text).is_absolute() or ".." in PurePosixPath(text).parts:
+        raise ValueError(f"'{text}' leaves the workspace; give a path relative to muster.yaml")
+    return text
+
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+LocalPath = Annotated[str, AfterValidator(_inside)]
 
 
 class Section(BaseModel):

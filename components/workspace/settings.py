@@ -7,38 +7,19 @@ Shapes and units: ranges in the channel's own unit, intervals and durations in s
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from components.workspace.model_settings import Model
-from components.workspace.section import Name, Section, Share
-
-
-def _specifier(text: str) -> str:
-    try:
-        SpecifierSet(text)
-    except InvalidSpecifier:
-        raise ValueError(f"'{text}' is no version range; write one like '>=2.1,<3' (PEP 440)") from None
-    return text
-
-
-def _inside(text: str) -> str:
-    if PurePosixPath(text).is_absolute() or ".." in PurePosixPath(text).parts:
-        raise ValueError(f"'{text}' leaves the workspace; give a path relative to muster.yaml")
-    return text
-
+from components.workspace.release_settings import Fleet, Release
+from components.workspace.section import LocalPath, Name, Section, Share
 
 _MOST_WIDTHS, _LARGEST = 2.0**14, 2.0**30
 """Devices report a regression in 32 bits (`components.runtime.scoring.Gauge`)."""
 
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 """In each unit that a time since the last record may have."""
-
-VersionRange = Annotated[str, AfterValidator(_specifier)]
-LocalPath = Annotated[str, AfterValidator(_inside)]
 
 
 class Storage(Section):
@@ -308,54 +289,6 @@ class Evaluation(Section):
             raise ValueError("split: period and after: go together")
         if (self.split == "groups") != (self.groups is not None):
             raise ValueError("split: groups and the path in groups: go together")
-        return self
-
-
-class Variant(Section):
-    """Firmware versions that share an artefact on one hardware profile."""
-
-    name: Name
-    firmware: VersionRange
-
-
-class Fleet(Section):
-    name: Name
-    inventory: LocalPath = Field(description="CSV: device_id, fleet, hardware_profile, firmware_version, site, public_key, via")
-    variants: tuple[Variant, ...] = Field(min_length=1, strict=False)
-
-
-class Stage(Section):
-    name: Name
-    share: float = Field(gt=0, le=1, description="cumulative share of the fleet")
-    soak_s: int = Field(3600, ge=0)
-
-
-class Gates(Section):
-    """Accepted and intolerable failure rates in basis points, and the error probabilities of the two decisions."""
-
-    accepted_failures_bp: int = Field(200, gt=0, lt=10_000)
-    intolerable_failures_bp: int = Field(1000, gt=0, lt=10_000)
-    alpha_halt_bp: int = Field(100, gt=0, lt=10_000)
-    alpha_promote_bp: int = Field(500, gt=0, lt=10_000)
-    report_deadline_s: int = Field(86_400, gt=0)
-
-
-ProofLevel = Literal["native", "emulated", "same-runtime", "host-compiled", "none"]
-
-
-class Release(Section):
-    """How a release ramps, and what may be released at all."""
-
-    stages: tuple[Stage, ...] = Field(min_length=1, strict=False)
-    gates: Gates = Gates()
-    proof_levels: tuple[ProofLevel, ...] = Field(("native", "emulated", "same-runtime"), strict=False)
-    expires_days: int = Field(90, ge=1)
-
-    @model_validator(mode="after")
-    def _shares_grow(self) -> Self:
-        shares = [s.share for s in self.stages]
-        if sorted(set(shares)) != shares or shares[-1] != 1.0:
-            raise ValueError("the shares of release.stages must grow and end at 1.0")
         return self
 
 

@@ -90,7 +90,7 @@ def check(
 def _to_check(path: Path) -> tuple[Sequence[Profile], Sequence[str]]:
     """(profiles, accepted levels); a file alone is held to the levels that a workspace has by default."""
     if path.is_file():
-        from components.workspace.settings import Release
+        from components.workspace.release_settings import Release
         from components.workspace.workspace import read_profile
 
         return [read_profile(path)], Release.model_fields["proof_levels"].default

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from components.workspace import open_workspace
+from components.workspace.errors import InputError
+from muster.commands import release_steering
 from muster.console import Json, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from registry.rollout import Release
 
 app = typer.Typer(no_args_is_help=True, help="Releases: one model version offered to one fleet.")
+release_steering.add_to(app)
 
 WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]
 ReleaseId = Annotated[str, typer.Argument(help="id of a release")]
@@ -32,6 +36,7 @@ def draft(
     version: Annotated[str, typer.Option(help="version number or alias of the model")] = "candidate",
     actor: Annotated[str | None, typer.Option(help="who drafts (default: you)")] = None,
     again: Annotated[bool, typer.Option("--again", help="draft anew where the version's earlier release has ended")] = False,
+    not_before: Annotated[str | None, typer.Option(help="no device installs earlier: 2026-12-01T02:00:00Z")] = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -43,12 +48,15 @@ def draft(
     opened = open_workspace(workspace)
     found = models.find_version(opened, version)
     artefacts, proofs = _fetch(opened, found), models.read_proofs(opened, found)
-    drafted = rollout.draft(opened, found, artefacts, proofs, actor or getpass.getuser(), again=again, dry_run=dry_run)
+    start, who = _stamp(not_before), actor or getpass.getuser()
+    drafted = rollout.draft(opened, found, artefacts, proofs, who, again=again, dry_run=dry_run, not_before=start)
     if json:
         emit_json("releases", [r.to_json() for r in drafted])
     else:
+        from muster.commands.release_shown import print_release
+
         for release in drafted:
-            _print(release)
+            print_release(release)
     if dry_run:
         say("dry run: nothing was drafted")
 
@@ -72,7 +80,9 @@ def approve(
         if json:
             emit_json("signing", asdict(signing))
             return
-        _print(rollout.show_release(opened, release))
+        from muster.commands.release_shown import print_release
+
+        print_release(rollout.show_release(opened, release))
         emit_line(f"would sign version {signing.version} of the releases role, digest {signing.digest}")
         emit_line(f"signed so far: {', '.join(signing.approvals) or 'nobody'}; needed: {signing.needed} persons")
         return
@@ -157,6 +167,15 @@ def verify(workspace: WorkspacePath = Path(), json: Json = False) -> None:
     emit_line(f"{found.published} published manifests and artefacts verify" if found.published else "nothing is published yet")
 
 
+def _stamp(text: str | None) -> datetime | None:
+    from registry.contract.times import parse_stamp
+
+    try:
+        return parse_stamp(text) if text else None
+    except ValueError:
+        raise InputError(f"--not-before: '{text}' is no time", hint="write it in UTC, as in 2026-12-01T02:00:00Z") from None
+
+
 def _fetch(workspace: Workspace, version: ModelVersion) -> list[Artefact]:
     """The artefacts of a model version."""
     import tempfile
@@ -170,43 +189,12 @@ def _fetch(workspace: Workspace, version: ModelVersion) -> list[Artefact]:
 
 
 def _emit(release: Release, *, json: bool) -> None:
+    from muster.commands.release_shown import print_release
+
     if json:
         emit_json("release", release.to_json())
     else:
-        _print(release)
-
-
-def _print(release: Release) -> None:
-    title = f"{release.id}: {release.model_name} version {release.model_version} for fleet {release.fleet}, {_state(release)}"
-    rows = [
-        (
-            o.variant,
-            o.firmware,
-            o.devices,
-            " / ".join(str(s.quota) for s in o.stages),
-            o.artefact_sha256[:12],
-            o.proof_level,
-            o.sequence,
-        )
-        for o in release.manifests
-    ]
-    emit_table(title, ("variant", "firmware", "devices", "stages", "artefact", "proof", "sequence"), rows)
-    for profile, reason in dict.fromkeys((s.profile, s.reason) for s in release.skipped):
-        alike = [s for s in release.skipped if (s.profile, s.reason) == (profile, reason)]
-        devices, firmware = sum(s.devices for s in alike), ", ".join(s.firmware for s in alike)
-        emit_line(f"not reached: {devices} devices with {profile}, firmware {firmware}: {reason}")
-    if release.voided and release.state == "waiting_for_approval":
-        emit_line(f"void: another release started after {', '.join(release.voided)} signed; they have to approve again")
-    if release.approvals:
-        emit_line(f"approved by {', '.join(f'{a.person} ({a.reason})' for a in release.approvals)}")
-
-
-def _state(release: Release) -> str:
-    words = release.state.replace("_", " ")
-    if release.state == "running":
-        stages = release.manifests[0].stages
-        return f"{words}, stage {release.stage + 1} of {len(stages)} ({stages[release.stage].name})"
-    return words
+        print_release(release)
 
 
 def _row(release: Release) -> tuple[object, ...]:

@@ -12,10 +12,14 @@ from registry.contract.manifest import Name, Part, Range, Runtime
 
 
 class FleetApproval(Part):
-    """The latest release of the artefact in one fleet, and the firmware ranges it may run under."""
+    """The latest release of the artefact in one fleet, and the firmware ranges it may run under.
+
+    ``back_from``: devices may go back to it from the release with this counter, and from no other; 0 from none.
+    """
 
     release_counter: int = Field(ge=1)
     firmware: tuple[Range, ...] = Field(min_length=1, strict=False)
+    back_from: int = Field(0, ge=0)
 
 
 class Approved(Part):

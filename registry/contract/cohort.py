@@ -2,7 +2,8 @@ r"""Who belongs to a stage, computed alike by the registry and by every device, 
 
 ``bucket = (u64(sha256("rollout-cohort/v1\0" || len16(salt) || salt || device_id)[:8]) * 10^7) >> 64``, with
 big-endian integers and UTF-8 text. A device is in a stage iff its bucket is below the stage's ``upto``. The
-multiply-and-shift maps 64 uniform bits onto 10^7 buckets without modulo bias (Lemire, ACM TOMACS 29, 2019).
+multiply-and-shift maps 64 uniform bits onto 10^7 buckets without modulo bias (Lemire, ACM TOMACS 29, 2019). A pinned
+device finds the first 16 hex digits of ``sha256("rollout-pin/v1\0" || len16(salt) || salt || device_id)`` in the manifest.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ from numpy.typing import NDArray
 
 ALGORITHM: Final = "sha256-mulshift/1"
 BUCKETS = 10_000_000
-_DOMAIN = b"rollout-cohort/v1\0"
+_DOMAIN, _PIN = b"rollout-cohort/v1\0", b"rollout-pin/v1\0"
 
 
 def bucket(salt: str, device_id: str) -> int:
     """The bucket of one device, 0 to 10^7 - 1."""
     return _scaled(hashlib.sha256(_prefix(salt) + device_id.encode()).digest())
+
+
+def pin(salt: str, device_id: str) -> str:
+    """How a manifest names a device that keeps what it runs: 16 hex digits, another name in every release."""
+    return hashlib.sha256(_prefix(salt, _PIN) + device_id.encode()).hexdigest()[:16]
 
 
 def buckets(salt: str, device_ids: Iterable[str]) -> NDArray[np.int64]:
@@ -54,9 +60,9 @@ def cut(values: NDArray[np.int64], count: int) -> int:
     return int(np.partition(values, count - 1)[count - 1]) + 1
 
 
-def _prefix(salt: str) -> bytes:
+def _prefix(salt: str, domain: bytes = _DOMAIN) -> bytes:
     data = salt.encode()
-    return _DOMAIN + len(data).to_bytes(2, "big") + data
+    return domain + len(data).to_bytes(2, "big") + data
 
 
 def _scaled(digest: bytes) -> int:

@@ -46,6 +46,7 @@ Stamp = Annotated[str, AfterValidator(_stamp), Field(pattern=r"^\d{4}-\d\d-\d\dT
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,127}$")]
 Range = Annotated[str, AfterValidator(_specifier), Field(max_length=128)]
+Window = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]
 BasisPoints = Annotated[int, Field(gt=0, lt=10_000)]
 
 
@@ -83,8 +84,11 @@ class Compatibility(Part):
 
 
 class Cohort(Part):
+    """``pinned``: digests (see cohort.py) of the devices that keep what they run, whatever their bucket."""
+
     algorithm: Literal["sha256-mulshift/1"] = ALGORITHM
     salt: str = Field(min_length=1, max_length=128)
+    pinned: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], ...] = Field((), max_length=32, strict=False)
 
 
 class Stage(Part):
@@ -104,10 +108,11 @@ class Gates(Part):
     alpha_halt_bp: BasisPoints
     alpha_promote_bp: BasisPoints
     report_deadline_s: int = Field(gt=0)
+    max_attempts: int = Field(ge=1, le=16)
 
 
 class Previous(Part):
-    """What this variant was told before: the way back."""
+    """What this variant was told before: the way back, which two persons approved together with this release."""
 
     sequence_number: int = Field(ge=1)
     version: int = Field(ge=1)
@@ -131,7 +136,15 @@ class Manifest(Part):
     stages: tuple[Stage, ...] = Field(min_length=1, max_length=16, strict=False)
     active_stage: int = Field(ge=0)
     gates: Gates
+    windows: tuple[Window, ...] = Field((), max_length=4, strict=False, description="local times to install in; none: any")
     rollback: Previous | None
+    withdrawn: Sha256 | None = Field(None, description="in a rollback: who runs this artefact goes back, nobody else")
+
+    @model_validator(mode="after")
+    def _a_rollback_names_what_it_withdraws(self) -> Self:
+        if (self.state == "rollback") != (self.withdrawn is not None) or self.withdrawn == self.artifact.sha256:
+            raise ValueError("state rollback and withdrawn go together, and withdrawn is another artefact")
+        return self
 
     @model_validator(mode="after")
     def _stages_only_grow(self) -> Self:

@@ -11,6 +11,9 @@ class Reason(StrEnum):
     NOT_RUNNING = "not_running"
     NOT_YET = "not_yet"
     NOT_IN_COHORT = "not_in_cohort"
+    PINNED = "pinned"
+    OUTSIDE_WINDOW = "outside_window"
+    NOT_WITHDRAWN = "not_withdrawn"
     ALREADY_INSTALLED = "already_installed"
     # To install.
     OFFERED = "offered"
@@ -45,3 +48,7 @@ class Reason(StrEnum):
     UNKNOWN_VERSION = "unknown_version"
     WRONG_KIND = "wrong_kind"
     WRONG_INTERFACE = "wrong_interface"
+
+
+PASSING = frozenset({Reason.UNREACHABLE, Reason.MISSING, Reason.TOO_SLOW, Reason.METADATA_EXPIRED})
+"""Failures that say nothing of the artefact and may be gone at the next attempt."""

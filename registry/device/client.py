@@ -107,7 +107,7 @@ def _manifest(updater: Updater, facts: Facts, state: Path) -> Manifest | None:
 
 def _artefact(updater: Updater, fetcher: DeadlineFetcher, manifest: Manifest, facts: Facts, state: Path) -> Artefact:
     """Fetch, and parse what lies on the disk: that is what would be installed."""
-    entry = approved_entry(updater.get_targetinfo(manifest.artifact.path), manifest, facts)
+    entry = approved_entry(updater.get_targetinfo(manifest.artifact.path), manifest, facts, read_floors(state))
     fetcher.allow(entry.length)
     file = Path(updater.download_target(entry, str(state / "targets/next.artefact")))
     try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from components.workspace.errors import InputError, NotFound
 from registry.contract.manifest import Name, Part, Sha256
@@ -27,7 +29,20 @@ class Facts(Part):
     runtime: Name
     runtime_version: str | None = None
     running_sha256: Sha256 | None = None
+    timezone: str = Field("UTC", max_length=64, description="IANA name, for windows in local time")
     via: str = ""
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"'{name}' is no time zone such as Europe/Vienna") from None
+        return name
+
+    def local(self, time: datetime) -> datetime:
+        return time.astimezone(ZoneInfo(self.timezone))
 
     def version_of_runtime(self) -> str | None:
         """None when the device has no such runtime."""

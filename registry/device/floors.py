@@ -32,9 +32,8 @@ class Floors(Part):
 
     def after_self_test(self, manifest: Manifest) -> Floors:
         """Raised by an artefact that was proven on this device: what is older is not taken any more."""
-        return self.model_copy(
-            update={"release_counter": self.release_counter | {manifest.fleet_id: manifest.artifact.release_counter}}
-        )
+        counter = max(manifest.artifact.release_counter, self.release_counter.get(manifest.fleet_id, 0))
+        return self.model_copy(update={"release_counter": self.release_counter | {manifest.fleet_id: counter}})
 
     def save(self, folder: Path) -> None:
         write_json(folder / _FILE, self.model_dump(mode="json"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tuf.api.metadata import TargetFile
 
 from registry.contract.approval import Approved
-from registry.contract.cohort import bucket
+from registry.contract.cohort import bucket, pin
 from registry.contract.manifest import Manifest
 from registry.contract.reasons import Reason
 from registry.contract.times import parse_stamp
@@ -41,7 +41,7 @@ def refuse_wrong(manifest: Manifest, facts: Facts, floors: Floors, now: datetime
         )
     _refuse_runtime(manifest, facts)
     counter = floors.release_counter.get(facts.fleet, 0)
-    if manifest.artifact.release_counter < counter:
+    if manifest.artifact.release_counter < counter and manifest.state != "rollback":
         raise Refused(
             Reason.COUNTER_ROLLBACK, f"release counter {manifest.artifact.release_counter} after {counter} was installed"
         )
@@ -57,21 +57,40 @@ def refuse_early_clock(floor: str, now: datetime) -> None:
 
 def reason_to_wait(manifest: Manifest, facts: Facts, now: datetime) -> tuple[Reason, str] | None:
     """Why there is nothing to do now, or None."""
-    if manifest.state not in ("running", "completed"):
-        return Reason.NOT_RUNNING, f"the rollout is {manifest.state}"
-    if now < parse_stamp(manifest.not_before):
-        return Reason.NOT_YET, f"not before {manifest.not_before}"
-    own = bucket(manifest.cohort.salt, facts.device_id)
-    if own >= manifest.upto:
-        stage = manifest.stages[manifest.active_stage].name
-        return Reason.NOT_IN_COHORT, f"stage '{stage}' takes buckets below {manifest.upto}, this device has {own}"
     if facts.running_sha256 == manifest.artifact.sha256:
         return Reason.ALREADY_INSTALLED, f"artefact {manifest.artifact.sha256[:12]} is what runs"
+    if pin(manifest.cohort.salt, facts.device_id) in manifest.cohort.pinned:
+        return Reason.PINNED, "the device is pinned to what it runs"
+    if manifest.state == "rollback":
+        back = facts.running_sha256 == manifest.withdrawn
+        return None if back else (Reason.NOT_WITHDRAWN, "the device does not run what is taken back")
+    if manifest.state not in ("running", "completed"):
+        return Reason.NOT_RUNNING, f"the rollout is {manifest.state}"
+    return _not_now(manifest, facts, now) or _not_in_stage(manifest, facts)
+
+
+def _not_now(manifest: Manifest, facts: Facts, now: datetime) -> tuple[Reason, str] | None:
+    if now < parse_stamp(manifest.not_before):
+        return Reason.NOT_YET, f"not before {manifest.not_before}"
+    if manifest.windows and not any(_inside(w, facts.local(now)) for w in manifest.windows):
+        return Reason.OUTSIDE_WINDOW, f"installs at {', '.join(manifest.windows)}, it is {facts.local(now):%H:%M} here"
     return None
 
 
-def approved_entry(entry: TargetFile | None, manifest: Manifest, facts: Facts) -> TargetFile:
-    """Raises Refused unless two persons' entry for the artefact says the same as the manifest, and fits this device."""
+def _not_in_stage(manifest: Manifest, facts: Facts) -> tuple[Reason, str] | None:
+    own = bucket(manifest.cohort.salt, facts.device_id)
+    if own < manifest.upto:
+        return None
+    stage = manifest.stages[manifest.active_stage].name
+    return Reason.NOT_IN_COHORT, f"stage '{stage}' takes buckets below {manifest.upto}, this device has {own}"
+
+
+def approved_entry(entry: TargetFile | None, manifest: Manifest, facts: Facts, floors: Floors) -> TargetFile:
+    """Raises Refused unless two persons' entry for the artefact says the same as the manifest, and fits this device.
+
+    An artefact older than the newest that the device has verified is taken only where that entry says that devices may go
+    back to it from exactly that one.
+    """
     artifact = manifest.artifact
     if entry is None:
         raise Refused(Reason.NOT_APPROVED, f"the releases role does not list artefact {artifact.sha256[:12]}")
@@ -88,6 +107,9 @@ def approved_entry(entry: TargetFile | None, manifest: Manifest, facts: Facts) -
         raise Refused(Reason.NOT_APPROVED, f"not approved for fleet '{facts.fleet}' with this runtime")
     if manifest.compatibility.firmware_version not in fleet.firmware or artifact.release_counter > fleet.release_counter:
         raise Refused(Reason.NOT_APPROVED, "not approved for this firmware range and release counter")
+    floor = floors.release_counter.get(facts.fleet, 0)
+    if artifact.release_counter < floor and fleet.back_from != floor:
+        raise Refused(Reason.COUNTER_ROLLBACK, f"nobody approved to go back from release {floor} to {artifact.release_counter}")
     return entry
 
 
@@ -97,6 +119,13 @@ def _refuse_runtime(manifest: Manifest, facts: Facts) -> None:
         raise Refused(Reason.WRONG_RUNTIME, f"needs {wanted.name}, the device has {facts.runtime if version else 'none'}")
     if not _within(version, f">={wanted.minimal}"):
         raise Refused(Reason.WRONG_RUNTIME, f"needs {wanted.name} {wanted.minimal} or later, the device has {version}")
+
+
+def _inside(window: str, local: datetime) -> bool:
+    """Whether a wall clock is in 'HH:MM-HH:MM', which may go over midnight."""
+    start, end = (time.fromisoformat(part) for part in window.split("-"))
+    clock = local.time()
+    return start <= clock < end if start < end else clock >= start or clock < end
 
 
 def _within(version: str, allowed: str) -> bool:

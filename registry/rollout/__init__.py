@@ -4,10 +4,15 @@ states.py       the states and every edge between them
 events.py       the hash-chained log
 release.py      the pure reducer: events -> Release
 manifests.py    Release -> the manifests and the `releases` entries that devices read, pure
-gate.py         artefacts and proofs -> what may be released at all
+admission.py    artefacts and proofs -> what may be released at all
+plan.py         a variant's devices -> exact stages and waves, as cuts of its cohort
 draft.py        that, devices and cohorts -> a draft
 approval.py     two persons' signatures, or a refusal
 starting.py     the moment a release takes its numbers; older ones step back
+steering.py     what persons do with a release that runs
+ticking.py      what needs nobody: watching.py reads reports, evidence.py counts them, eprocess.py and gates.py weigh them,
+                policy.py says what is next
+telling.py      one more event, and a new sequence number for those who hear of it
 documents.py    what persons sign, by digest
 publication.py  the reconciler: log -> repository
 restoring.py    artefacts that the repository lost
@@ -18,26 +23,43 @@ changes nothing.
 """
 
 from registry.rollout.approval import approve, deny, preview, start
+from registry.rollout.comparing import Change, changes
 from registry.rollout.draft import draft
 from registry.rollout.publication import reconcile
 from registry.rollout.query import history, list_releases, show_release
 from registry.rollout.release import Offer, Release
 from registry.rollout.states import State
+from registry.rollout.steering import Order, abort, halt, hold, pause, promote, resume, rollback
+from registry.rollout.ticking import Taken, View, tick, views
 from registry.rollout.verification import Verified, verify
 
 __all__ = [
+    "Change",
     "Offer",
+    "Order",
     "Release",
     "State",
+    "Taken",
     "Verified",
+    "View",
+    "abort",
     "approve",
+    "changes",
     "deny",
     "draft",
+    "halt",
     "history",
+    "hold",
     "list_releases",
+    "pause",
     "preview",
+    "promote",
     "reconcile",
+    "resume",
+    "rollback",
     "show_release",
     "start",
+    "tick",
     "verify",
+    "views",
 ]

@@ -15,21 +15,22 @@ from tuf.api.metadata import Metadata, Targets
 from tuf.api.serialization.json import JSONSerializer
 
 from components.workspace import Workspace
-from components.workspace.errors import ApprovalNeeded, Conflict, MusterError, VerificationFailed
+from components.workspace.errors import ApprovalNeeded, Conflict, MusterError
 from components.workspace.files import sha256_bytes
 from registry import trust
 from registry.contract.times import stamp, utc_now
 from registry.database import open_database, reading, writing
-from registry.keys import no_keys, require_keys, signer_of
+from registry.keys import require_keys
 from registry.repository.metadata import targets
 from registry.rollout import events
 from registry.rollout.documents import keep, kept
 from registry.rollout.events import following
 from registry.rollout.manifests import entries_of, merged
+from registry.rollout.persons import sign_as
 from registry.rollout.publication import in_force, reconcile
 from registry.rollout.query import history
-from registry.rollout.release import Release, apply, next_state, replay
-from registry.rollout.starting import take_over
+from registry.rollout.release import Release, apply, replay, require
+from registry.rollout.starting import take_over, ways_back
 from registry.rollout.states import OFFERED, Kind, State
 
 
@@ -55,13 +56,13 @@ def approve(workspace: Workspace, release_id: str, person: str, reason: str, *, 
     now = now or utc_now()
     log = history(workspace, release_id)
     release = replay(log)
-    next_state(release, Kind.APPROVED)
+    require(release, Kind.APPROVED)
     version, body = _proposal(workspace, release, now)
     digest = sha256_bytes(body)
     valid = _valid(release, digest)
     if person in {a.person for a in valid}:
         raise Conflict(f"{person} has approved '{release_id}' already", hint="a second person has to approve it")
-    keyid, signature = _sign(workspace, person, body)
+    keyid, signature = sign_as(workspace, person, Metadata[Targets].from_bytes(body).signed_bytes)
     payload = {"version": version, "digest": digest, "keyid": keyid, "signature": signature, "reason": reason}
     new = [following(log[-1], release_id, stamp(now), person, Kind.APPROVED, payload)]
     release = apply(release, new[0])
@@ -100,11 +101,13 @@ def preview(workspace: Workspace, release_id: str, *, now: datetime | None = Non
     """
     require_keys(workspace)
     release = replay(history(workspace, release_id))
-    next_state(release, Kind.APPROVED)
+    require(release, Kind.APPROVED)
     version, body = _proposal(workspace, release, now or utc_now())
     digest = sha256_bytes(body)
     people = tuple(a.person for a in _valid(release, digest))
-    return Signing(version, digest, tuple(entries_of(release)), people, trust.RELEASES_THRESHOLD)
+    with reading(open_database(workspace.database_url)) as connection:
+        paths = tuple(entries_of(release, ways_back(connection, release)))
+    return Signing(version, digest, paths, people, trust.RELEASES_THRESHOLD)
 
 
 def start(workspace: Workspace, release_id: str) -> Release:
@@ -141,10 +144,10 @@ def _publish(workspace: Workspace, release: Release, now: datetime) -> None:
 def _proposal(workspace: Workspace, release: Release, now: datetime) -> tuple[int, bytes]:
     """(version, unsigned metadata file). An earlier approver's proposal is taken over when it is still what would be proposed."""
     with reading(open_database(workspace.database_url)) as connection:
-        base = in_force(connection)
+        base, ways = in_force(connection), ways_back(connection, release)
         earlier = kept(connection, release.proposal.digest) if release.proposal else None
     version, before = (base.signed.version + 1, base.signed.targets) if base else (1, {})
-    fresh = targets("releases", version, merged(before, entries_of(release)), now)
+    fresh = targets("releases", version, merged(before, entries_of(release, ways)), now)
     if earlier is not None and _still_good(Metadata[Targets].from_bytes(earlier), fresh, now):
         return version, earlier
     return version, fresh.to_bytes(JSONSerializer(compact=True))
@@ -157,17 +160,3 @@ def _still_good(earlier: Metadata[Targets], fresh: Metadata[Targets], now: datet
 
 def _valid(release: Release, digest: str) -> tuple[Any, ...]:
     return release.approvals if release.proposal and release.proposal.digest == digest else ()
-
-
-def _sign(workspace: Workspace, person: str, body: bytes) -> tuple[str, str]:
-    """(keyid, hex signature) by a key that may release."""
-    top = trust.newest_targets(workspace)
-    if top is None or top.signed.delegations is None:
-        raise no_keys(workspace)
-    signer = signer_of(workspace, f"people/{person}")
-    if signer.public_key.keyid not in (top.signed.delegations.roles or {})["releases"].keyids:
-        raise VerificationFailed(
-            f"the key of '{person}' is not one of those that may release", hint="muster keys show lists them"
-        )
-    signature = Metadata[Targets].from_bytes(body).sign(signer)
-    return signature.keyid, signature.signature

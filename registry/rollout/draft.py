@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,20 +13,25 @@ import sqlalchemy as sa
 from components.values import Artefact, Proof
 from components.workspace import Workspace
 from components.workspace.errors import GateFailed, InputError, MusterError
-from components.workspace.settings import Fleet
-from registry.contract.cohort import buckets, cut, quota
+from components.workspace.release_settings import Fleet
+from components.workspace.release_settings import Release as Policy
 from registry.contract.manifest import manifest_path
 from registry.contract.times import stamp, utc_now
 from registry.database import open_database, publications, reading, releases, writing
-from registry.inventory import Group, count_devices, devices_of
+from registry.inventory import Group, count_devices
 from registry.models import ModelVersion
 from registry.repository import upload_artefact
 from registry.rollout import events
+from registry.rollout.admission import Admission, Candidate, admit
 from registry.rollout.events import Event, following
-from registry.rollout.gate import Admission, Candidate, admit
-from registry.rollout.release import Offer, Release, Skipped, StagePlan, replay
+from registry.rollout.members import count_sites, members, sites_of
+from registry.rollout.plan import Plan, crowded, plan, underpowered
+from registry.rollout.release import MetricRule, Offer, Release, Rules, Skipped, replay
 from registry.rollout.starting import outdate
 from registry.rollout.states import Kind, State
+
+_PLANNED = {f.name for f in fields(Offer) if f.default is MISSING}
+"""What a draft says of an offer; all else is told by later events."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ def draft(
     *,
     again: bool = False,
     dry_run: bool = False,
+    not_before: datetime | None = None,
     now: datetime | None = None,
 ) -> list[Release]:
     """Offer ``version`` to every fleet of the workspace; each release then waits for two persons.
@@ -58,12 +65,16 @@ def draft(
     ``again`` where the earlier release has ended. ``dry_run`` returns what would be drafted and writes nothing.
 
     Raises:
-        GateFailed: a proof is missing, of other bytes or failed, or nothing proven well enough is left for a fleet.
+        GateFailed: a proof is missing, of other bytes or failed, nothing proven well enough is left for a fleet, or a
+            stage has too few devices for its gate to ever decide.
         InputError: a fleet has no devices, or none that any variant with an artefact takes.
     """
     admission = admit(workspace, artefacts, proofs)
     time = stamp(now or utc_now())
-    drafts = [_draft(workspace, fleet, version, admission, actor, time, again=again) for fleet in workspace.settings.fleets]
+    start = stamp(not_before) if not_before else ""
+    drafts = [
+        _draft(workspace, fleet, version, admission, actor, time, start, again=again) for fleet in workspace.settings.fleets
+    ]
     for new in drafts:
         if new.log and not dry_run:
             _store(workspace, new.log, new.attempt, admission)
@@ -71,13 +82,22 @@ def draft(
 
 
 def _draft(
-    workspace: Workspace, fleet: Fleet, version: ModelVersion, admission: Admission, actor: str, time: str, *, again: bool
+    workspace: Workspace,
+    fleet: Fleet,
+    version: ModelVersion,
+    admission: Admission,
+    actor: str,
+    time: str,
+    not_before: str,
+    *,
+    again: bool,
 ) -> _Draft:
     latest, counter, attempt = _earlier(workspace, fleet.name, version)
     if latest and _stands(workspace, latest, admission, again=again):
         return _Draft(latest, attempt)
     release_id = f"{fleet.name}-r{counter}"
-    log = _log(release_id, actor, time, _plan(workspace, fleet, version, admission, release_id, counter))
+    payload = _payload(workspace, fleet, version, admission, release_id, counter) | {"not_before": not_before}
+    log = _log(release_id, actor, time, payload)
     return _Draft(replay(log), attempt, log)
 
 
@@ -111,7 +131,7 @@ def _earlier(workspace: Workspace, fleet: str, version: ModelVersion) -> tuple[R
     return latest, counter, row.attempt + 1 if row else 1
 
 
-def _plan(
+def _payload(
     workspace: Workspace,
     fleet: Fleet,
     version: ModelVersion,
@@ -131,24 +151,34 @@ def _plan(
             skipped.append(Skipped(group.profile, group.firmware, group.devices, _reason(group, admission)))
     if not reached:
         raise _nothing_left(fleet, skipped, admission)
-    offers = [_offer(workspace, fleet, v, g, admission.candidates[g[0].profile], release_id) for v, g in sorted(reached.items())]
-    gates = workspace.settings.release.gates
+    offers = _offers(workspace, fleet, reached, admission, release_id)
     return {
         "fleet": fleet.name,
         "model_name": version.name,
         "model_version": version.version,
         "counter": counter,
         "expires_days": workspace.settings.release.expires_days,
-        "gates": {
-            "p0_bp": gates.accepted_failures_bp,
-            "pmax_bp": gates.intolerable_failures_bp,
-            "alpha_halt_bp": gates.alpha_halt_bp,
-            "alpha_promote_bp": gates.alpha_promote_bp,
-            "report_deadline_s": gates.report_deadline_s,
-        },
-        "manifests": [asdict(o) for o in offers],
+        "windows": list(workspace.settings.release.windows),
+        "pinned": list(fleet.pinned),
+        "rules": asdict(_rules(workspace.settings.release)),
+        "offers": [{name: value for name, value in asdict(o).items() if name in _PLANNED} for o in offers],
         "skipped": [asdict(s) for s in skipped],
     }
+
+
+def _rules(policy: Policy) -> Rules:
+    gates = policy.gates
+    return Rules(
+        p0_bp=gates.accepted_failures_bp,
+        pmax_bp=gates.intolerable_failures_bp,
+        alpha_halt_bp=gates.alpha_halt_bp,
+        alpha_promote_bp=gates.alpha_promote_bp,
+        report_deadline_s=gates.report_deadline_s,
+        max_attempts=gates.max_attempts,
+        extensions=gates.extensions,
+        halt=policy.halt,
+        metrics=tuple(MetricRule(m.name, m.limit, m.accepted_bp, round(m.margin * 10_000)) for m in gates.metrics),
+    )
 
 
 def _reason(group: Group, admission: Admission) -> str:
@@ -171,33 +201,55 @@ def _nothing_left(fleet: Fleet, skipped: list[Skipped], admission: Admission) ->
     )
 
 
-def _offer(workspace: Workspace, fleet: Fleet, variant: str, groups: list[Group], candidate: Candidate, release_id: str) -> Offer:
+def _offers(
+    workspace: Workspace, fleet: Fleet, reached: dict[str, list[Group]], admission: Admission, release_id: str
+) -> list[Offer]:
+    """Raises GateFailed with every stage that is too small, or too crowded, for its gate."""
+    policy, problems, offers = workspace.settings.release, [], []
+    with reading(open_database(workspace.database_url)) as connection:
+        for variant, groups in sorted(reached.items()):
+            ids = members(connection, groups, without=fleet.pinned)
+            if not ids:
+                continue
+            where = partial(sites_of, connection)
+            drawn = plan(policy, ids, release_id, sites=count_sites(connection, groups), sites_of=where)
+            found = (underpowered(policy, drawn), crowded(policy, drawn, ids, where))
+            problems += [f"fleet '{fleet.name}', {variant} ({len(ids)} devices): {p}" for p in found if p]
+            candidate = admission.candidates[groups[0].profile]
+            offers.append(_offer(connection, fleet, variant, len(ids), candidate, drawn))
+    if problems:
+        raise GateFailed(
+            "\n".join(problems),
+            hint="raise the share of these stages, or write decided_by: people for them: a person then opens what follows",
+        )
+    if not offers:
+        raise InputError(f"every device of fleet '{fleet.name}' is pinned", hint="see fleets: pinned: in muster.yaml")
+    return offers
+
+
+def _offer(connection: sa.Connection, fleet: Fleet, variant: str, devices: int, candidate: Candidate, drawn: Plan) -> Offer:
     artefact = candidate.artefact
-    values = buckets(release_id, devices_of(workspace, groups))
-    quotas = [(s, quota(len(values), s.share)) for s in workspace.settings.release.stages]
-    firmware = next(v.firmware for v in fleet.variants if variant == f"{artefact.profile}-{v.name}")
     return Offer(
         variant=variant,
         profile=artefact.profile,
-        firmware=firmware,
-        devices=len(values),
+        firmware=next(v.firmware for v in fleet.variants if variant == f"{artefact.profile}-{v.name}"),
+        devices=devices,
         artefact_sha256=candidate.sha256,
         length=len(candidate.data),
         runtime=artefact.runtime,
         runtime_minimal=artefact.runtime_minimal,
         proof_level=candidate.proof.level,
-        stages=tuple(StagePlan(s.name, k, cut(values, k), s.soak_s) for s, k in quotas),
-        sequence=_next_sequence(workspace, fleet.name, variant),
+        stages=drawn.stages,
+        sequence=_next_sequence(connection, fleet.name, variant),
         path=manifest_path(fleet.name, variant),
+        salt=drawn.salt,
+        control_from=drawn.control_from,
     )
 
 
-def _next_sequence(workspace: Workspace, fleet: str, variant: str) -> int:
-    query = sa.select(sa.func.max(publications.c.sequence)).where(
-        publications.c.fleet == fleet, publications.c.variant == variant
-    )
-    with reading(open_database(workspace.database_url)) as connection:
-        return (connection.scalar(query) or 0) + 1
+def _next_sequence(connection: sa.Connection, fleet: str, variant: str) -> int:
+    same = (publications.c.fleet == fleet, publications.c.variant == variant)
+    return (connection.scalar(sa.select(sa.func.max(publications.c.sequence)).where(*same)) or 0) + 1
 
 
 def _log(release_id: str, actor: str, time: str, payload: dict[str, Any]) -> tuple[Event, Event]:
@@ -207,15 +259,15 @@ def _log(release_id: str, actor: str, time: str, payload: dict[str, Any]) -> tup
 
 def _store(workspace: Workspace, log: tuple[Event, Event], attempt: int, admission: Admission) -> None:
     """Artefacts first: nobody can approve what devices could not fetch."""
-    drafted, plan = log[0], log[0].payload
-    digests = {o["artefact_sha256"] for o in plan["manifests"]}
+    drafted, payload = log[0], log[0].payload
+    digests = {o["artefact_sha256"] for o in payload["offers"]}
     for candidate in admission.candidates.values():
         if candidate.sha256 in digests:
             upload_artefact(workspace, candidate.sha256, candidate.data)
     row = {"id": drafted.release_id, "attempt": attempt} | {
-        k: plan[k] for k in ("fleet", "counter", "model_name", "model_version")
+        k: payload[k] for k in ("fleet", "counter", "model_name", "model_version")
     }
     with writing(open_database(workspace.database_url)) as connection:
         connection.execute(releases.insert(), row)
         events.append(connection, log)
-        outdate(connection, plan["fleet"], drafted)
+        outdate(connection, payload["fleet"], drafted)

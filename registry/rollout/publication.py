@@ -84,16 +84,23 @@ def in_force(connection: sa.Connection) -> Metadata[Targets] | None:
 
 def offered(connection: sa.Connection, fleets: Iterable[str]) -> dict[str, list[tuple[Release, Offer]]]:
     """Fleet -> what is in force for every variant that was ever offered something."""
-    found: dict[str, dict[str, tuple[Release, Offer]]] = {f: {} for f in fleets}
+    found: dict[str, list[tuple[Release, Offer]]] = {f: [] for f in fleets}
     cache: dict[str, Release] = {}
-    query = sa.select(publications).order_by(publications.c.fleet, publications.c.variant, publications.c.sequence)
-    for row in connection.execute(query).all():
+    same = (publications.c.fleet, publications.c.variant)
+    last = sa.select(*same, sa.func.max(publications.c.sequence).label("sequence")).group_by(*same).subquery()
+    query = sa.select(publications).join(
+        last,
+        (publications.c.fleet == last.c.fleet)
+        & (publications.c.variant == last.c.variant)
+        & (publications.c.sequence == last.c.sequence),
+    )
+    for row in connection.execute(query.order_by(*same)).all():
         if row.fleet in found:
             if row.release_id not in cache:
                 cache[row.release_id] = replay(events.read(connection, row.release_id))
             release = cache[row.release_id]
-            found[row.fleet][row.variant] = (release, release.offer(row.variant))
-    return {fleet: list(variants.values()) for fleet, variants in found.items()}
+            found[row.fleet].append((release, release.offer(row.variant)))
+    return found
 
 
 def manifests_of(offers: Iterable[tuple[Release, Offer]]) -> dict[str, bytes]:

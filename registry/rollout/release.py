@@ -2,40 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from components.workspace.errors import Conflict
 from registry.contract.manifest import manifest_path
+from registry.contract.times import parse_stamp
 from registry.rollout.events import Event
-from registry.rollout.states import EDGES, TERMINAL, Kind, State
+from registry.rollout.states import EDGES, TERMINAL, Kind, State, overall
+
+
+@dataclass(frozen=True)
+class Wave:
+    """A step within a stage: ``upto`` is the cohort's cut for ``quota`` devices in all (registry/contract/cohort.py)."""
+
+    quota: int
+    upto: int
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """``upto``: the cohort's cut for ``quota`` devices (registry/contract/cohort.py)."""
+    """``waves``: at least one; the last one is the whole stage. ``decided_by``: 'gates' or 'people'."""
 
     name: str
-    quota: int
-    upto: int
     soak_s: int
+    waves: tuple[Wave, ...]
+    decided_by: str = "gates"
+
+    @property
+    def quota(self) -> int:
+        return self.waves[-1].quota
+
+    @property
+    def upto(self) -> int:
+        return self.waves[-1].upto
+
+
+@dataclass(frozen=True)
+class MetricRule:
+    """``limit`` None: compared with the control group, which it may exceed by ``margin_bp``."""
+
+    name: str
+    limit: int | None
+    accepted_bp: int
+    margin_bp: int
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The gates of a release, in basis points and seconds (`release.gates` of muster.yaml). ``halt``: 'variant' or 'release'."""
+
+    p0_bp: int
+    pmax_bp: int
+    alpha_halt_bp: int
+    alpha_promote_bp: int
+    report_deadline_s: int
+    max_attempts: int = 3
+    extensions: int = 2
+    halt: str = "variant"
+    metrics: tuple[MetricRule, ...] = ()
 
 
 @dataclass(frozen=True)
 class Way:
-    """What a variant was told before."""
+    """What a variant was told before, whole: a rollback tells it again."""
 
     sequence: int
+    model_name: str
     version: int
     sha256: str
+    length: int
+    release_counter: int
+    runtime: str
+    runtime_minimal: str
+
+
+@dataclass(frozen=True)
+class Cut:
+    """From ``time`` on, devices with a bucket below ``upto`` take the release; ``devices`` of those known at the draft."""
+
+    upto: int
+    devices: int
+    time: str
+
+    @property
+    def seconds(self) -> int:
+        return int(parse_stamp(self.time).timestamp())
 
 
 @dataclass(frozen=True)
 class Offer:
     """One firmware variant's part of a release. ``sequence`` is the planned one until the release starts.
 
-    ``created``: when devices are first told, empty before; ``length`` in bytes; ``live``: not displaced by a later release.
+    ``created``: when devices were last told something new, empty before; ``length`` in bytes; ``live``: not displaced by a
+    later release; ``cuts``: how it was opened so far; ``extended``: times the stage grew beyond its plan; ``why``: the
+    reason of its last pause, hold or halt; ``control_from``: buckets kept back until it completes; ``persons``: those who
+    want it to go on after a halt.
     """
 
     variant: str
@@ -50,9 +113,30 @@ class Offer:
     stages: tuple[StagePlan, ...]
     sequence: int
     path: str
+    salt: str
+    control_from: int
+    state: State = State.DRAFT
+    stage: int = 0
+    wave: int = 0
+    extended: int = 0
+    cuts: tuple[Cut, ...] = ()
     created: str = ""
     previous: Way | None = None
     live: bool = False
+    why: str = ""
+    persons: tuple[str, ...] = ()
+
+    @property
+    def plan(self) -> StagePlan:
+        return self.stages[self.stage]
+
+    @property
+    def last_stage(self) -> bool:
+        return self.stage == len(self.stages) - 1
+
+    @property
+    def open(self) -> bool:
+        return self.state not in TERMINAL
 
 
 @dataclass(frozen=True)
@@ -88,7 +172,8 @@ class Skipped:
 class Release:
     """``counter`` rises with every draft of the fleet; ``revision`` is that of the last event.
 
-    ``voided``: persons whose signature lost its meaning, and who have to approve again.
+    ``state`` is that of the variant that needs a person most. ``voided``: persons whose signature lost its meaning, and
+    who have to approve again. ``pinned``: devices that keep what they run.
     """
 
     id: str
@@ -100,9 +185,11 @@ class Release:
     created: str
     state: State
     revision: int
-    stage: int
     expires_days: int
-    gates: dict[str, int]
+    not_before: str
+    windows: tuple[str, ...]
+    pinned: tuple[str, ...]
+    rules: Rules
     manifests: tuple[Offer, ...]
     skipped: tuple[Skipped, ...]
     approvals: tuple[Approval, ...] = ()
@@ -118,11 +205,16 @@ class Release:
         """Whether devices were ever told."""
         return any(o.created for o in self.manifests)
 
+    @property
+    def stage(self) -> int:
+        """That of the variant that is furthest behind."""
+        return min((o.stage for o in self.manifests if o.live), default=self.manifests[0].stage)
+
     def offer(self, variant: str) -> Offer:
         return next(o for o in self.manifests if o.variant == variant)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"stage": self.stage}
 
 
 def replay(events: Iterable[Event]) -> Release:
@@ -140,36 +232,59 @@ def replay(events: Iterable[Event]) -> Release:
 
 
 def apply(release: Release | None, event: Event) -> Release:
-    """The release after ``event``."""
+    """The release after ``event``, which touches the variants it names, or all."""
     if release is None:
         if event.kind != Kind.DRAFTED:
             raise Conflict(f"release '{event.release_id}' begins with '{event.kind}'", hint="the first event is its draft")
         return _drafted(event)
-    state = next_state(release, event.kind)
-    fold = _FOLDS.get(event.kind)
-    folded = fold(release, event) if fold else release
-    return replace(folded, state=state, revision=event.revision)
+    touched = touched_by(release, event.kind, event.payload)
+    state_of = {v: next_state(release, release.offer(v), event.kind) for v in touched}
+    fold = _OFFERS.get(event.kind, _same)
+
+    def moved(offer: Offer) -> Offer:
+        told = touched.get(offer.variant)
+        if told is None:
+            return offer
+        return replace(_told(fold(offer, told, event), told, event), state=state_of[offer.variant])
+
+    offers = tuple(moved(o) for o in release.manifests)
+    folded = _RELEASES[event.kind](release, event) if event.kind in _RELEASES else release
+    return replace(folded, manifests=offers, state=overall({o.state for o in offers}), revision=event.revision)
 
 
-def next_state(release: Release, kind: Kind) -> State:
-    """Raises Conflict when ``kind`` cannot happen to the release now."""
-    state = EDGES.get((release.state, kind))
-    if state is None:
-        legal = sorted(k.value for s, k in EDGES if s == release.state)
+def touched_by(release: Release, kind: Kind, payload: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Variant -> what the event says of it. An event that names none is about all of them."""
+    named = payload.get("variants")
+    if named is None:
+        return {o.variant: {} for o in release.manifests}
+    if unknown := sorted(set(named) - {o.variant for o in release.manifests}):
+        raise Conflict(f"release '{release.id}' has no variant '{unknown[0]}'", hint=f"'{kind}' names one that it does not offer")
+    return dict(named)
+
+
+def next_state(release: Release, offer: Offer, kind: Kind) -> State:
+    """Raises Conflict when ``kind`` cannot happen to the variant now."""
+    state = EDGES.get((offer.state, kind))
+    if state is None or (kind == Kind.PROMOTED and offer.last_stage):
+        legal = sorted(k.value for s, k in EDGES if s == offer.state)
+        who = f"release '{release.id}'" if not release.started else f"'{offer.variant}' in release '{release.id}'"
         raise Conflict(
-            f"release '{release.id}' is {release.state.replace('_', ' ')}: it cannot be {kind}",
+            f"{who} is {offer.state.replace('_', ' ')}: it cannot be {kind.replace('_', ' ')}",
             hint=f"it can be {', '.join(legal)}" if legal else "it has ended; draft a new one",
         )
     return state
 
 
+def require(release: Release, kind: Kind, variants: Iterable[str] | None = None) -> None:
+    """Raises Conflict when ``kind`` cannot happen now to each of ``variants``, or to all of them."""
+    for offer in release.manifests if variants is None else [release.offer(v) for v in variants]:
+        next_state(release, offer, kind)
+
+
 def _drafted(event: Event) -> Release:
     payload = dict(event.payload)
     fleet = payload["fleet"]
-    offers = tuple(
-        Offer(**{**o, "stages": tuple(StagePlan(**s) for s in o["stages"]), "path": manifest_path(fleet, o["variant"])})
-        for o in payload["manifests"]
-    )
+    rules = payload["rules"]
     return Release(
         id=event.release_id,
         fleet=fleet,
@@ -180,12 +295,19 @@ def _drafted(event: Event) -> Release:
         created=event.time,
         state=State.DRAFT,
         revision=event.revision,
-        stage=0,
         expires_days=payload["expires_days"],
-        gates=payload["gates"],
-        manifests=offers,
+        not_before=payload["not_before"],
+        windows=tuple(payload["windows"]),
+        pinned=tuple(payload["pinned"]),
+        rules=Rules(**rules | {"metrics": tuple(MetricRule(**m) for m in rules["metrics"])}),
+        manifests=tuple(_planned(fleet, o) for o in payload["offers"]),
         skipped=tuple(Skipped(**s) for s in payload["skipped"]),
     )
+
+
+def _planned(fleet: str, offer: Mapping[str, Any]) -> Offer:
+    stages = tuple(StagePlan(**{**s, "waves": tuple(Wave(**w) for w in s["waves"])}) for s in offer["stages"])
+    return Offer(**{**offer, "stages": stages, "path": manifest_path(fleet, offer["variant"])})
 
 
 def _approved(release: Release, event: Event) -> Release:
@@ -197,35 +319,64 @@ def _approved(release: Release, event: Event) -> Release:
     return replace(release, proposal=proposal, approvals=(*kept, new), voided=tuple(lost))
 
 
-def _started(release: Release, event: Event) -> Release:
-    """From here on devices are told: final sequence numbers, and what each variant was told before."""
-
-    def tell(offer: Offer) -> Offer:
-        told = event.payload["variants"][offer.variant]
-        way = Way(**told["previous"]) if told["previous"] else None
-        return replace(offer, sequence=told["sequence"], previous=way, created=event.time, live=True)
-
-    return replace(release, manifests=tuple(tell(o) for o in release.manifests))
+def _told(offer: Offer, told: Mapping[str, Any], event: Event) -> Offer:
+    """Devices are told something new under a new sequence number."""
+    return replace(offer, sequence=told["sequence"], created=event.time) if "sequence" in told else offer
 
 
-def _promoted(release: Release, event: Event) -> Release:
-    """The next stage under new sequence numbers."""
-    if release.stage + 1 >= len(release.manifests[0].stages):
-        raise Conflict(f"release '{release.id}' is in its last stage", hint="it can be completed")
-    numbers = event.payload["sequences"]
-    offers = tuple(replace(o, sequence=numbers.get(o.variant, o.sequence), created=event.time) for o in release.manifests)
-    return replace(release, stage=release.stage + 1, manifests=offers)
+def _same(offer: Offer, _told: Mapping[str, Any], _event: Event) -> Offer:
+    return offer
 
 
-def _displaced(release: Release, event: Event) -> Release:
-    """A later release tells some of the variants something else."""
-    gone = event.payload["variants"]
-    return replace(release, manifests=tuple(replace(o, live=o.live and o.variant not in gone) for o in release.manifests))
+def _started(offer: Offer, told: Mapping[str, Any], event: Event) -> Offer:
+    way = Way(**told["previous"]) if told["previous"] else None
+    return _opened(replace(offer, previous=way, live=True), told, event)
 
 
-_FOLDS: dict[Kind, Callable[[Release, Event], Release]] = {
-    Kind.APPROVED: _approved,
+def _opened(offer: Offer, told: Mapping[str, Any], event: Event) -> Offer:
+    cut = Cut(told["upto"], told["devices"], event.time)
+    if offer.cuts and cut.upto < offer.cuts[-1].upto:
+        raise Conflict(f"'{offer.variant}' cannot shrink to {cut.upto}", hint="a device that was told to install was told")
+    return replace(offer, cuts=(*offer.cuts, cut))
+
+
+def _widened(offer: Offer, told: Mapping[str, Any], event: Event) -> Offer:
+    extension = bool(told["extension"])
+    return replace(_opened(offer, told, event), wave=offer.wave + (not extension), extended=offer.extended + extension)
+
+
+def _promoted(offer: Offer, told: Mapping[str, Any], event: Event) -> Offer:
+    return replace(_opened(offer, told, event), stage=offer.stage + 1, wave=0, extended=0, why="", persons=())
+
+
+def _stopped(offer: Offer, _told: Mapping[str, Any], event: Event) -> Offer:
+    return replace(offer, why=event.payload.get("reason", ""), persons=())
+
+
+def _resumed(offer: Offer, _told: Mapping[str, Any], _event: Event) -> Offer:
+    return replace(offer, why="", persons=())
+
+
+def _vouched(offer: Offer, _told: Mapping[str, Any], event: Event) -> Offer:
+    return replace(offer, persons=(*offer.persons, event.actor))
+
+
+def _displaced(offer: Offer, _told: Mapping[str, Any], _event: Event) -> Offer:
+    """A later release tells the variant something else."""
+    return replace(offer, live=False)
+
+
+_RELEASES: dict[Kind, Callable[[Release, Event], Release]] = {Kind.APPROVED: _approved}
+_OFFERS: dict[Kind, Callable[[Offer, Mapping[str, Any], Event], Offer]] = {
     Kind.STARTED: _started,
+    Kind.WIDENED: _widened,
     Kind.PROMOTED: _promoted,
+    Kind.COMPLETED: _opened,
+    Kind.PAUSED: _stopped,
+    Kind.HELD: _stopped,
+    Kind.HALTED: _stopped,
+    Kind.RESUMED: _resumed,
+    Kind.RESUMPTION_APPROVED: _vouched,
+    Kind.ROLLBACK_STARTED: _stopped,
     Kind.DISPLACED: _displaced,
 }

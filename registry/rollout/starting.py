@@ -1,7 +1,8 @@
-"""What a release replaces: by its draft the drafts that still wait, by its start what runs. There it takes its numbers too."""
+"""The moment an approved release becomes what devices are told: numbers are claimed, and older releases step back."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,8 +10,12 @@ import sqlalchemy as sa
 from registry.database import publications, releases, role_versions
 from registry.rollout import events
 from registry.rollout.events import Event, following
-from registry.rollout.release import Release, apply, replay
+from registry.rollout.release import Offer, Release, Way, replay
 from registry.rollout.states import OFFERED, Kind, State
+from registry.rollout.telling import next_sequence
+
+_GONE = frozenset({State.HALTED, State.ROLLING_BACK, State.ROLLED_BACK, State.ABORTED, State.CANCELLED, State.EXPIRED})
+"""States of a release that nobody wants to go back to."""
 
 
 def take_over(connection: sa.Connection, release: Release, last: Event, person: str, time: str) -> tuple[Event, Event]:
@@ -23,10 +28,23 @@ def take_over(connection: sa.Connection, release: Release, last: Event, person: 
         raise ValueError("a release starts by its proposal")
     claim = {"role": "releases", "version": proposal.version, "release_id": release.id}
     connection.execute(role_versions.insert(), claim)
-    told = {o.variant: _claim(connection, release, o.variant) for o in release.manifests}
+    ways = ways_back(connection, release)
+    told = {o.variant: _first(connection, release, o, ways.get(o.variant)) for o in release.manifests}
     _displace(connection, release, person, time)
     approved = following(last, release.id, time, person, Kind.RELEASED, {})
     return approved, following(approved, release.id, time, person, Kind.STARTED, {"variants": told})
+
+
+def ways_back(connection: sa.Connection, release: Release) -> dict[str, Way]:
+    """Variant -> what it would go back to: the newest that it was told and that was not taken back."""
+    found = {}
+    for offer in release.manifests:
+        same = (publications.c.fleet == release.fleet, publications.c.variant == offer.variant)
+        query = sa.select(publications).where(*same, publications.c.release_id != release.id)
+        last = connection.execute(query.order_by(publications.c.sequence.desc())).first()
+        if last is not None and (way := _way(connection, last.release_id, offer.variant)) is not None:
+            found[offer.variant] = way
+    return found
 
 
 def outdate(connection: sa.Connection, fleet: str, by: Event) -> None:
@@ -39,34 +57,46 @@ def outdate(connection: sa.Connection, fleet: str, by: Event) -> None:
             events.append(connection, [following(log[-1], other, by.time, by.actor, Kind.SUPERSEDED, payload)])
 
 
-def _claim(connection: sa.Connection, release: Release, variant: str) -> dict[str, Any]:
-    """The variant's next sequence number, and what it was told before."""
-    same = (publications.c.fleet == release.fleet, publications.c.variant == variant)
-    last = connection.execute(sa.select(publications).where(*same).order_by(publications.c.sequence.desc())).first()
-    sequence = last.sequence + 1 if last else 1
-    connection.execute(
-        publications.insert(), {"fleet": release.fleet, "variant": variant, "sequence": sequence, "release_id": release.id}
+def _way(connection: sa.Connection, release_id: str, variant: str) -> Way | None:
+    before = replay(events.read(connection, release_id))
+    offer = before.offer(variant)
+    if offer.state in _GONE:
+        return offer.previous
+    return Way(
+        sequence=offer.sequence,
+        model_name=before.model_name,
+        version=before.model_version,
+        sha256=offer.artefact_sha256,
+        length=offer.length,
+        release_counter=before.counter,
+        runtime=offer.runtime,
+        runtime_minimal=offer.runtime_minimal,
     )
-    if last is None:
-        return {"sequence": sequence, "previous": None}
-    before = replay(events.read(connection, last.release_id))
-    way = {"sequence": last.sequence, "version": before.model_version, "sha256": before.offer(variant).artefact_sha256}
-    return {"sequence": sequence, "previous": way}
+
+
+def _first(connection: sa.Connection, release: Release, offer: Offer, way: Way | None) -> dict[str, Any]:
+    """The first wave of the first stage, and the way back."""
+    wave = offer.stages[0].waves[0]
+    return {
+        "sequence": next_sequence(connection, release, offer.variant),
+        "upto": wave.upto,
+        "devices": wave.quota,
+        "previous": asdict(way) if way else None,
+    }
 
 
 def _displace(connection: sa.Connection, release: Release, person: str, time: str) -> None:
-    """Older releases of the fleet lose the variants that this one takes; those that have nothing left are superseded."""
+    """Older releases of the fleet lose the variants that this one takes; what they had not begun is superseded."""
     others = sa.select(releases.c.id).where(releases.c.fleet == release.fleet, releases.c.id != release.id)
-    taken = [o.variant for o in release.manifests]
+    taken = {o.variant for o in release.manifests}
     for other in connection.scalars(others.order_by(releases.c.counter)).all():
         log = events.read(connection, other)
-        old, new = replay(log), []
-        payload: dict[str, Any] = {"by": release.id}
-        if old.state in OFFERED and any(o.live and o.variant in taken for o in old.manifests):
-            new.append(following(log[-1], other, time, person, Kind.DISPLACED, payload | {"variants": taken}))
-            old = apply(old, new[-1])
-        outdated = old.counter < release.counter and old.state not in OFFERED
-        if old.open and (outdated or (old.state in OFFERED and not any(o.live for o in old.manifests))):
-            new.append(following(new[-1] if new else log[-1], other, time, person, Kind.SUPERSEDED, payload))
-        if new:
-            events.append(connection, new)
+        old = replay(log)
+        gone: dict[str, dict[str, Any]] = {
+            o.variant: {} for o in old.manifests if o.variant in taken and o.live and o.state in OFFERED
+        }
+        if gone:
+            payload = {"by": release.id, "variants": gone}
+            events.append(connection, [following(log[-1], other, time, person, Kind.DISPLACED, payload)])
+        elif old.counter < release.counter and old.open and not old.started:
+            events.append(connection, [following(log[-1], other, time, person, Kind.SUPERSEDED, {"by": release.id})])

@@ -1,14 +1,17 @@
-"""States of a release and the edges between them: the whole table, so that a new command is a new event, not a new state.
+"""States of a firmware variant in a release and the edges between them: the whole table, so that a new command is a new event.
 
 ::
 
-    DRAFT -> WAITING_FOR_APPROVAL -> READY -> RUNNING(stage i) -> COMPLETED
-                  |-> APPROVAL_DENIED          |^   |^
-                                               v|   v|
-                                            PAUSED  HELD (inconclusive)
+    DRAFT -> WAITING_FOR_APPROVAL -> READY -> RUNNING(stage i, wave j) -> COMPLETED
+                  |-> APPROVAL_DENIED          |^   |^                       |
+                                               v|   v|                       v
+                                            PAUSED  HELD (undecided)   ROLLING_BACK
     RUNNING | PAUSED | HELD -> HALTED -> ROLLING_BACK -> ROLLED_BACK
-                                     |-> RUNNING (a second approval) | ABORTED
+                                     |-> RUNNING (two persons) | ABORTED
     every state that is not terminal -> SUPERSEDED | CANCELLED | EXPIRED
+
+Until it starts, all variants of a release move together. PAUSED stops devices that have not begun; HELD lets those under
+the current cut go on and opens nothing new.
 """
 
 from __future__ import annotations
@@ -43,11 +46,13 @@ class Kind(StrEnum):
     DENIED = "denied"
     RELEASED = "released"
     STARTED = "started"
+    WIDENED = "widened"
     PROMOTED = "promoted"
     PAUSED = "paused"
     RESUMED = "resumed"
     HELD = "held"
     HALTED = "halted"
+    RESUMPTION_APPROVED = "resumption_approved"
     ROLLBACK_STARTED = "rollback_started"
     ROLLED_BACK = "rolled_back"
     ABORTED = "aborted"
@@ -69,6 +74,9 @@ TERMINAL = frozenset(
         State.EXPIRED,
     }
 )
+"""Nothing happens any more by itself; a completed variant can still be rolled back, by a person."""
+ENROLLING = frozenset({State.RUNNING, State.HELD, State.COMPLETED})
+"""States in which a device under the cut takes the release."""
 OFFERED = frozenset(
     {State.RUNNING, State.PAUSED, State.HELD, State.HALTED, State.ROLLING_BACK, State.COMPLETED, State.ROLLED_BACK}
 )
@@ -80,19 +88,25 @@ _EDGES = {
     (State.WAITING_FOR_APPROVAL, Kind.DENIED): State.APPROVAL_DENIED,
     (State.WAITING_FOR_APPROVAL, Kind.RELEASED): State.READY,
     (State.READY, Kind.STARTED): State.RUNNING,
+    (State.RUNNING, Kind.WIDENED): State.RUNNING,
     (State.RUNNING, Kind.PROMOTED): State.RUNNING,
     (State.RUNNING, Kind.PAUSED): State.PAUSED,
     (State.RUNNING, Kind.HELD): State.HELD,
     (State.RUNNING, Kind.COMPLETED): State.COMPLETED,
     (State.PAUSED, Kind.RESUMED): State.RUNNING,
+    (State.HELD, Kind.PAUSED): State.PAUSED,
     (State.HELD, Kind.RESUMED): State.RUNNING,
+    (State.HELD, Kind.PROMOTED): State.RUNNING,
+    (State.HELD, Kind.COMPLETED): State.COMPLETED,
+    (State.HALTED, Kind.RESUMPTION_APPROVED): State.HALTED,
     (State.HALTED, Kind.RESUMED): State.RUNNING,
     (State.HALTED, Kind.ROLLBACK_STARTED): State.ROLLING_BACK,
     (State.HALTED, Kind.ABORTED): State.ABORTED,
+    (State.COMPLETED, Kind.ROLLBACK_STARTED): State.ROLLING_BACK,
     (State.ROLLING_BACK, Kind.ROLLED_BACK): State.ROLLED_BACK,
 }
 _HALTING = {(s, Kind.HALTED): State.HALTED for s in (State.RUNNING, State.PAUSED, State.HELD)}
-_DISPLACING = {(s, Kind.DISPLACED): s for s in OFFERED}
+_DISPLACING = {(s, Kind.DISPLACED): s if s in TERMINAL else State.SUPERSEDED for s in OFFERED}
 _ENDING = {
     (s, kind): end
     for s in State
@@ -101,3 +115,26 @@ _ENDING = {
 }
 EDGES: dict[tuple[State, Kind], State] = _EDGES | _HALTING | _DISPLACING | _ENDING
 """(state, event) -> next state. What is not here cannot happen."""
+
+_WORST_FIRST = (
+    State.HALTED,
+    State.ROLLING_BACK,
+    State.HELD,
+    State.PAUSED,
+    State.RUNNING,
+    State.READY,
+    State.WAITING_FOR_APPROVAL,
+    State.DRAFT,
+    State.ROLLED_BACK,
+    State.ABORTED,
+    State.EXPIRED,
+    State.COMPLETED,
+    State.CANCELLED,
+    State.APPROVAL_DENIED,
+    State.SUPERSEDED,
+)
+
+
+def overall(states: set[State]) -> State:
+    """The state of a release: that of the variant that needs a person most."""
+    return next(s for s in _WORST_FIRST if s in states)

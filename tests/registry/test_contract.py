@@ -20,7 +20,14 @@ DIGEST = "ab" * 32
 
 def value(**changes: Any) -> dict[str, Any]:
     stage = {"name": "all", "quota": 3, "upto": 10_000_000, "bake_seconds": 60}
-    gates = {"p0_bp": 200, "pmax_bp": 1000, "alpha_halt_bp": 100, "alpha_promote_bp": 500, "report_deadline_s": 86400}
+    gates = {
+        "p0_bp": 200,
+        "pmax_bp": 1000,
+        "alpha_halt_bp": 100,
+        "alpha_promote_bp": 500,
+        "report_deadline_s": 86400,
+        "max_attempts": 3,
+    }
     return {
         "schema_version": 1,
         "manifest_id": "north-r1/gateway-v2/1",

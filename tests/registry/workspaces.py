@@ -44,9 +44,9 @@ fleets:
       - {name: v3, firmware: ">=3,<4"}
 release:
   stages:
-    - {name: canary, share: 0.1, soak_s: 60}
-    - {name: half, share: 0.5, soak_s: 60}
-    - {name: all, share: 1.0, soak_s: 60}
+    - {name: canary, share: 0.1, soak_s: 60, decided_by: people}
+    - {name: half, share: 0.5, soak_s: 60, decided_by: people}
+    - {name: all, share: 1.0, soak_s: 60, decided_by: people}
 """
 GATEWAY = """
 name: gateway

@@ -1,0 +1,149 @@
+"""What health reports say of one firmware variant: devices under its cut, those kept back, and how each of them fares.
+
+A device under the cut is *expected* to report if it has said anything in this release, or was alive within one report
+deadline before the cut reached it: who has been off for a month says nothing about the release, who falls silent does.
+All of it is column-wise: (devices,) arrays in, counts out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.rollout import eprocess
+from registry.rollout.release import Cut, Rules
+
+Ints = NDArray[np.int64]
+METRICS = ("latency_us", "drift_milli", "anomaly_milli", "errors")
+ABSENT = -1
+
+
+class Fate(IntEnum):
+    """How a device stands in a release. RETRYING: an attempt failed for a reason that may pass, and more are allowed."""
+
+    SILENT = 0
+    STARTED = 1
+    RETRYING = 2
+    OK = 3
+    FAILED = 4
+
+
+@dataclass(frozen=True)
+class Watched:
+    """(devices,) columns of a variant, pinned devices left out. Times in seconds since 1970, 0 where nothing was heard.
+
+    ``first_at``: first word in this release; ``settled_at``: when its fate was first heard; ``seen_at``: last sign of life
+    at all; ``metrics``: -1 where a device did not say; ``sound``: what it runs works, whatever that is.
+    """
+
+    bucket: Ints
+    fate: NDArray[np.int8]
+    first_at: Ints
+    settled_at: Ints
+    seen_at: Ints
+    sound: NDArray[np.bool_]
+    metrics: dict[str, Ints]
+
+    def __len__(self) -> int:
+        return len(self.bucket)
+
+
+@dataclass(frozen=True)
+class Above:
+    """``n`` devices said a reading, ``bad`` of them one above the limit; or of ``n`` pairs the new artefact lost ``bad``."""
+
+    n: int
+    bad: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """``enrolled`` devices are under the cut; of the ``expected`` ones some are ok, failed or timed out, and the rest pend.
+
+    ``wave_expected`` and ``wave_pending`` are those of the cut's last widening. ``more_often``: log E that they fail more
+    often than the control group, None without one. ``metrics``: by name, those that devices reported.
+    """
+
+    enrolled: int
+    expected: int
+    ok: int
+    failed: int
+    timed_out: int
+    wave_expected: int
+    wave_pending: int
+    control: int = 0
+    more_often: float | None = None
+    metrics: dict[str, Above] | None = None
+
+    @property
+    def pending(self) -> int:
+        return self.expected - self.ok - self.failed - self.timed_out
+
+    @property
+    def bad(self) -> int:
+        return self.failed + self.timed_out
+
+
+def weigh(watched: Watched, cuts: Sequence[Cut], control_from: int, rules: Rules, now: int) -> Evidence:
+    """Count a variant's devices at ``now``. ``cuts``: every widening of the variant so far, oldest first."""
+    upto = np.array([c.upto for c in cuts], np.int64)
+    times = np.array([c.seconds for c in cuts], np.int64)
+    wave = np.searchsorted(upto, watched.bucket, side="right")
+    inside = wave < len(cuts)
+    enrolled_at = np.where(inside, times[np.minimum(wave, len(cuts) - 1)], 0)
+    expected = inside & ((watched.first_at > 0) | (watched.seen_at >= enrolled_at - rules.report_deadline_s))
+    ok, failed = expected & (watched.fate == Fate.OK), expected & (watched.fate == Fate.FAILED)
+    waiting = expected & ~ok & ~failed
+    late = waiting & (now >= np.maximum(enrolled_at, watched.first_at) + rules.report_deadline_s)
+    last = expected & (wave == len(cuts) - 1)
+    control = (watched.bucket >= control_from) & (watched.first_at > 0)
+    return Evidence(
+        enrolled=int(inside.sum()),
+        expected=int(expected.sum()),
+        ok=int(ok.sum()),
+        failed=int(failed.sum()),
+        timed_out=int(late.sum()),
+        wave_expected=int(last.sum()),
+        wave_pending=int((last & waiting & ~late).sum()),
+        control=int(control.sum()),
+        more_often=_more_often(watched, ok | failed, failed, control) if control.any() else None,
+        metrics={m.name: _above(watched, m.name, m.limit, m.margin_bp, ok, control) for m in rules.metrics},
+    )
+
+
+def _more_often(watched: Watched, settled: NDArray[np.bool_], failed: NDArray[np.bool_], control: NDArray[np.bool_]) -> float:
+    """Failures in the order in which they were heard, each against the shares that were watched by then."""
+    unsound = control & ~watched.sound
+    exposed_since, kept_since = np.sort(watched.settled_at[settled]), np.sort(watched.first_at[control])
+    times = np.concatenate([watched.settled_at[failed], watched.settled_at[unsound]])
+    exposed = np.searchsorted(exposed_since, times, side="right")
+    kept = np.searchsorted(kept_since, times, side="right")
+    mine = np.arange(len(times)) < int(failed.sum())
+    share = np.where(exposed + kept > 0, exposed / np.maximum(exposed + kept, 1), 0.5)
+    return eprocess.more_often(share, mine)
+
+
+def _above(
+    watched: Watched, name: str, limit: int | None, margin_bp: int, ok: NDArray[np.bool_], control: NDArray[np.bool_]
+) -> Above:
+    values = watched.metrics[name]
+    mine = ok & (values != ABSENT)
+    if limit is not None:
+        return Above(int(mine.sum()), int((mine & (values > limit)).sum()))
+    theirs = control & (values != ABSENT)
+    new = _by_arrival(values, watched.settled_at, mine)
+    old = _by_arrival(values, watched.settled_at, theirs)
+    pairs = min(len(new), len(old))
+    allowed = old[:pairs] * (10_000 + margin_bp)
+    lost, won = new[:pairs] * 10_000 > allowed, new[:pairs] * 10_000 < allowed
+    return Above(int((lost | won).sum()), int(lost.sum()))
+
+
+def _by_arrival(values: Ints, times: Ints, chosen: NDArray[np.bool_]) -> Ints:
+    """Pairs are made by arrival, never by value. Equal times keep the order of the inventory."""
+    picked = np.flatnonzero(chosen)
+    return values[picked[np.argsort(times[picked], kind="stable")]]

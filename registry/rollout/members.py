@@ -1,0 +1,37 @@
+"""The devices of a firmware variant, in columns, as the inventory has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import sqlalchemy as sa
+
+from registry.database import devices
+from registry.inventory import Group
+
+
+def members(connection: sa.Connection, groups: Iterable[Group], *, without: Sequence[str] = ()) -> list[str]:
+    """The ids of all devices in ``groups`` but those in ``without``, in order."""
+    query = sa.select(devices.c.device_id).where(_in(groups)).order_by(devices.c.device_id)
+    left_out = frozenset(without)
+    # Driver rows instead of result objects: a fleet may have a million devices.
+    found = connection.execute(query).cursor
+    ids = [row[0] for row in found.fetchall()] if found is not None else []
+    return [i for i in ids if i not in left_out] if left_out else ids
+
+
+def sites_of(connection: sa.Connection, device_ids: Sequence[str]) -> list[str]:
+    """The site of each device, in the order of the ids."""
+    query = sa.select(devices.c.device_id, devices.c.site).where(devices.c.device_id.in_(device_ids))
+    site = {row.device_id: row.site for row in connection.execute(query)}
+    return [site[i] for i in device_ids]
+
+
+def count_sites(connection: sa.Connection, groups: Iterable[Group]) -> int:
+    query = sa.select(sa.func.count(sa.distinct(devices.c.site))).where(_in(groups))
+    return connection.scalar(query) or 0
+
+
+def _in(groups: Iterable[Group]) -> sa.ColumnElement[bool]:
+    keys = [(g.fleet, g.profile, g.firmware) for g in groups]
+    return sa.tuple_(devices.c.fleet, devices.c.hardware_profile, devices.c.firmware_version).in_(keys)
