@@ -2,8 +2,8 @@ r"""Who belongs to a stage, computed alike by the registry and by every device, 
 
 ``bucket = (u64(sha256("rollout-cohort/v1\0" || len16(salt) || salt || device_id)[:8]) * 10^7) >> 64``, with
 big-endian integers and UTF-8 text. A device is in a stage iff its bucket is below the stage's ``upto``. The
-multiply-and-shift maps 64 uniform bits onto 10^7 buckets without modulo bias (Lemire, ACM TOMACS 29, 2019). A pinned
-device finds the first 16 hex digits of ``sha256("rollout-pin/v1\0" || len16(salt) || salt || device_id)`` in the manifest.
+multiply-and-shift maps 64 uniform bits onto 10^7 buckets without modulo bias (Lemire, ACM TOMACS 29, 2019). A manifest
+names single devices by the first 16 hex digits of ``sha256("rollout-pin/v1\0" || len16(salt) || salt || device_id)``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def bucket(salt: str, device_id: str) -> int:
 
 
 def pin(salt: str, device_id: str) -> str:
-    """How a manifest names a device that keeps what it runs: 16 hex digits, another name in every release."""
+    """How a manifest names a single device: 16 hex digits, other ones in every release."""
     return hashlib.sha256(_prefix(salt, _PIN) + device_id.encode()).hexdigest()[:16]
 
 

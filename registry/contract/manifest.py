@@ -47,6 +47,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,127}$")]
 Range = Annotated[str, AfterValidator(_specifier), Field(max_length=128)]
 Window = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]
+Pin = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 BasisPoints = Annotated[int, Field(gt=0, lt=10_000)]
 
 
@@ -84,11 +85,15 @@ class Compatibility(Part):
 
 
 class Cohort(Part):
-    """``pinned``: digests (see cohort.py) of the devices that keep what they run, whatever their bucket."""
+    """``pinned``: devices that keep what they run, whatever their bucket; ``deferred``: those whose bucket counts as at least
+    ``deferred_to``. Both are named by `cohort.pin`.
+    """
 
     algorithm: Literal["sha256-mulshift/1"] = ALGORITHM
     salt: str = Field(min_length=1, max_length=128)
-    pinned: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], ...] = Field((), max_length=32, strict=False)
+    pinned: tuple[Pin, ...] = Field((), max_length=32, strict=False)
+    deferred: tuple[Pin, ...] = Field((), max_length=48, strict=False)
+    deferred_to: int = Field(0, ge=0, le=BUCKETS)
 
 
 class Stage(Part):

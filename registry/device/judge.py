@@ -78,7 +78,10 @@ def _not_now(manifest: Manifest, facts: Facts, now: datetime) -> tuple[Reason, s
 
 
 def _not_in_stage(manifest: Manifest, facts: Facts) -> tuple[Reason, str] | None:
-    own = bucket(manifest.cohort.salt, facts.device_id)
+    cohort = manifest.cohort
+    own = bucket(cohort.salt, facts.device_id)
+    if pin(cohort.salt, facts.device_id) in cohort.deferred:
+        own = max(own, cohort.deferred_to)
     if own < manifest.upto:
         return None
     stage = manifest.stages[manifest.active_stage].name

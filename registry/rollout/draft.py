@@ -25,7 +25,7 @@ from registry.rollout import events
 from registry.rollout.admission import Admission, Candidate, admit
 from registry.rollout.events import Event, following
 from registry.rollout.members import count_sites, members, sites_of
-from registry.rollout.plan import Plan, crowded, plan, underpowered
+from registry.rollout.plan import Plan, plan, underpowered
 from registry.rollout.release import MetricRule, Offer, Release, Rules, Skipped, replay
 from registry.rollout.starting import outdate
 from registry.rollout.states import Kind, State
@@ -204,17 +204,17 @@ def _nothing_left(fleet: Fleet, skipped: list[Skipped], admission: Admission) ->
 def _offers(
     workspace: Workspace, fleet: Fleet, reached: dict[str, list[Group]], admission: Admission, release_id: str
 ) -> list[Offer]:
-    """Raises GateFailed with every stage that is too small, or too crowded, for its gate."""
+    """Raises GateFailed with every stage that is too small for its gate."""
     policy, problems, offers = workspace.settings.release, [], []
     with reading(open_database(workspace.database_url)) as connection:
         for variant, groups in sorted(reached.items()):
             ids = members(connection, groups, without=fleet.pinned)
             if not ids:
                 continue
-            where = partial(sites_of, connection)
-            drawn = plan(policy, ids, release_id, sites=count_sites(connection, groups), sites_of=where)
-            found = (underpowered(policy, drawn), crowded(policy, drawn, ids, where))
-            problems += [f"fleet '{fleet.name}', {variant} ({len(ids)} devices): {p}" for p in found if p]
+            sites = count_sites(connection, groups)
+            drawn = plan(policy, ids, release_id, sites=sites, sites_of=partial(sites_of, connection))
+            if problem := underpowered(policy, drawn):
+                problems.append(f"fleet '{fleet.name}', {variant} ({len(ids)} devices): {problem}")
             candidate = admission.candidates[groups[0].profile]
             offers.append(_offer(connection, fleet, variant, len(ids), candidate, drawn))
     if problems:
@@ -242,8 +242,8 @@ def _offer(connection: sa.Connection, fleet: Fleet, variant: str, devices: int, 
         stages=drawn.stages,
         sequence=_next_sequence(connection, fleet.name, variant),
         path=manifest_path(fleet.name, variant),
-        salt=drawn.salt,
         control_from=drawn.control_from,
+        deferred=drawn.deferred,
     )
 
 

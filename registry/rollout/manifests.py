@@ -54,7 +54,13 @@ def manifest_of(release: Release, offer: Offer) -> Manifest:
         compatibility=Compatibility(
             hardware_ids=(offer.profile,), firmware_version=offer.firmware, runtime=_runtime(back or offer)
         ),
-        cohort=Cohort(algorithm=ALGORITHM, salt=offer.salt, pinned=tuple(sorted(pin(offer.salt, d) for d in release.pinned))),
+        cohort=Cohort(
+            algorithm=ALGORITHM,
+            salt=release.id,
+            pinned=_pins(release.id, release.pinned),
+            deferred=_pins(release.id, offer.deferred),
+            deferred_to=offer.stages[0].upto,
+        ),
         stages=_stages(offer),
         active_stage=offer.stage,
         gates=_gates(release.rules),
@@ -162,6 +168,10 @@ def _gates(rules: Rules) -> Gates:
         report_deadline_s=rules.report_deadline_s,
         max_attempts=rules.max_attempts,
     )
+
+
+def _pins(salt: str, device_ids: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(pin(salt, d) for d in device_ids))
 
 
 def _runtime(of: Offer | Way) -> Runtime:

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from components.workspace.errors import GateFailed
 from components.workspace.release_settings import Release as Policy
 from components.workspace.release_settings import Stage
 from registry.contract.cohort import BUCKETS, buckets, cut, quota
@@ -20,52 +21,46 @@ SitesOf = Callable[[Sequence[str]], list[str]]
 _FIRST_WAVES = 8
 _LEAST_WAVE = 5
 """Devices in a wave: waiting for the reports of fewer costs time and tells nothing."""
-_SALTS = 32
+MOST_DEFERRED = 48
+"""A manifest has 4 KiB, and names every deferred device."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``salt``: that of the cohort; ``control_from``: buckets from here on are kept back until the release completes."""
+    """``control_from``: buckets from here on are kept back until the release completes.
 
-    salt: str
+    ``deferred``: devices that come after the first stage, whatever their bucket, as their site has others in it already.
+    """
+
     stages: tuple[StagePlan, ...]
     control_from: int
+    deferred: tuple[str, ...]
 
 
-def plan(
-    policy: Policy, ids: Sequence[str], release_id: str, *, sites: int, sites_of: Callable[[Sequence[str]], list[str]]
-) -> Plan:
-    """Draw the cohort of the devices ``ids``, at ``sites`` sites.
+def plan(policy: Policy, ids: Sequence[str], salt: str, *, sites: int, sites_of: SitesOf) -> Plan:
+    """Exact stages for the devices ``ids`` at ``sites`` sites.
 
-    Devices at one site share their fate, which no gate knows of: a salt is taken under which the first stage has at most
-    ``canary_per_site`` of a site, or, without one, the fewest in 32 draws. Each draw is fair by itself.
+    Devices at one site share their fate, which no gate knows of. The first stage has at most `canary_per_site` of a site;
+    without that, twice an even share, or the next multiple that defers few enough.
+
+    Raises:
+        GateFailed: `canary_per_site` cannot be kept.
     """
+    values = buckets(salt, ids)
     first = quota(len(ids), policy.stages[0].share)
-    cap = policy.canary_per_site or max(1, -(-2 * first // max(sites, 1)))
-    best: tuple[int, str, NDArray[np.int64]] | None = None
-    for draw in range(_SALTS):
-        salt = release_id if draw == 0 else f"{release_id}/{draw}"
-        values = buckets(salt, ids)
-        chosen = np.flatnonzero(values < cut(values, first)).tolist()
-        most = max(Counter(sites_of([ids[i] for i in chosen])).values(), default=0) if len(chosen) < len(ids) else 0
-        if best is None or most < best[0]:
-            best = most, salt, values
-        if most <= cap:
-            break
-    if best is None:
-        raise ValueError("no salt was drawn")
-    return _cuts(policy, best[1], best[2])
-
-
-def crowded(policy: Policy, plan: Plan, ids: Sequence[str], sites_of: SitesOf) -> str:
-    """Why the first stage breaks `release.canary_per_site`, or ''."""
-    if policy.canary_per_site is None:
-        return ""
-    chosen = np.flatnonzero(buckets(plan.salt, ids) < plan.stages[0].upto).tolist()
-    site, most = Counter(sites_of([ids[i] for i in chosen])).most_common(1)[0]
-    if most <= policy.canary_per_site:
-        return ""
-    return f"stage '{plan.stages[0].name}' has {most} devices of site '{site}', canary_per_site is {policy.canary_per_site}"
+    if policy.canary_per_site is not None:
+        over = _over(values, ids, first, policy.canary_per_site, sites_of)
+        if over is None:
+            raise GateFailed(
+                f"stage '{policy.stages[0].name}' of {first} devices cannot have at most {policy.canary_per_site} of a site:"
+                f" there are {sites} sites, and at most {MOST_DEFERRED} devices can be deferred",
+                hint="raise release.canary_per_site, or lower the share of the first stage",
+            )
+        return _cuts(policy, ids, values, over)
+    cap = max(1, -(-2 * first // max(sites, 1)))
+    while (over := _over(values, ids, first, cap, sites_of)) is None:
+        cap *= 2
+    return _cuts(policy, ids, values, over)
 
 
 def underpowered(policy: Policy, plan: Plan) -> str:
@@ -78,10 +73,30 @@ def underpowered(policy: Policy, plan: Plan) -> str:
     return ""
 
 
-def _cuts(policy: Policy, salt: str, values: NDArray[np.int64]) -> Plan:
+def _over(values: NDArray[np.int64], ids: Sequence[str], first: int, cap: int, sites_of: SitesOf) -> list[int] | None:
+    """Devices to defer so that the ``first`` smallest buckets left have at most ``cap`` of a site; None if it cannot be."""
+    if first >= len(ids):
+        return []
+    count = min(first + MOST_DEFERRED + 1, len(ids))
+    nearest = np.argpartition(values, count - 1)[:count]
+    order = nearest[np.argsort(values[nearest], kind="stable")].tolist()
+    taken: Counter[str] = Counter()
+    over: list[int] = []
+    for index, site in zip(order, sites_of([ids[i] for i in order]), strict=True):
+        if taken.total() == first:
+            return over
+        if taken[site] < cap:
+            taken[site] += 1
+        else:
+            over.append(index)
+    return over if taken.total() == first and len(over) <= MOST_DEFERRED else None
+
+
+def _cuts(policy: Policy, ids: Sequence[str], values: NDArray[np.int64], deferred: list[int]) -> Plan:
     kept = int(len(values) * policy.control_share)
     total = len(values) - kept
     ends = [min(quota(len(values), s.share), total) for s in policy.stages]
+    values[deferred] = cut(np.delete(values, deferred), ends[0])
     stages = tuple(
         StagePlan(
             s.name,
@@ -91,7 +106,7 @@ def _cuts(policy: Policy, salt: str, values: NDArray[np.int64]) -> Plan:
         )
         for i, (s, (before, end)) in enumerate(zip(policy.stages, pairwise([0, *ends]), strict=True))
     )
-    return Plan(salt, stages, cut(values, total) if kept else BUCKETS)
+    return Plan(stages, cut(values, total) if kept else BUCKETS, tuple(sorted(ids[i] for i in deferred)))
 
 
 def _waves(stage: Stage, before: int, end: int, *, first: bool) -> list[int]:

@@ -95,10 +95,10 @@ class Cut:
 class Offer:
     """One firmware variant's part of a release. ``sequence`` is the planned one until the release starts.
 
-    ``created``: when devices were last told something new, empty before; ``length`` in bytes; ``live``: not displaced by a
-    later release; ``cuts``: how it was opened so far; ``extended``: times the stage grew beyond its plan; ``why``: the
-    reason of its last pause, hold or halt; ``control_from``: buckets kept back until it completes; ``persons``: those who
-    want it to go on after a halt.
+    ``created``: when devices were last told something new, empty before; ``length`` in bytes; ``control_from``: buckets kept
+    back until it completes; ``deferred``: devices that count as if their bucket were the end of the first stage; ``live``: not
+    displaced by a later release; ``cuts``: how it was opened so far; ``extended``: times the stage grew beyond its plan;
+    ``why``: the reason of its last pause, hold or halt; ``persons``: those who want it to go on after a halt.
     """
 
     variant: str
@@ -113,8 +113,8 @@ class Offer:
     stages: tuple[StagePlan, ...]
     sequence: int
     path: str
-    salt: str
     control_from: int
+    deferred: tuple[str, ...]
     state: State = State.DRAFT
     stage: int = 0
     wave: int = 0
@@ -307,7 +307,8 @@ def _drafted(event: Event) -> Release:
 
 def _planned(fleet: str, offer: Mapping[str, Any]) -> Offer:
     stages = tuple(StagePlan(**{**s, "waves": tuple(Wave(**w) for w in s["waves"])}) for s in offer["stages"])
-    return Offer(**{**offer, "stages": stages, "path": manifest_path(fleet, offer["variant"])})
+    deferred = tuple(offer["deferred"])
+    return Offer(**{**offer, "stages": stages, "deferred": deferred, "path": manifest_path(fleet, offer["variant"])})
 
 
 def _approved(release: Release, event: Event) -> Release:

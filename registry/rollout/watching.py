@@ -41,7 +41,10 @@ def watch(connection: sa.Connection, release: Release, offer: Offer, groups: Ite
         for name in METRICS:
             metrics[name][at] = [ABSENT if (value := getattr(row, name)) is None else value for row in said]
     _see(connection, release.fleet, place, columns["seen_at"])
-    return Watched(bucket=buckets(offer.salt, ids), fate=fate, sound=sound, metrics=metrics, **columns)
+    bucket = buckets(release.id, ids)
+    late = [place[d] for d in offer.deferred if d in place]
+    bucket[late] = np.maximum(bucket[late], offer.stages[0].upto)
+    return Watched(bucket=bucket, fate=fate, sound=sound, metrics=metrics, **columns)
 
 
 def still_on(connection: sa.Connection, release: Release, offer: Offer) -> tuple[int, int]:

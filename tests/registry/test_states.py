@@ -44,7 +44,7 @@ def drafted() -> Event:
         "stages": [asdict(s) for s in STAGES],
         "sequence": 1,
         "path": "",
-        "salt": "north-r2",
+        "deferred": ["gw-007"],
         "control_from": 10_000_000,
     }
     payload = {

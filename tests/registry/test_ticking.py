@@ -1,0 +1,247 @@
+"""A rollout opens by itself as far as reports prove it, and stops by itself when they tell against it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.workspace.errors import Conflict, GateFailed
+from registry import rollout
+from registry.device import check
+from registry.rollout import Order, State
+from tests.registry.rollouts import VARIANT, after, alive, large, let_in, say, started, walk
+from tests.registry.workspaces import artefacts, canary, image_root, proofs, repository_of, version
+
+
+def kinds(workspace: object, release_id: str) -> list[str]:
+    return [e.kind.value for e in rollout.history(workspace, release_id)][6:]  # type: ignore[arg-type]
+
+
+def test_a_good_release_reaches_everyone_without_a_person(tmp_path: Path) -> None:
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    assert [c.devices for c in begun.offer(VARIANT).cuts] == [20]
+    done = walk(workspace, begun.id, hours=8)
+    assert done.state == State.COMPLETED
+    assert kinds(workspace, begun.id) == ["widened"] * 3 + ["promoted", "promoted", "completed"]
+    assert [c.devices for c in done.offer(VARIANT).cuts] == [20, 40, 60, 80, 200, 400, 400]
+
+
+def test_a_bad_release_halts_in_its_canary(tmp_path: Path) -> None:
+    workspace = large(tmp_path)
+    halted = walk(workspace, started(workspace).id, hours=8, bad=5)
+    offer = halted.offer(VARIANT)
+    assert (halted.state, offer.plan.name) == (State.HALTED, "canary")
+    assert offer.why.startswith("failures: ")
+    assert offer.cuts[-1].devices <= 60
+
+
+def test_a_wave_waits_for_the_reports_of_the_one_before(tmp_path: Path) -> None:
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    inside = let_in(workspace, begun.id)
+    alive(workspace, inside, after(hours=0))
+    say(workspace, begun.id, "installed", inside[:17], after(minutes=10))
+    assert rollout.tick(workspace, now=after(hours=2)) == ()
+    say(workspace, begun.id, "installed", inside[:18], after(hours=2))
+    (step,) = rollout.tick(workspace, now=after(hours=3))
+    assert (step.event, step.reason) == ("widened", "wave 2 of 4")
+
+
+def test_devices_that_fall_silent_are_failures_once_their_time_is_up(tmp_path: Path) -> None:
+    """Nine of twenty were alive when the release reached them, and have said nothing since."""
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    inside = let_in(workspace, begun.id)
+    alive(workspace, inside[:9], after(hours=-1))
+    say(workspace, begun.id, "installed", inside[9:], after(hours=1))
+    assert rollout.tick(workspace, now=after(hours=23)) == ()
+    (step,) = rollout.tick(workspace, now=after(hours=24))
+    assert (step.event, step.reason.partition(",")[0]) == ("halted", "failures: 9 of 20")
+
+
+def test_a_device_that_began_and_was_not_heard_again_is_a_failure_too(tmp_path: Path) -> None:
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    say(workspace, begun.id, "started", let_in(workspace, begun.id)[:8], after(hours=3))
+    assert rollout.tick(workspace, now=after(hours=26)) == ()
+    (step,) = rollout.tick(workspace, now=after(hours=27))
+    assert step.event == "halted"
+
+
+def test_devices_that_were_off_for_long_say_nothing_about_the_release(tmp_path: Path) -> None:
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    inside = let_in(workspace, begun.id)
+    alive(workspace, inside[:10], after(days=-30))
+    say(workspace, begun.id, "installed", inside[10:], after(hours=1))
+    assert [s.event for s in rollout.tick(workspace, now=after(hours=30))] == ["widened"]
+
+
+def test_a_canary_that_says_nothing_at_all_is_held_for_a_person(tmp_path: Path) -> None:
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    (step,) = rollout.tick(workspace, now=after(hours=24))
+    assert (step.event, step.reason) == ("held", "the gate cannot decide: no device has said anything")
+    say(workspace, begun.id, "installed", let_in(workspace, begun.id), after(hours=25))
+    assert [s.event for s in rollout.tick(workspace, now=after(hours=26))] == ["resumed", "widened"]
+
+
+def test_a_canary_that_cannot_decide_grows_before_it_asks(tmp_path: Path) -> None:
+    """Five of a hundred is more than accepted and less than intolerable: nobody can know from eighty devices."""
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    held = walk(workspace, begun.id, hours=12, bad=20)
+    assert kinds(workspace, begun.id)[:6] == ["widened"] * 3 + ["widened", "widened", "held"]
+    offer = held.offer(VARIANT)
+    assert [c.devices for c in offer.cuts] == [20, 40, 60, 80, 160, 200]
+    assert offer.why.startswith("the gate cannot decide: promotion")
+    assert offer.plan.name == "canary"
+
+
+def test_a_gate_halts_its_variant_or_the_whole_release_as_the_policy_says(tmp_path: Path) -> None:
+    for policy, other in (("variant", State.RUNNING), ("release", State.HALTED)):
+        workspace = large(tmp_path / policy, policy=f"  halt: {policy}\n")
+        rows = (workspace.root / "inventory.csv").read_text()
+        more = "".join(f"gx-{i:03},north,gateway,3.0.0,plant-{i},,\n" for i in range(200))
+        (workspace.root / "inventory.csv").write_text(rows + more)
+        rollout_inventory(workspace)
+        begun = started(workspace)
+        say(workspace, begun.id, "failed", let_in(workspace, begun.id)[:10], after(minutes=5))
+        rollout.tick(workspace, now=after(hours=1))
+        states = {o.variant: o.state for o in rollout.show_release(workspace, begun.id).manifests}
+        assert states == {VARIANT: State.HALTED, "gateway-v3": other}
+
+
+def rollout_inventory(workspace: object) -> None:
+    from registry.inventory import import_devices
+
+    import_devices(workspace)  # type: ignore[arg-type]
+
+
+def test_success_is_what_runs_not_what_was_written(tmp_path: Path) -> None:
+    """A device that fell back at its boot says 'installed', and the digest of what it fell back to."""
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    inside = let_in(workspace, begun.id)
+    say(workspace, begun.id, "installed", inside, after(minutes=5), running_sha256="ee" * 32)
+    (step,) = rollout.tick(workspace, now=after(hours=1))
+    assert (step.event, step.reason.partition(",")[0]) == ("halted", "failures: 20 of 20")
+
+
+def test_a_download_that_may_succeed_at_the_next_attempt_is_no_failure_yet(tmp_path: Path) -> None:
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    inside = let_in(workspace, begun.id)
+    say(workspace, begun.id, "failed", inside, after(minutes=5), reason="too_slow", attempt=2)
+    assert rollout.tick(workspace, now=after(hours=1)) == ()
+    say(workspace, begun.id, "failed", inside, after(hours=1), reason="too_slow", attempt=3)
+    assert [s.event for s in rollout.tick(workspace, now=after(hours=2))] == ["halted"]
+
+
+def test_a_reading_above_its_limit_halts_as_failures_do(tmp_path: Path) -> None:
+    workspace = large(tmp_path, gates=", metrics: [{name: latency_us, limit: 20000, accepted_bp: 500}]")
+    begun = started(workspace)
+    inside = let_in(workspace, begun.id)
+    say(workspace, begun.id, "installed", inside, after(minutes=5), latency_us=15_000)
+    assert [s.event for s in rollout.tick(workspace, now=after(hours=1))] == ["widened"]
+    say(workspace, begun.id, "installed", let_in(workspace, begun.id), after(hours=1), latency_us=25_000)
+    (step,) = rollout.tick(workspace, now=after(hours=2))
+    assert step.event == "halted"
+    assert step.reason.startswith("latency_us: 40 of 40")
+
+
+def test_the_control_group_is_kept_back_and_compared(tmp_path: Path) -> None:
+    """More anomalies than on devices that still run the old version: something is wrong, whatever the absolute number."""
+    workspace = large(tmp_path, policy="  control_share: 0.1\n", gates=", metrics: [{name: anomaly_milli}]")
+    begun = started(workspace)
+    offer = begun.offer(VARIANT)
+    assert [s.quota for s in offer.stages] == [80, 200, 360]
+    kept = control(workspace, begun.id)
+    assert len(kept) == 40
+    say(workspace, begun.id, "running", kept, after(minutes=4), running_sha256="ee" * 32, anomaly_milli=10)
+    say(workspace, begun.id, "installed", let_in(workspace, begun.id), after(minutes=5), anomaly_milli=10)
+    rollout.tick(workspace, now=after(hours=1))
+    say(workspace, begun.id, "installed", let_in(workspace, begun.id), after(hours=1), anomaly_milli=25)
+    (step,) = rollout.tick(workspace, now=after(hours=2))
+    assert step.reason.startswith("anomaly_milli_against_control: 40 of 40")
+
+
+def control(workspace: object, release_id: str) -> list[str]:
+    from registry.contract.cohort import bucket
+
+    offer = rollout.show_release(workspace, release_id).offer(VARIANT)  # type: ignore[arg-type]
+    return [i for i in (f"gw-{n:04}" for n in range(400)) if bucket(release_id, i) >= offer.control_from]
+
+
+def test_a_dry_run_shows_the_steps_that_are_due_and_takes_none(tmp_path: Path) -> None:
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    say(workspace, begun.id, "installed", let_in(workspace, begun.id), after(minutes=5))
+    planned = rollout.tick(workspace, dry_run=True, now=after(hours=1))
+    assert rollout.show_release(workspace, begun.id) == begun
+    assert rollout.tick(workspace, now=after(hours=1)) == planned
+
+
+def test_a_stage_too_small_to_decide_is_refused_with_the_size_it_needs(tmp_path: Path) -> None:
+    workspace = large(tmp_path, canary=0.05)
+    with pytest.raises(GateFailed, match="stage 'canary' has 20 devices, and its gate needs 33 to decide"):
+        rollout.draft(workspace, version(), artefacts(), proofs(), "pipeline")
+    assert rollout.list_releases(workspace) == []
+
+
+def test_no_site_gives_more_than_its_share_of_the_canary(tmp_path: Path) -> None:
+    from collections import Counter
+
+    workspace = large(tmp_path, policy="  canary_per_site: 2\n")
+    begun = started(workspace)
+    plan = begun.offer(VARIANT).stages[0]
+    from registry.contract.cohort import bucket
+
+    first = [
+        n for n in range(400) if bucket(begun.id, f"gw-{n:04}") < plan.upto and f"gw-{n:04}" not in begun.offer(VARIANT).deferred
+    ]
+    assert len(first) == 80
+    assert max(Counter(n % 80 for n in first).values()) <= 2
+
+
+def test_a_site_cap_that_cannot_be_kept_is_refused(tmp_path: Path) -> None:
+    workspace = large(tmp_path, policy="  canary_per_site: 1\n", canary=0.4)
+    with pytest.raises(GateFailed, match="cannot have at most 1 of a site"):
+        rollout.draft(workspace, version(), artefacts(), proofs(), "pipeline")
+
+
+def test_a_rollback_takes_back_those_who_run_it_and_nobody_else(tmp_path: Path) -> None:
+    workspace = large(tmp_path)
+    first = started(workspace)
+    walk(workspace, first.id, hours=8)
+    old = first.offer(VARIANT).artefact_sha256
+    second = started(workspace, number=2, label="b", now=after(hours=8))
+    facts = canary(workspace, second, VARIANT)
+    place, root, state = str(repository_of(workspace)), image_root(workspace), tmp_path / "device"
+    assert check(place, root, facts.model_copy(update={"running_sha256": old}), state, now=after(hours=9)).install
+
+    say(workspace, second.id, "installed", let_in(workspace, second.id), after(hours=8, minutes=5))
+    back = rollout.rollback(workspace, second.id, Order("ana", "too many alarms"), now=after(hours=9))
+    assert back.state == State.ROLLING_BACK
+    new = second.offer(VARIANT).artefact_sha256
+    decision = check(place, root, facts.model_copy(update={"running_sha256": new}), state, now=after(hours=9))
+    assert decision.install
+    assert decision.manifest is not None
+    assert (decision.manifest.state, decision.manifest.artifact.sha256) == ("rollback", old)
+    assert decision.manifest.sequence_number > second.offer(VARIANT).sequence
+    waiting = check(place, root, facts.model_copy(update={"running_sha256": "ee" * 32}), tmp_path / "other", now=after(hours=9))
+    assert waiting.reason == "not_withdrawn"
+
+    say(workspace, second.id, "installed", let_in(workspace, second.id), after(hours=10), running_sha256=old)
+    assert [s.event for s in rollout.tick(workspace, now=after(hours=10))] == ["rolled_back"]
+    assert rollout.verify(workspace).published
+
+
+def test_a_first_release_has_nothing_to_go_back_to(tmp_path: Path) -> None:
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    with pytest.raises(Conflict, match="there is nothing to go back to"):
+        rollout.rollback(workspace, begun.id, Order("ana", "no"))
+    assert rollout.show_release(workspace, begun.id) == begun
