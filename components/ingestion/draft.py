@@ -28,7 +28,9 @@ def draft(guess: Guess, name: str, profiles: tuple[str, ...], seed: int) -> str:
         f"profiles: [{', '.join(profiles)}]  # guess: the shipped kinds of devices; keep what you have\n",
         "fleets:\n  - name: fleet\n    inventory: inventory.csv  # invented: profiles, firmware and keys are not your devices'\n"
         '    variants:\n      - {name: all, firmware: ">=0"}\n',
-        "release:\n  stages:\n    - {name: canary, share: 0.05, soak_s: 3600}\n    - {name: all, share: 1.0, soak_s: 0}\n",
+        "release:\n  stages:  # guess: gates decide by themselves from 33 devices of a variant on (decided_by: gates)\n"
+        "    - {name: canary, share: 0.05, soak_s: 3600, decided_by: people}\n"
+        "    - {name: all, share: 1.0, soak_s: 0, decided_by: people}\n",
     )
     return "\n".join(sections)
 

@@ -45,10 +45,10 @@ def draft(
 
     from registry import models, rollout
 
+    start, who = _stamp(not_before), actor or getpass.getuser()
     opened = open_workspace(workspace)
     found = models.find_version(opened, version)
     artefacts, proofs = _fetch(opened, found), models.read_proofs(opened, found)
-    start, who = _stamp(not_before), actor or getpass.getuser()
     drafted = rollout.draft(opened, found, artefacts, proofs, who, again=again, dry_run=dry_run, not_before=start)
     if json:
         emit_json("releases", [r.to_json() for r in drafted])

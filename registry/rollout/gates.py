@@ -8,8 +8,7 @@ is each variant's own claim.
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
+from math import log, log10
 
 from registry.rollout import eprocess
 from registry.rollout.evidence import Evidence
@@ -42,28 +41,28 @@ def read_gates(evidence: Evidence, rules: Rules, variants: int) -> tuple[Reading
     metrics = evidence.metrics or {}
     compared = evidence.more_often is not None
     count = variants * (1 + compared + len(rules.metrics))
-    against = float(np.log10(count * 10_000 / rules.alpha_halt_bp))
+    against = log10(count * 10_000 / rules.alpha_halt_bp)
     found = [
         _reading(FAILURES, evidence.expected, evidence.bad, eprocess.worse_than, rules.p0_bp, against),
         *(_metric(rule, metrics[rule.name].n, metrics[rule.name].bad, against) for rule in rules.metrics if rule.name in metrics),
     ]
     if evidence.more_often is not None:
-        found.append(Reading(RELATIVE, True, evidence.control, evidence.bad, evidence.more_often / np.log(10), against))
+        found.append(Reading(RELATIVE, True, evidence.control, evidence.bad, evidence.more_often / log(10), against))
     return (*found, _promotion(evidence, rules))
 
 
 def _promotion(evidence: Evidence, rules: Rules) -> Reading:
     bad = evidence.bad + evidence.pending
-    value = float(eprocess.better_than(evidence.expected, bad, rules.pmax_bp / 10_000)) / np.log(10)
-    return Reading(PROMOTION, False, evidence.expected, bad, float(value), float(np.log10(10_000 / rules.alpha_promote_bp)))
+    value = float(eprocess.better_than(evidence.expected, bad, rules.pmax_bp / 10_000)) / log(10)
+    return Reading(PROMOTION, False, evidence.expected, bad, value, log10(10_000 / rules.alpha_promote_bp))
 
 
 def _metric(rule: MetricRule, n: int, bad: int, against: float) -> Reading:
     if rule.limit is not None:
         return _reading(rule.name, n, bad, eprocess.worse_than, rule.accepted_bp, against)
-    return Reading(f"{rule.name}_against_control", True, n, bad, float(eprocess.above(bad, n)) / np.log(10), against)
+    return Reading(f"{rule.name}_against_control", True, n, bad, float(eprocess.above(bad, n)) / log(10), against)
 
 
 def _reading(gate: str, n: int, bad: int, test: object, bp: int, against: float) -> Reading:
-    value = float(test(n, bad, bp / 10_000)) / np.log(10)  # type: ignore[operator]
+    value = float(test(n, bad, bp / 10_000)) / log(10)  # type: ignore[operator]
     return Reading(gate, True, n, bad, value, against)

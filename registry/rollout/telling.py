@@ -35,7 +35,7 @@ def tell(
         Conflict: the event cannot happen now, or another writer was first.
     """
     told = {
-        v: dict(facts) | ({} if kind in _UNHEARD else {"sequence": next_sequence(connection, release, v)})
+        v: dict(facts) | ({} if kind in _UNHEARD or not release.started else {"sequence": next_sequence(connection, release, v)})
         for v, facts in sorted(variants.items())
     }
     event = following(last, release.id, stamp(now), actor, kind, {"variants": told, "reason": reason})
