@@ -8,6 +8,7 @@ import shutil
 from dataclasses import dataclass
 
 from components.quantization.boards import toolchains
+from components.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,13 @@ def to_install(findings: list[Finding]) -> str:
     """The command that brings every program that is not here; empty when all are."""
     packages = " ".join(f.debian for f in findings if not f.found and f.debian).split()
     return f"apt-get install --no-install-recommends {' '.join(sorted(set(packages)))}" if packages else ""
+
+
+def require_registries_agree(workspace: Workspace) -> None:
+    """Raises VerificationFailed when MLflow's aliases are not what the release log says."""
+    from registry import projection
+
+    projection.require_same(workspace)
 
 
 def _program(name: str, why: str, packages: str) -> Finding:

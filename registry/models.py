@@ -130,6 +130,37 @@ def find_version(workspace: Workspace, selector: str = CANDIDATE) -> ModelVersio
         return ModelVersion(name, int(found.version), str(found.run_id))
 
 
+def exists(workspace: Workspace) -> bool:
+    """Whether a model registry is there at all: the workspace's own one begins with its first version."""
+    return (
+        not workspace.tracking_uri.startswith("sqlite:///") or Path(workspace.tracking_uri.removeprefix("sqlite:///")).is_file()
+    )
+
+
+def aliases(workspace: Workspace) -> dict[str, int]:
+    """Every alias of the workspace's model -> version; none before the model is registered."""
+    from mlflow.exceptions import MlflowException
+
+    with _client(workspace) as client:
+        try:
+            found = client.get_registered_model(workspace.settings.name).aliases
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return {}
+            raise
+        return {alias: int(version) for alias, version in found.items()}
+
+
+def set_alias(workspace: Workspace, alias: str, version: int | None) -> None:
+    """Let an alias name a version, or take it away with None."""
+    name = workspace.settings.name
+    with _client(workspace) as client:
+        if version is None:
+            client.delete_registered_model_alias(name, alias)
+        else:
+            client.set_registered_model_alias(name, alias, str(version))
+
+
 def list_versions(workspace: Workspace, *, limit: int = 50) -> list[ModelVersion]:
     """The latest versions, newest first."""
     name = workspace.settings.name

@@ -110,10 +110,20 @@ def step(
         release.require_proofs(workspace, profile)
 
 
-def doctor(json: Json = False) -> None:
-    """What this machine can do: runtimes, compilers, emulators, and what to install for more."""
-    from flows.doctor import examine, to_install
+def doctor(
+    root: Annotated[Path | None, typer.Argument(help="also look at this workspace's registry", show_default="none")] = None,
+    json: Json = False,
+) -> None:
+    """What this machine can do: runtimes, compilers, emulators, and what to install for more.
 
+    With a workspace: exits 8 when the model registry's aliases are not what the release log says.
+    """
+    from flows.doctor import examine, require_registries_agree, to_install
+
+    if root is not None:
+        from components.workspace import open_workspace
+
+        require_registries_agree(open_workspace(root))
     findings = examine()
     if json:
         emit_json(

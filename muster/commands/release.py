@@ -12,6 +12,7 @@ import typer
 from components.workspace import open_workspace
 from components.workspace.errors import InputError
 from muster.commands import release_steering
+from muster.commands.following import follow
 from muster.console import Json, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
@@ -86,7 +87,9 @@ def approve(
         emit_line(f"would sign version {signing.version} of the releases role, digest {signing.digest}")
         emit_line(f"signed so far: {', '.join(signing.approvals) or 'nobody'}; needed: {signing.needed} persons")
         return
-    _emit(rollout.approve(opened, release, person, reason), json=json)
+    approved = rollout.approve(opened, release, person, reason)
+    follow(opened)
+    _emit(approved, json=json)
 
 
 @app.command()
@@ -146,6 +149,7 @@ def publish(workspace: WorkspacePath = Path(), json: Json = False) -> None:
 
     opened = open_workspace(workspace)
     written, offline = rollout.reconcile(opened), repository.expiring_offline(opened)
+    follow(opened)
     if json:
         emit_json("publication", {"written": written, "needs_people": offline})
     else:

@@ -11,6 +11,7 @@ import typer
 
 from components.workspace import open_workspace
 from components.workspace.errors import InputError
+from muster.commands.following import follow
 from muster.console import Json, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
@@ -65,7 +66,10 @@ def tick(workspace: WorkspacePath = Path(), dry_run: DryRun = False, json: Json 
     """Evaluate the gates of every release that runs, take the steps that are due, and publish them."""
     from registry import rollout
 
-    taken = rollout.tick(open_workspace(workspace), dry_run=dry_run)
+    opened = open_workspace(workspace)
+    taken = rollout.tick(opened, dry_run=dry_run)
+    if not dry_run:
+        follow(opened)
     if json:
         emit_json("tick", [asdict(t) for t in taken])
     else:
@@ -122,7 +126,10 @@ def _command(name: str) -> Callable[..., None]:
             raise InputError("the reason is empty", hint="say why: it is kept in the release's log")
         wanted = rollout.Order(person, reason, tuple(variant or ()), revision, dry_run)
         act = getattr(rollout, name)
-        after = act(open_workspace(workspace), release, wanted)
+        opened = open_workspace(workspace)
+        after = act(opened, release, wanted)
+        if not dry_run:
+            follow(opened)
         if json:
             emit_json("release", after.to_json())
         else:

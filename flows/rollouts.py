@@ -1,0 +1,45 @@
+"""What keeps releases going with nobody there: gates on a schedule, and signatures before they expire.
+
+Only the online keys are needed. Both are safe to run twice, side by side, or late: the log decides who was first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from components.workspace import open_workspace
+from components.workspace.errors import MusterError
+from flows import progress
+
+
+@flow(name="tick", validate_parameters=False)
+def tick(workspace: str) -> list[dict[str, Any]]:
+    """Evaluate the gates of the releases of the workspace folder ``workspace``, take the steps that are due, publish them."""
+    from registry import projection, rollout
+
+    opened = open_workspace(Path(workspace))
+    with progress.timed("tick") as done:
+        taken = rollout.tick(opened)
+        done.note = "; ".join(f"{t.release}: {t.event} ({t.reason})" for t in taken) or "nothing is due"
+    try:
+        projection.follow(opened)
+    except MusterError as error:  # the log is the truth; the next tick tells the model registry
+        progress.finished("aliases", 0.0, f"behind: {error.message}")
+    return [asdict(t) for t in taken]
+
+
+@flow(name="refresh", validate_parameters=False)
+def refresh(workspace: str) -> dict[str, list[str]]:
+    """Sign anew what nears its expiry; names the roles that only persons can renew."""
+    from registry import repository
+
+    opened = open_workspace(Path(workspace))
+    with progress.timed("refresh") as done:
+        written = repository.refresh_expiring(opened)
+        offline = repository.expiring_offline(opened)
+        done.note = f"signed {', '.join(written) or 'nothing'}" + (f"; persons renew {', '.join(offline)}" if offline else "")
+    return {"written": list(written), "needs_people": list(offline)}
