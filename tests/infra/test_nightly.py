@@ -11,14 +11,19 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from registry import rollout
+from registry.contract.times import utc_now
+from registry.inventory import import_devices
 from tests.docs.workspaces import quick_pumps
 from tests.flows.running import muster
 from tests.infra.processes import free_port, started, until
+from tests.registry.workspaces import make_workspace, release
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prefect-server")]
 
@@ -71,6 +76,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Iterator
     log = folder / "server.log"
     with started(command, log, cwd=folder, env=environment) as process:
         until(server.healthy, process, log, seconds=240)
+        server.prefect("work-pool", "create", "local-process", "--type", "process", cwd=checkout)
         yield server
 
 
@@ -82,7 +88,6 @@ def test_the_server_accepts_the_nulls_that_its_own_client_sends(server: Server) 
 
 def test_the_nightly_deployment_drafts_releases(server: Server, checkout: Path, tmp_path: Path) -> None:
     workspace = quick_pumps(checkout, tmp_path / "pumps")
-    server.prefect("work-pool", "create", "local-process", "--type", "process", cwd=checkout)
     server.prefect("deploy", "--all", cwd=checkout)
     deployment = server.get("/deployments/name/train-and-release/nightly")
     assert [s["schedule"]["cron"] for s in deployment["schedules"]] == ["0 2 * * *"]
@@ -101,6 +106,28 @@ def test_the_nightly_deployment_drafts_releases(server: Server, checkout: Path, 
         "waterworks": "waiting_for_approval",
         "harbour": "waiting_for_approval",
     }
+
+
+def test_the_gates_and_the_renewal_run_as_deployments(server: Server, checkout: Path, tmp_path: Path) -> None:
+    """On a release that says by itself what is due: its canary may be held for want of a word from any device."""
+    workspace = make_workspace(tmp_path / "w")
+    import_devices(workspace)
+    begun = release(workspace, now=utc_now() - timedelta(days=3))
+    server.prefect("deploy", "--all", cwd=checkout)
+    runs = []
+    for name in ("tick/gates", "refresh/refresh"):
+        deployment = server.get(f"/deployments/name/{name}")
+        body = {"state": {"type": "SCHEDULED"}, "parameters": {"workspace": str(workspace.root)}}
+        status, run = server.post(f"/deployments/{deployment['id']}/create_flow_run", body)
+        assert status == 201, run
+        runs.append(run["id"])
+    log = server.folder / "gates.log"
+    worker = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "local-process", "--run-once"]
+    with started(worker, log, cwd=tmp_path, env=server.environment) as process:
+        process.wait(timeout=600)
+    assert [_settled(server, run)["type"] for run in runs] == ["COMPLETED"] * 2, log.read_text()[-5000:]
+    assert rollout.show_release(workspace, begun.id).state == rollout.State.HELD
+    assert rollout.verify(workspace).published
 
 
 def _settled(server: Server, run: str) -> dict[str, Any]:
