@@ -42,6 +42,7 @@ releases = sa.Table(
     sa.Column("model_name", sa.String(64), nullable=False),
     sa.Column("model_version", sa.Integer, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("head", sa.String(64), nullable=False, server_default=""),
     sa.UniqueConstraint("fleet", "counter"),
     sa.UniqueConstraint("fleet", "model_name", "model_version", "attempt"),
 )
@@ -121,7 +122,8 @@ def open_database(url: str) -> sa.Engine:
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     """One consistent view."""
-    with engine.connect() as connection, connection.begin():
+    snapshot = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+    with engine.connect().execution_options(**snapshot) as connection, connection.begin():
         yield connection
 
 

@@ -132,6 +132,7 @@ class Manifest(Part):
     fleet_id: Name
     firmware_variant: Name
     created_at: Stamp
+    log_head: Sha256 = Field(description="hash of the event in the release's log that told it: what was decided, and all before")
     not_before: Stamp
     expires: Stamp
     state: Literal["running", "paused", "halted", "completed", "rollback"]

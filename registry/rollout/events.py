@@ -1,13 +1,15 @@
 """The event log: append-only, one hash chain a release, one writer a revision.
 
 An event's hash covers everything it says and the hash before it, so a changed byte, a missing or a swapped event
-shows. Appending names the revision that the writer saw; the database takes each (release, revision) once.
+shows; `releases.head` is the last hash, so that events missing at the end show, too. Whoever writes the whole chain anew
+is caught by the manifests, which carry the hash of the event that told them under a signature. Appending names the
+revision that the writer saw; the database takes each (release, revision) once.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ import sqlalchemy as sa
 from components.workspace.errors import VerificationFailed
 from components.workspace.files import sha256_json
 from registry.database import events as table
+from registry.database import releases
 from registry.rollout.states import Kind
 
 GENESIS = "0" * 64
@@ -47,7 +50,7 @@ def following(before: Event | None, release_id: str, time: str, actor: str, kind
     return Event(release_id, revision, time, actor, kind, payload, prev_hash, draft.computed_hash())
 
 
-def append(connection: sa.Connection, new: Iterable[Event]) -> None:
+def append(connection: sa.Connection, new: Sequence[Event]) -> None:
     """Store events that follow what the writer read; the transaction fails with Conflict if another came first."""
     rows = [
         {
@@ -56,13 +59,16 @@ def append(connection: sa.Connection, new: Iterable[Event]) -> None:
             "time": e.time,
             "actor": e.actor,
             "kind": e.kind.value,
-            "payload": json.dumps(e.payload, sort_keys=True, separators=(",", ":"), allow_nan=False),
+            "payload": _text(e.payload),
             "prev_hash": e.prev_hash,
             "hash": e.hash,
         }
         for e in new
     ]
     connection.execute(table.insert(), rows)
+    heads = {e.release_id: e.hash for e in new}
+    for release_id, head in heads.items():
+        connection.execute(releases.update().where(releases.c.id == release_id).values(head=head))
 
 
 def read(connection: sa.Connection, release_id: str) -> tuple[Event, ...]:
@@ -71,9 +77,13 @@ def read(connection: sa.Connection, release_id: str) -> tuple[Event, ...]:
     Raises:
         VerificationFailed: an event was changed, is missing, or stands in the wrong place.
     """
-    query = sa.select(table).where(table.c.release_id == release_id).order_by(table.c.revision)
-    events = tuple(_event(row) for row in connection.execute(query))
+    # One statement: between two, a writer could append an event.
+    query = sa.select(releases.c.head, table).outerjoin_from(releases, table, table.c.release_id == releases.c.id)
+    rows = connection.execute(query.where(releases.c.id == release_id).order_by(table.c.revision)).all()
+    events = tuple(_event(row) for row in rows if row.revision is not None)
     verify(release_id, events)
+    if rows and rows[0].head != (events[-1].hash if events else ""):
+        raise _tampered(release_id, f"it ends after event {len(events)}, which was not the last one")
     return events
 
 
@@ -83,16 +93,28 @@ def verify(release_id: str, events: tuple[Event, ...]) -> None:
     for revision, event in enumerate(events, start=1):
         good = event.release_id == release_id and event.revision == revision and event.prev_hash == before
         if not good or event.hash != event.computed_hash():
-            raise VerificationFailed(
-                f"the log of release '{release_id}' was tampered with: event {revision} does not fit its hash chain",
-                hint="restore the registry database from a backup; publish nothing from this one",
-            )
+            raise _tampered(release_id, f"event {revision} does not fit its hash chain")
         before = event.hash
 
 
+def _tampered(release_id: str, what: str) -> VerificationFailed:
+    return VerificationFailed(
+        f"the log of release '{release_id}' was tampered with: {what}",
+        hint="restore the registry database from a backup; publish nothing from this one",
+    )
+
+
+def _text(payload: dict[str, Any]) -> str:
+    return json.dumps(payload, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def _event(row: Any) -> Event:
+    """Text that is not as it was written counts as changed, even where it means the same."""
     try:
         payload, kind = json.loads(row.payload), Kind(row.kind)
+        readable = isinstance(payload, dict) and _text(payload) == row.payload
     except ValueError:
-        payload, kind = {"unreadable": row.payload}, Kind.DRAFTED
+        payload, kind, readable = {}, Kind.DRAFTED, False
+    if not readable:
+        payload = {"unreadable": row.payload}
     return Event(row.release_id, row.revision, row.time, row.actor, kind, payload, row.prev_hash, row.hash)

@@ -47,6 +47,7 @@ def manifest_of(release: Release, offer: Offer) -> Manifest:
         fleet_id=release.fleet,
         firmware_variant=offer.variant,
         created_at=offer.created,
+        log_head=offer.told_by,
         not_before=max(release.not_before, offer.cuts[0].time),
         expires=stamp(parse_stamp(offer.created) + timedelta(days=release.expires_days)),
         state=_TOLD.get(offer.state, "halted"),  # type: ignore[arg-type]

@@ -95,10 +95,10 @@ class Cut:
 class Offer:
     """One firmware variant's part of a release. ``sequence`` is the planned one until the release starts.
 
-    ``created``: when devices were last told something new, empty before; ``length`` in bytes; ``control_from``: buckets kept
-    back until it completes; ``deferred``: devices that count as if their bucket were the end of the first stage; ``live``: not
-    displaced by a later release; ``cuts``: how it was opened so far; ``extended``: times the stage grew beyond its plan;
-    ``why``: the reason of its last pause, hold or halt; ``persons``: those who want it to go on after a halt.
+    ``created``: when devices were last told something new, by the event ``told_by``; ``length`` in bytes; ``control_from``:
+    buckets kept back until it completes; ``deferred``: devices that count as if their bucket were the end of the first stage;
+    ``live``: not displaced by a later release; ``cuts``: how it was opened so far; ``extended``: times the stage grew beyond
+    its plan; ``why``: the reason of its last pause, hold or halt; ``persons``: those who want it to go on after a halt.
     """
 
     variant: str
@@ -121,6 +121,7 @@ class Offer:
     extended: int = 0
     cuts: tuple[Cut, ...] = ()
     created: str = ""
+    told_by: str = ""
     previous: Way | None = None
     live: bool = False
     why: str = ""
@@ -322,7 +323,9 @@ def _approved(release: Release, event: Event) -> Release:
 
 def _told(offer: Offer, told: Mapping[str, Any], event: Event) -> Offer:
     """Devices are told something new under a new sequence number."""
-    return replace(offer, sequence=told["sequence"], created=event.time) if "sequence" in told else offer
+    if "sequence" not in told:
+        return offer
+    return replace(offer, sequence=told["sequence"], created=event.time, told_by=event.hash)
 
 
 def _same(offer: Offer, _told: Mapping[str, Any], _event: Event) -> Offer:

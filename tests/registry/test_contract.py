@@ -36,6 +36,7 @@ def value(**changes: Any) -> dict[str, Any]:
         "fleet_id": "north",
         "firmware_variant": "gateway-v2",
         "created_at": "2026-11-21T12:00:00Z",
+        "log_head": DIGEST,
         "not_before": "2026-11-21T12:00:00Z",
         "expires": "2027-02-19T12:00:00Z",
         "state": "running",
