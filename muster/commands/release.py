@@ -93,11 +93,24 @@ def approve(
 
 
 @app.command()
-def deny(release: ReleaseId, workspace: WorkspacePath = Path(), *, person: Person, reason: Reason, json: Json = False) -> None:
+def deny(
+    release: ReleaseId,
+    workspace: WorkspacePath = Path(),
+    *,
+    person: Person,
+    reason: Reason,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
     """End a release that waits for approval."""
     from registry import rollout
 
-    _emit(rollout.deny(open_workspace(workspace), release, person, reason), json=json)
+    opened = open_workspace(workspace)
+    _emit(rollout.deny(opened, release, person, reason, dry_run=dry_run), json=json)
+    if dry_run:
+        say("dry run: nothing was denied")
+    else:
+        follow(opened)
 
 
 @app.command()

@@ -77,8 +77,16 @@ def approve(workspace: Workspace, release_id: str, person: str, reason: str, *, 
     return release
 
 
-def deny(workspace: Workspace, release_id: str, person: str, reason: str, *, now: datetime | None = None) -> Release:
-    """End a release that waits for approval.
+def deny(
+    workspace: Workspace,
+    release_id: str,
+    person: str,
+    reason: str,
+    *,
+    dry_run: bool = False,
+    now: datetime | None = None,
+) -> Release:
+    """End a release that waits for approval; with ``dry_run``, return what would be.
 
     Raises:
         NotFound: no such release.
@@ -87,8 +95,9 @@ def deny(workspace: Workspace, release_id: str, person: str, reason: str, *, now
     log = history(workspace, release_id)
     event = following(log[-1], release_id, stamp(now or utc_now()), person, Kind.DENIED, {"reason": reason})
     release = apply(replay(log), event)
-    with writing(open_database(workspace.database_url)) as connection:
-        events.append(connection, [event])
+    if not dry_run:
+        with writing(open_database(workspace.database_url)) as connection:
+            events.append(connection, [event])
     return release
 
 

@@ -224,3 +224,9 @@ def test_devices_do_not_install_before_their_time(drafted: Workspace, muster: Ru
     where = (str(repository_of(drafted)), image_root(drafted), facts, tmp_path / "d")
     assert check(*where).reason == "not_yet"
     assert check(*where, now=later).install
+
+
+def test_denying_can_be_rehearsed(drafted: Workspace, muster: Run) -> None:
+    code, output, error = muster("release", "deny", "north-r1", drafted.root, *ANA, "--dry-run", "--json")
+    assert (code, data(output)["state"], "nothing was denied" in error) == (0, "approval_denied", True)
+    assert set(states(drafted).values()) == {State.WAITING_FOR_APPROVAL}
