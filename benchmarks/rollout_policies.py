@@ -77,7 +77,7 @@ def main() -> None:
         [
             *canaries(options.canaries),
             "",
-            f"{options.runs} rollouts each: completed/held/halted, those that left the canary, devices with a broken model (median).",
+            f"{options.runs} rollouts each: completed/held/halted, past the canary, devices with a broken model (median).",
             "",
             *rollouts(options.runs),
         ]
