@@ -49,13 +49,17 @@ def show(
     json: Json = False,
 ) -> None:
     """The devices of one fleet."""
+    from registry.health.enrolment import states
     from registry.inventory import count_fleet, list_devices
 
     opened = open_workspace(workspace)
     total = count_fleet(opened, fleet)
     devices = list_devices(opened, fleet=fleet, limit=limit)
+    latest = states(opened, [d.device_id for d in devices])
+    key = {d.device_id: latest[d.device_id].state if d.device_id in latest else "none" for d in devices}
     if json:
-        emit_json("fleet", {"fleet": fleet, "devices": total, "shown": [asdict(d) for d in devices]})
+        shown = [asdict(d) | {"key": key[d.device_id]} for d in devices]
+        emit_json("fleet", {"fleet": fleet, "devices": total, "shown": shown})
         return
-    rows = [(d.device_id, d.hardware_profile, d.firmware_version, d.site, d.via) for d in devices]
-    emit_table(f"Fleet {fleet}: {len(rows)} of {total} devices", ("device", "profile", "firmware", "site", "via"), rows)
+    rows = [(d.device_id, d.hardware_profile, d.firmware_version, d.site, key[d.device_id], d.via) for d in devices]
+    emit_table(f"Fleet {fleet}: {len(rows)} of {total} devices", ("device", "profile", "firmware", "site", "key", "via"), rows)
