@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +23,7 @@ from components.workspace.errors import Conflict
 from registry.api import application, bodies, running, stop
 from registry.api.operators import operators_token, token_file
 from registry.api.reports import MAX_BYTES, MAX_LINES, NDJSON
+from registry.api.serving import wait_until
 from registry.contract.enrolment import sign_request
 from registry.database import open_database
 from registry.health.desk import WAITING, Desk
@@ -246,13 +245,11 @@ def test_killed_between_commit_and_answer_the_same_report_is_a_duplicate(fleet: 
     device = cohort(fleet)[0]
     sent = signed(device)
     with served(fleet) as (url, process):
-        os.kill(process.pid, signal.SIGSTOP)
         port = int(url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
             head = f"POST /v1/reports HTTP/1.1\r\nHost: x\r\nContent-Length: {len(sent)}\r\n\r\n".encode()
             client.sendall(head + sent)
-            while not counted(fleet):
-                time.sleep(0.001)
+            assert wait_until(lambda: bool(counted(fleet)), 30)
             process.kill()
     assert process.wait() == -signal.SIGKILL
     with served(fleet) as (url, _):
