@@ -10,12 +10,16 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
 
+from sqlalchemy.exc import OperationalError
+
 from components.workspace.errors import Conflict
 from registry.health.intake import BATCH, Intake
 
 WAITING = 20 * BATCH
 """Deliveries that may wait; beyond, senders are told to come again."""
 
+_EVERYBODYS = (Conflict, OperationalError)
+"""Errors that come of the database, not of what was delivered."""
 _Waiting = tuple[Sequence[bytes], Future[tuple[str, ...]]]
 
 _log = logging.getLogger("muster.reports")
@@ -60,18 +64,26 @@ class Desk:
 
     def _work(self) -> None:
         while batch := self._next():
-            together = [data for deliveries, _ in batch for data in deliveries]
-            try:
-                answers = self._intake.take(together).answers
-            except Exception as error:  # noqa: BLE001 -- whatever it was, senders must hear that nothing is promised
-                _log.error("reports could not be counted: %s", str(error).partition("\n")[0])
-                for _, future in batch:
-                    future.set_exception(error)
-                continue
-            place = 0
-            for deliveries, future in batch:
-                future.set_result(answers[place : place + len(deliveries)])
-                place += len(deliveries)
+            if not self._take(batch) and len(batch) > 1:
+                for one in batch:
+                    self._take([one])
+
+    def _take(self, batch: Sequence[_Waiting]) -> bool:
+        """False where one of many is to blame, and nobody was answered: each is then taken by itself."""
+        try:
+            answers = self._intake.take([data for deliveries, _ in batch for data in deliveries]).answers
+        except Exception as error:  # noqa: BLE001 -- whatever it was, senders must hear that nothing is promised
+            if len(batch) > 1 and not isinstance(error, _EVERYBODYS):
+                return False
+            _log.error("reports could not be counted: %s", str(error).partition("\n")[0])
+            for _, future in batch:
+                future.set_exception(error)
+            return True
+        place = 0
+        for deliveries, future in batch:
+            future.set_result(answers[place : place + len(deliveries)])
+            place += len(deliveries)
+        return True
 
     def _next(self) -> list[_Waiting]:
         """What waits, up to a batch; none when the desk is closed."""

@@ -133,8 +133,8 @@ def _store(connection: sa.Connection, found: Sequence[Heard | Refused], copies: 
 def _new(connection: sa.Connection, found: Sequence[Heard | Refused]) -> tuple[list[Heard], list[str]]:
     """(reports that were not there before, answers). The first content of a key stays; another is a conflict."""
     first: dict[merging.Row, Heard] = {}
-    for one in sorted((one for one in found if isinstance(one, Heard)), key=_place):
-        first.setdefault(one.key, one)
+    for heard in sorted((one for one in found if isinstance(one, Heard)), key=_place):
+        first.setdefault(heard.key, heard)
     known = merging.known_digests(connection, [(*key, one.digest) for key, one in first.items()])
     stored = {key: known.get(place) for place, key in enumerate(first)}
     answers = []

@@ -188,6 +188,28 @@ def test_what_waits_is_taken_together_each_gets_its_own_answer_and_too_much_is_r
         desk.submit([b"5"])
 
 
+class _Choking(_Stuck):
+    """Chokes on "13", whoever else is in the batch."""
+
+    def take(self, deliveries: list[bytes]) -> Taken:
+        taken = super().take(deliveries)
+        if b"13" in deliveries:
+            raise ValueError("bad luck")
+        return taken
+
+
+def test_one_that_cannot_be_taken_harms_no_other() -> None:
+    intake = _Choking()
+    with Desk(intake) as desk:  # type: ignore[arg-type]
+        desk.submit([b"0"])
+        assert intake.begun.wait(30)
+        first, bad, last = desk.submit([b"1"]), desk.submit([b"13"]), desk.submit([b"2"])
+        intake.go.set()
+    assert (first.result(), last.result()) == (("1",), ("2",))
+    with pytest.raises(ValueError, match="bad luck"):
+        bad.result()
+
+
 @pytest.mark.slow
 def test_senders_that_lie_drip_or_vanish_do_not_stop_the_server(fleet: Workspace) -> None:  # noqa: F811
     device = cohort(fleet)[0]

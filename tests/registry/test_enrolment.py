@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from components.workspace import Workspace
 from components.workspace.errors import Conflict, InputError, NotFound, VerificationFailed
+from registry import database
 from registry.contract.enrolment import sign_request
 from registry.contract.times import utc_now
 from registry.database import open_database
+from registry.health import keys
 from registry.health.enrolment import enroll, enroll_itself, revoke, states
 from registry.health.tokens import issue
 from registry.inventory import Import, import_devices, show_device
@@ -180,3 +184,27 @@ def test_tokens_by_the_command_line(stocked: Workspace, muster: Run) -> None:  #
         (("--fleet", "north", "--valid", "0s"), 2),
     ):
         assert muster("device", "token", root, *wrong)[0] == expected
+
+
+def test_keys_of_inventories_move_into_the_history(tmp_path: Path) -> None:
+    """A database of the version before: its devices keep their keys, and one key that two devices had stays with one."""
+    engine = database._engine(f"sqlite:///{tmp_path / 'registry.db'}")
+
+    def migrate(to: str, move: Callable[..., None]) -> None:
+        with database.writing(engine) as connection:
+            config = database._config()
+            config.attributes["connection"] = connection
+            move(config, to)
+
+    migrate("0002", command.upgrade)
+    with database.writing(engine) as connection:
+        row = "INSERT INTO devices VALUES (?, 'north', 'gateway', '2.1.0', '', ?, '')"
+        connection.exec_driver_sql(row, [("gw-0", public("gw-0")), ("gw-1", ""), ("gw-2", public("gw-0"))])
+    migrate("head", command.upgrade)
+    with database.reading(engine) as connection:
+        assert {d: e.public_key for d, e in keys.current(connection, ["gw-0", "gw-1", "gw-2"]).items()} == {
+            "gw-0": public("gw-0")
+        }
+    migrate("0002", command.downgrade)
+    with database.reading(engine) as connection:
+        assert connection.exec_driver_sql("SELECT public_key FROM devices ORDER BY 1").scalars().all() == ["", "", public("gw-0")]
