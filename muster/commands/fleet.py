@@ -86,7 +86,10 @@ def health(
         for r in found.releases
         for v in r.variants
     ]
-    emit_table("Health", ("release", "state", "variant", "cohort", "said last", "silent"), rows)
+    if not rows:
+        emit_line("no release is offered now")
+    else:
+        emit_table("Health", ("release", "state", "variant", "cohort", "said last", "silent"), rows)
     silent = [(v.variant, d, _time(found.last_seen.get(d))) for r in found.releases for v in r.variants for d in v.silent]
     if silent[:limit]:
         emit_line()

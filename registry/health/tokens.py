@@ -55,10 +55,10 @@ def issue(
 
 
 def find(connection: sa.Connection, token: str, device_id: str, now: datetime) -> Token:
-    """A token that ``device_id`` may use now, or has used.
+    """A token that is good for ``device_id`` now; `spend` says whether it is still to be had.
 
     Raises:
-        VerificationFailed: there is none, it is for another device, used by another, or expired.
+        VerificationFailed: there is none, it is for another device, or it has expired.
     """
     digest = _digest(token)
     row = connection.execute(sa.select(enrolment_tokens).where(enrolment_tokens.c.digest == digest)).first()
@@ -67,8 +67,6 @@ def find(connection: sa.Connection, token: str, device_id: str, now: datetime) -
     found = Token(*row)
     if found.device_id not in ("", device_id):
         raise _refused("is for another device")
-    if found.used_by not in (None, device_id):
-        raise _refused("was used already")
     if found.expires_at <= now.timestamp():
         raise _refused("has expired")
     return found
