@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from muster import __version__
-from muster.commands import artefact, data, device, fleet, init, job, keys, labels, model, profile, release
+from muster.commands import artefact, data, device, fleet, init, job, keys, labels, model, profile, release, serve
 from muster.console import DEBUG, emit_line, errors_explained
 
 _SILENT = {
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 init.add_to(app)
 job.add_to(app)
+serve.add_to(app)
 for name, noun in (
     ("data", data.app),
     ("labels", labels.app),

@@ -35,6 +35,21 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     _sync_folder(path.parent)
 
 
+def create_private(path: Path, data: bytes) -> None:
+    """Write a secret into a new file that only its owner can read.
+
+    Raises:
+        FileExistsError: there is one; it is left alone.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    _sync_folder(path.parent)
+
+
 def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
     write_bytes(path, text.encode(), mode=mode)
 

@@ -292,12 +292,25 @@ class Evaluation(Section):
         return self
 
 
+class Reports(Section):
+    """How health reports are taken in."""
+
+    require_signatures: bool = Field(True, description="false: anybody is whoever they say they are; on loopback only")
+    broker: str | None = Field(
+        None,
+        pattern=r"^mqtts?://[^/@\s]+$",
+        description="mqtt://host:port or mqtts://host:port that muster up takes reports from; MUSTER_BROKER_USER and"
+        " MUSTER_BROKER_PASSWORD log in",
+    )
+
+
 class Registry(Section):
     """Backends; null means inside the workspace. Environment variables MUSTER_TRACKING_URI and MUSTER_DATABASE_URL win."""
 
     tracking_uri: str | None = None
     database: str | None = None
     repository: str | None = Field(None, description="folder or s3://bucket/prefix the TUF repository is published to")
+    reports: Reports = Reports()
 
 
 class Settings(Section):

@@ -1,8 +1,9 @@
-"""`muster fleet`: who is out there."""
+"""`muster fleet`: who is out there, and how they are."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -49,13 +50,57 @@ def show(
     json: Json = False,
 ) -> None:
     """The devices of one fleet."""
+    from registry.health.enrolment import states
     from registry.inventory import count_fleet, list_devices
 
     opened = open_workspace(workspace)
     total = count_fleet(opened, fleet)
     devices = list_devices(opened, fleet=fleet, limit=limit)
+    latest = states(opened, [d.device_id for d in devices])
+    key = {d.device_id: latest[d.device_id].state if d.device_id in latest else "none" for d in devices}
     if json:
-        emit_json("fleet", {"fleet": fleet, "devices": total, "shown": [asdict(d) for d in devices]})
+        shown = [asdict(d) | {"key": key[d.device_id]} for d in devices]
+        emit_json("fleet", {"fleet": fleet, "devices": total, "shown": shown})
         return
-    rows = [(d.device_id, d.hardware_profile, d.firmware_version, d.site, d.via) for d in devices]
-    emit_table(f"Fleet {fleet}: {len(rows)} of {total} devices", ("device", "profile", "firmware", "site", "via"), rows)
+    rows = [(d.device_id, d.hardware_profile, d.firmware_version, d.site, key[d.device_id], d.via) for d in devices]
+    emit_table(f"Fleet {fleet}: {len(rows)} of {total} devices", ("device", "profile", "firmware", "site", "key", "via"), rows)
+
+
+@app.command()
+def health(
+    workspace: WorkspacePath = Path(),
+    fleet: Annotated[str | None, typer.Option(help="one fleet; default: all")] = None,
+    release: Annotated[str | None, typer.Option(help="a release, also one that has ended; default: what is offered now")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="silent devices to show")] = 20,
+    json: Json = False,
+) -> None:
+    """What devices reported, by variant and outcome; who is silent; and which reports were refused."""
+    from registry.health.summary import fleet_health
+
+    found = fleet_health(open_workspace(workspace), fleet, release)
+    if json:
+        emit_json("fleet-health", asdict(found))
+        return
+    rows = [
+        (r.release, r.state, v.variant, v.cohort, ", ".join(f"{n} {o}" for o, n in v.outcomes.items()) or "-", len(v.silent))
+        for r in found.releases
+        for v in r.variants
+    ]
+    if not rows:
+        emit_line("no release is offered now")
+    else:
+        emit_table("Health", ("release", "state", "variant", "cohort", "said last", "silent"), rows)
+    silent = [(v.variant, d, _time(found.last_seen.get(d))) for r in found.releases for v in r.variants for d in v.silent]
+    if silent[:limit]:
+        emit_line()
+        emit_table(
+            f"Silent: {min(limit, len(silent))} of {len(silent)} devices", ("variant", "device", "last heard"), silent[:limit]
+        )
+    if found.rejections:
+        emit_line()
+        refused = [(r.fleet or "-", r.release or "-", r.reason, r.deliveries, _time(r.last_at)) for r in found.rejections]
+        emit_table("Refused deliveries", ("fleet", "release", "reason", "deliveries", "last"), refused)
+
+
+def _time(seconds: int | None) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds is not None else "never"

@@ -2,10 +2,12 @@
 
 manifest.py   the JSON a device reads; `manifest.schema.json` is its exported schema
 report.py     the JSON a device sends before, at and after a change; `report.schema.json` is its exported schema
+dsse.py       a signature over bytes and their type
+signed_report.py  a report as it travels
+enrolment.py  what a device sends to enrol itself
 cohort.py     who belongs to a stage: a pure function of a salt and the device's own id
 envelope.py   the header of a signed image for a device too small for metadata
 reasons.py    why a device did nothing, or refused
-strict_json.py  JSON that every parser reads alike
 times.py      UTC stamps
 """
 

@@ -150,10 +150,15 @@ def key_id(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()[:8]
 
 
-def is_signature(signature: bytes, message: bytes, key: bytes) -> bool:
-    """Ed25519 (RFC 8032, without cofactor); keys of small order, and keys not written canonically, sign nothing."""
+def is_key(key: bytes) -> bool:
+    """Whether 32 bytes are a public key that can sign: written canonically, and not of small order."""
     y = int.from_bytes(key, "little") & ((1 << 255) - 1)
-    if y >= _PRIME or y in _SMALL:
+    return len(key) == 32 and y < _PRIME and y not in _SMALL
+
+
+def is_signature(signature: bytes, message: bytes, key: bytes) -> bool:
+    """Ed25519 (RFC 8032, without cofactor) under a key that `is_key`."""
+    if not is_key(key):
         return False
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(signature, message)

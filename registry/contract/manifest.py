@@ -15,7 +15,6 @@ from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from registry.contract.cohort import ALGORITHM, BUCKETS
-from registry.contract.strict_json import parse
 from registry.contract.times import parse_stamp
 
 MAX_BYTES = 4096
@@ -188,7 +187,11 @@ class Manifest(Part):
         """
         if len(data) > MAX_BYTES:
             raise ValueError(f"{len(data)} bytes, more than {MAX_BYTES}")
-        return cls.model_validate(parse(data))
+        try:
+            value = json.loads(data, parse_float=_refuse, parse_constant=_refuse, object_pairs_hook=_unique)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        return cls.model_validate(value)
 
 
 def manifest_path(fleet: str, variant: str) -> str:
@@ -198,3 +201,14 @@ def manifest_path(fleet: str, variant: str) -> str:
 def schema() -> dict[str, Any]:
     """JSON Schema 2020-12 of the manifest."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Manifest.model_json_schema()
+
+
+def _refuse(text: str) -> None:
+    raise ValueError(f"'{text}' is no integer")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key is written twice")
+    return value

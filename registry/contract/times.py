@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
 def utc_now() -> datetime:
@@ -17,9 +20,11 @@ def parse_stamp(text: str) -> datetime:
     """The aware UTC time of a stamp.
 
     Raises:
-        ValueError: ``text`` has another form.
+        ValueError: ``text`` has another form, or is no time.
     """
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    if _STAMP.fullmatch(text) is None:
+        raise ValueError(f"'{text}' is no time such as 2026-11-21T12:00:00Z")
+    return datetime.fromisoformat(text)
 
 
 def utc_from_ms(milliseconds: int) -> datetime:

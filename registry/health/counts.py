@@ -10,11 +10,10 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from registry.database import devices
+from registry.health.lookups import among
 from registry.health.tables import health, presence
 
 ABSENT = -1
-_CHUNK = 10_000
-"""Bound parameters a query; SQLite takes 32,766, PostgreSQL 65,535."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,6 @@ def last_seen(connection: sa.Connection, of: str | Sequence[str]) -> dict[str, i
     query = sa.select(presence.c.device_id, presence.c.last_seen)
     if isinstance(of, str):
         query = query.join(devices, devices.c.device_id == presence.c.device_id).where(devices.c.fleet == of)
-        return {row.device_id: row.last_seen for row in connection.execute(query)}
-    chunks = (of[i : i + _CHUNK] for i in range(0, len(of), _CHUNK))
-    found = (connection.execute(query.where(presence.c.device_id.in_(c))) for c in chunks)
-    return {row.device_id: row.last_seen for rows in found for row in rows}
+    else:
+        query = query.where(among(connection, presence.c.device_id, of))
+    return {device: seen for device, seen in connection.execute(query).all()}  # noqa: C416 -- rows, not pairs

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
+from registry.health.lookups import among
 from registry.health.tables import ACTIVE, enrolments
-
-_CHUNK = 10_000
-"""Bound parameters a query; SQLite takes 32,766, PostgreSQL 65,535."""
 
 
 @dataclass(frozen=True)
@@ -30,29 +28,25 @@ class Enrolment:
         return self.state == ACTIVE
 
 
-def history(connection: sa.Connection, device_ids: Sequence[str]) -> dict[str, tuple[Enrolment, ...]]:
+def history(connection: sa.Connection, device_ids: Iterable[str]) -> dict[str, tuple[Enrolment, ...]]:
     """Device -> all that happened to its keys, oldest first; who never enrolled is not in it."""
+    query = sa.select(enrolments).where(among(connection, enrolments.c.device_id, device_ids))
     found: dict[str, list[Enrolment]] = {}
-    for start in range(0, len(device_ids), _CHUNK):
-        query = sa.select(enrolments).where(enrolments.c.device_id.in_(device_ids[start : start + _CHUNK]))
-        for row in connection.execute(query.order_by(enrolments.c.device_id, enrolments.c.revision)):
-            found.setdefault(row.device_id, []).append(Enrolment(*row))
+    for row in connection.execute(query.order_by(enrolments.c.device_id, enrolments.c.revision)).all():
+        found.setdefault(row.device_id, []).append(Enrolment(*row))
     return {device: tuple(rows) for device, rows in found.items()}
 
 
-def current(connection: sa.Connection, device_ids: Sequence[str]) -> dict[str, Enrolment]:
+def current(connection: sa.Connection, device_ids: Iterable[str]) -> dict[str, Enrolment]:
     """Device -> its latest entry."""
     return {device: rows[-1] for device, rows in history(connection, device_ids).items()}
 
 
-def owners(connection: sa.Connection, public_keys: Sequence[str]) -> dict[str, str]:
+def owners(connection: sa.Connection, public_keys: Iterable[str]) -> dict[str, str]:
     """Key -> the device that has or had it."""
-    found: dict[str, str] = {}
-    for start in range(0, len(public_keys), _CHUNK):
-        query = sa.select(enrolments.c.public_key, enrolments.c.device_id)
-        chosen = query.where(enrolments.c.public_key.in_(public_keys[start : start + _CHUNK]))
-        found |= {row.public_key: row.device_id for row in connection.execute(chosen)}
-    return found
+    query = sa.select(enrolments.c.public_key, enrolments.c.device_id)
+    rows = connection.execute(query.where(among(connection, enrolments.c.public_key, public_keys)))
+    return {row.public_key: row.device_id for row in rows.all()}
 
 
 def append(connection: sa.Connection, new: Iterable[Enrolment]) -> None:

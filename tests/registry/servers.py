@@ -1,8 +1,12 @@
-"""Repository servers for devices: a good one that counts, and ones that attack."""
+"""Servers for tests: repositories that serve or attack devices, and a database."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
+import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,3 +86,39 @@ def raw_server(first: bytes, drip: bytes, pause_s: float) -> Iterator[str]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join()
+
+
+def _server_binaries() -> Path | None:
+    """Where initdb and postgres are: on PATH, or in Debian's versioned folder."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).parent
+    return next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
+
+
+@contextmanager
+def postgresql_server() -> Iterator[str | None]:
+    """The address of a server of one's own; None where there is none, or root cannot become someone else for initdb."""
+    binaries = _server_binaries()
+    if binaries is None or (os.getuid() == 0 and shutil.which("runuser") is None):
+        yield None
+        return
+    folder = Path(tempfile.mkdtemp(prefix="muster-postgresql-"))  # pytest's own folders are closed to other users
+    become = []
+    if os.getuid() == 0:
+        become = ["runuser", "-u", "nobody", "--"]
+        shutil.chown(folder, "nobody")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    data = folder / "data"
+    environment = {**os.environ, "LC_ALL": "C"}
+    initdb = [*become, str(binaries / "initdb"), "-D", str(data), "-U", "muster", "-A", "trust", "-E", "UTF8", "--no-sync"]
+    subprocess.run(initdb, check=True, capture_output=True, cwd=folder, env=environment)
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+    control = [*become, str(binaries / "pg_ctl"), "-D", str(data)]
+    subprocess.run(
+        [*control, "-w", "-l", str(folder / "log"), "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, cwd=folder
+    )
+    yield f"postgresql://muster@127.0.0.1:{port}/postgres"
+    subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder)
+    shutil.rmtree(folder)

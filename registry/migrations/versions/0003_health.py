@@ -89,7 +89,7 @@ def upgrade() -> None:
         sa.Column("fleet", sa.String(64), primary_key=True),
         sa.Column("rollout_id", sa.String(128), primary_key=True),
         sa.Column("reason", sa.String(32), primary_key=True),
-        sa.Column("count", sa.BigInteger, nullable=False),
+        sa.Column("deliveries", sa.BigInteger, nullable=False),
         sa.Column("last_at", sa.BigInteger, nullable=False),
     )
 
