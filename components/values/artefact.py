@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from components.runtime.scaling import Calibration, Converter, Scaling
 from components.runtime.scoring import Quantized, Scoring
 from components.runtime.surprise import Calibrated, Verdict
 from components.runtime.trees import TreeScoring
+from components.values.deliverable import interface_of
 from components.workspace.errors import VerificationFailed
 from components.workspace.files import sha256_bytes, write_bytes
 
@@ -100,9 +100,7 @@ class Artefact:
 
     @property
     def interface(self) -> str | None:
-        """major.minor of the C interface, as `model.h` declares it; None for other runtimes."""
-        declared = re.search(rb'#define MODEL_INTERFACE "(\d+\.\d+)"', self.members.get("model.h", b""))
-        return declared[1].decode() if declared else None
+        return interface_of(self.members)
 
     def sealed(self) -> Artefact:
         """The same artefact with ``sha256`` and ``size`` of its bytes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from components.quantization.imported.boosted.integers import integer_trees
@@ -61,7 +63,8 @@ def _c(model: ImportedTrees, ensemble: Ensemble, profile: Profile) -> CompiledTr
     title = f"{model.name} for {profile.name}"
     members = row_sources(trees, title, model.digest, model.sampling, ensemble.names, model.classes, tested)
     golden = GoldenRows(raw, trees.margins(raw), ensemble.margins(model.examples))
-    return _compiled(model, ensemble, profile, trees.bits, members, golden)
+    made = _compiled(model, ensemble, profile, trees.bits, members, golden)
+    return replace(made, sampling=model.sampling)
 
 
 def _onnx(model: ImportedTrees, ensemble: Ensemble, profile: Profile) -> CompiledTrees:
@@ -86,4 +89,5 @@ def _compiled(
         bits=bits,
         members=members,
         golden=golden,
+        features=ensemble.names,
     )
