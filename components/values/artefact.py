@@ -65,7 +65,8 @@ class Artefact:
 
     ``tasks``: task -> its classes, none for the anomaly task. ``units``: regression task -> the unit of its value.
     ``optional``: positions of the channels that devices may lack (`runtime.presence`). ``recipe``: the name of
-    `values.recipe.Recipe`. ``stride``: samples from one window to the next, 0: as many as a window has.
+    `values.recipe.Recipe`. ``shape``: which of several networks that compete for a profile it is. ``stride``: samples from one
+    window to the next, 0: as many as a window has.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Artefact:
     optional: tuple[int, ...] = ()
     recipe: str = ""
     stride: int = 0
+    shape: str = ""
 
     @property
     def file_name(self) -> str:
@@ -156,6 +158,7 @@ class Artefact:
                 optional=tuple(int(c) for c in meta.get("optional", ())),
                 recipe=str(meta.get("recipe", "")),
                 stride=int(meta.get("stride", 0)),
+                shape=str(meta.get("shape", "")),
             )
         except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise VerificationFailed(
@@ -177,6 +180,7 @@ class Artefact:
             "optional": list(self.optional),
             "recipe": self.recipe,
             "stride": self.stride,
+            "shape": self.shape,
             "converter": {"lsb": list(self.converter.lsb), "offset": list(self.converter.offset)},
             "calibration": self.calibration.to_json(),
             "scoring": self.scoring.to_json(),

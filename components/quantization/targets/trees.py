@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from components.quantization.operators import of_onnx
-from components.quantization.targets import Network
+from components.quantization.targets import Footprint, Network
+from components.runtime.surprise import Calibrated
 from components.runtime.trees import tree_outputs
 from components.values import Artefact, BoostedModel
 from components.workspace.errors import InputError
@@ -28,6 +29,7 @@ def compile_trees(profile: Profile, model: BoostedModel) -> Network:
         return Network(members, {}, open_engine("onnxruntime", members, {}), operators=of_onnx(members["model.onnx"]))
     from components.quantization.targets import c99
     from components.quantization.targets.c99.emit import sources
+    from components.quantization.targets.c99.footprint import footprint
     from components.quantization.targets.c99.forest import forest_body
 
     c99.check_interface(profile)
@@ -35,4 +37,7 @@ def compile_trees(profile: Profile, model: BoostedModel) -> Network:
     def write(artefact: Artefact) -> dict[str, bytes]:
         return sources(artefact, forest_body(model, artefact.scoring))
 
-    return Network({}, {}, partial(tree_outputs, model.trees), write)
+    def least(scoring: Calibrated) -> Footprint:
+        return footprint(forest_body(model, scoring))
+
+    return Network({}, {}, partial(tree_outputs, model.trees), write, footprint=least)

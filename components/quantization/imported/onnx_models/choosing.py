@@ -30,7 +30,6 @@ from components.workspace.errors import GateFailed, InputError
 from components.workspace.profiles import Profile
 
 _MOST_ROWS = 256
-_LOST = Fidelity(1.0, 0.0, None, 1.0)
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def _in_integers(
     try:
         found = [judged(Recipe("int8", c), in_integers(proto, reach.under(c))) for c in profile.quantization.calibrators]
     except InputError as error:
-        return [], [Tried(Recipe("int8"), _LOST, lost=error.message)]
+        return [], [Tried(Recipe("int8"), None, lost=error.message)]
     best = min(found, key=lambda one: one.fidelity.noise)
     lost = [Tried(c.recipe, c.fidelity, lost=f"more noise than {best.recipe.name}") for c in found if c is not best]
     return [best], lost
