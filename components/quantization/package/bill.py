@@ -14,7 +14,11 @@ from components.workspace.errors import InputError
 from components.workspace.files import sha256_json
 
 FILE = "sbom.cdx.json"
-_RUNTIMES = {"onnxruntime": ("onnxruntime", "MIT"), "litert": ("ai-edge-litert", "Apache-2.0")}
+_RUNTIMES = {
+    "onnxruntime": ("onnxruntime", "MIT"),
+    "openvino": ("openvino", "Apache-2.0"),
+    "litert": ("ai-edge-litert", "Apache-2.0"),
+}
 
 
 def bill_of_materials(artefact: Deliverable, files: Mapping[str, str], toolchain: Mapping[str, str], *, verifier: bool) -> bytes:

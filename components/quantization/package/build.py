@@ -21,7 +21,12 @@ from components.workspace.files import sha256_bytes
 from components.workspace.profiles import Profile
 
 SUMS = "SHA256SUMS"
-_MADE_BY = {"onnxruntime": ("onnx", "onnxruntime"), "litert": ("tensorflow", "ai-edge-litert"), "c99": ("tensorflow",)}
+_MADE_BY = {
+    "onnxruntime": ("onnx", "onnxruntime"),
+    "openvino": ("onnx", "onnxruntime", "openvino"),
+    "litert": ("tensorflow", "ai-edge-litert"),
+    "c99": ("tensorflow",),
+}
 
 
 @dataclass(frozen=True)

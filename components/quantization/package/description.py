@@ -45,7 +45,7 @@ class ProfileIdentity(Section):
 
 
 class RuntimeNeeded(Section):
-    name: Literal["onnxruntime", "litert", "c99"]
+    name: Literal["onnxruntime", "openvino", "litert", "c99"]
     minimal: str = Field(description="oldest version that the profile asks for; of c99: that of the C interface")
 
 

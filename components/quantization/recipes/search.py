@@ -141,7 +141,7 @@ def _recipe(precision: str, best: Recipe, shape: str) -> Recipe:
 def _weight_limit(profile: Profile) -> int:
     from components.quantization.targets import onnx_runtime
 
-    return onnx_runtime.WEIGHT_LIMIT if profile.runtime.name == "onnxruntime" else WEIGHT_LIMIT
+    return onnx_runtime.WEIGHT_LIMIT if profile.runtime.name in ("onnxruntime", "openvino") else WEIGHT_LIMIT
 
 
 def _compiled(profile: Profile, written: Sequence[Written], cache: Path) -> list[Network]:
@@ -149,6 +149,10 @@ def _compiled(profile: Profile, written: Sequence[Written], cache: Path) -> list
         from components.quantization.targets import onnx_runtime
 
         return [onnx_runtime.compile_network(one) for one in written]
+    if profile.runtime.name == "openvino":
+        from components.quantization.targets import openvino
+
+        return [openvino.compile_network(one) for one in written]
     from components.quantization.targets import litert
 
     if profile.runtime.name == "litert":

@@ -1,4 +1,7 @@
-"""One module a runtime: onnx_runtime, litert, c99. A trained model becomes a `Network`, an artefact is tried in a `Trial`."""
+"""One module a runtime: onnx_runtime, openvino, litert, c99.
+
+A trained model becomes a `Network`, an artefact is tried in a `Trial`.
+"""
 
 from __future__ import annotations
 

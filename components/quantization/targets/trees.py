@@ -12,6 +12,9 @@ from components.values import Artefact, BoostedModel
 from components.workspace.errors import InputError
 from components.workspace.profiles import Profile
 
+_CALLED = {"litert": "LiteRT", "openvino": "OpenVINO"}
+"""Runtimes without trees."""
+
 
 def compile_trees(profile: Profile, model: BoostedModel) -> Network:
     """``model`` in the profile's runtime, bit for bit what `runtime.trees` says.
@@ -19,8 +22,11 @@ def compile_trees(profile: Profile, model: BoostedModel) -> Network:
     Raises:
         InputError: the runtime has no trees, or the profile wants a newer C interface than this generator writes.
     """
-    if profile.runtime.name == "litert":
-        raise InputError(f"profile '{profile.name}': LiteRT has no trees", hint="set its runtime.name to onnxruntime or c99")
+    if profile.runtime.name in _CALLED:
+        raise InputError(
+            f"profile '{profile.name}': {_CALLED[profile.runtime.name]} has no trees",
+            hint="set its runtime.name to onnxruntime or c99",
+        )
     if profile.runtime.name == "onnxruntime":
         from components.quantization.targets.onnx_trees import tree_graph
         from components.runtime.engines import open_engine

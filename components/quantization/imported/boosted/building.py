@@ -20,6 +20,7 @@ from components.workspace.profiles import Profile
 
 LEAST_AGREEMENT = 0.999
 """Share of rows with the class of the imported model: what is lost to whole samples and leaves stays below it."""
+_CALLED = {"litert": "LiteRT", "openvino": "OpenVINO"}
 _SELF_TEST_BYTES = 32 << 10  # of flash, where the self-test is linked
 
 
@@ -39,7 +40,10 @@ def build_trees(model: ImportedTrees, profile: Profile) -> CompiledTrees:
     elif profile.runtime.name == "onnxruntime":
         made = _onnx(model, ensemble, profile)
     else:
-        raise InputError(f"profile '{profile.name}': LiteRT has no trees", hint="set its runtime.name to onnxruntime or c99")
+        raise InputError(
+            f"profile '{profile.name}': {_CALLED[profile.runtime.name]} has no trees",
+            hint="set its runtime.name to onnxruntime or c99",
+        )
     same = agreement(made, made.golden.outputs)
     if same < LEAST_AGREEMENT:
         raise GateFailed(
