@@ -159,7 +159,8 @@ def _compiled(profile: Profile, written: Sequence[Written], cache: Path) -> list
         return litert.compile_networks(written, cache)
     from components.quantization.targets import c99
 
-    litert.tflites(written, cache)  # all in one go, for TensorFlow takes seconds to start
+    eights = [one for one in written if one.recipe.precision == "int8"]
+    litert.tflites(eights, cache)  # all in one go, for TensorFlow takes seconds to start
     return [c99.compile_network(profile, one, cache) for one in written]
 
 

@@ -92,7 +92,7 @@ def _tried(told: dict[str, Any], timed: dict[str, float]) -> TriedRecipe:
         timed.get(told["name"]),
         None if near is None else -10 * log10(max(near["noise"], _LEAST_NOISE)),
         None if near is None else near["agreement"],
-        bool(told["operators"]) and near is not None,
+        near is not None and (told["size"] is not None or bool(told["operators"])),
         told["lost"],
         told.get("multiplications"),
     )
