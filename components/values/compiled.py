@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.values.built import DESCRIPTION, Built
 from components.values.imported import Port
 from components.values.sealed import broken, digests, load_sealed, save_sealed
-from components.workspace.files import sha256_json
 
-DESCRIPTION, GOLDEN, KIND = "artefact.json", "golden.npz", "imported"
+GOLDEN, KIND = "golden.npz", "imported"
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Golden:
 
 
 @dataclass(frozen=True)
-class CompiledModel:
+class CompiledModel(Built):
     """``members``: file name -> bytes of the runtime. ``golden``: what the runtime must answer."""
 
     name: str
@@ -42,8 +42,8 @@ class CompiledModel:
     golden: Golden
 
     @property
-    def sha256(self) -> str:
-        return sha256_json(self.to_json())
+    def files(self) -> dict[str, bytes]:
+        return self.members | {GOLDEN: _packed(self.golden)}
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -59,14 +59,11 @@ class CompiledModel:
             "classes": list(self.classes),
             "macs": self.macs,
             "vectors": len(self.golden.inputs),
-            "files": digests(self._files()),
+            "files": digests(self.files),
         }
 
     def save(self, folder: Path) -> None:
-        save_sealed(folder, DESCRIPTION, self.to_json(), self._files())
-
-    def _files(self) -> dict[str, bytes]:
-        return self.members | {GOLDEN: _packed(self.golden)}
+        save_sealed(folder, DESCRIPTION, self.to_json(), self.files)
 
     @classmethod
     def load(cls, place: Path) -> CompiledModel:

@@ -14,18 +14,19 @@ class Recipe:
     (weights) or float32. ``calibrator``: of the ranges of activations (`models.ranges`), '' where they have none.
 
     ``equalised``: channels between two layers brought to like ranges. ``corrected``: biases make up for the mean error that
-    rounding the weights causes.
+    rounding the weights causes. ``shape``: of `model.shapes`, where several of them compete for a profile.
     """
 
     precision: str
     calibrator: str = ""
     equalised: bool = False
     corrected: bool = False
+    shape: str = ""
 
     @property
     def name(self) -> str:
         parts = [self.precision, self.calibrator, "equalised" * self.equalised, "corrected" * self.corrected]
-        return " ".join(filter(None, parts))
+        return " ".join(filter(None, [f"{self.shape}:" * bool(self.shape), *parts]))
 
 
 WHOLE = Recipe("")

@@ -47,7 +47,7 @@ class Memory(Section):
 
 
 class Runtime(Section):
-    name: Literal["onnxruntime", "litert", "c99"]
+    name: Literal["onnxruntime", "openvino", "litert", "c99"]
     minimal: str = Field(description="oldest runtime version (c99: version of the generated interface)")
 
 
@@ -135,6 +135,7 @@ Calibrator = Literal["minmax", "percentile", "mse", "kl"]
 Rewrite = Literal["equalise", "correct"]
 PRECISIONS: dict[str, tuple[Precision, ...]] = {
     "onnxruntime": ("int8", "float32"),
+    "openvino": ("int8", "float16", "float32"),
     "litert": ("int8", "dynamic", "int16x8", "float16", "float32"),
     "c99": ("int8",),
 }

@@ -15,7 +15,7 @@ from muster.commands.package import read_file
 from muster.console import Json, check_folder, emit_json, emit_line
 
 if TYPE_CHECKING:
-    from components.values import Artefact
+    from components.values.deliverable import Deliverable
 
 
 def add_to(app: typer.Typer) -> None:
@@ -110,8 +110,8 @@ def _check_unsigned(folder: Path, payload: bytes) -> None:
         raise Conflict(f"{file} is the signed image of another firmware", hint="name a folder of its own with --out")
 
 
-def _artefact(data: bytes) -> Artefact:
-    from components.quantization.package.check import is_package, open_package
+def _artefact(data: bytes) -> Deliverable:
+    from components.quantization.package.check import artefact_in, is_package, open_package
     from components.values import Artefact
 
     if not is_package(data):
@@ -119,7 +119,7 @@ def _artefact(data: bytes) -> Artefact:
     package = open_package(data)
     if not package.description.proven:
         raise GateFailed("the package is unproven: nothing vouches for its artefact", hint="prove it and package it again")
-    return Artefact.from_bytes(package.files[package.description.artefact.file])
+    return artefact_in(package.files, package.description)
 
 
 def _public(given: str) -> bytes:

@@ -11,9 +11,12 @@ from components.workspace.errors import InputError, NotFound
 from muster.console import Json, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
+    from components.quantization.imported.loading import AnyBuilt
     from components.quantization.package.build import Package
     from components.values import Proof
+    from components.workspace.profiles import Profile
 
+BUILT = "artefact.json"
 PackageFile = Annotated[Path, typer.Argument(metavar="PACKAGE", help="an archive that muster artefact package made")]
 
 
@@ -23,8 +26,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def make(
-    artefact: Annotated[Path, typer.Argument(help="an .artefact file")],
-    proof: Annotated[Path | None, typer.Option(help="its <profile>.proof.json")] = None,
+    artefact: Annotated[Path, typer.Argument(help="an .artefact file, or what muster artefact build wrote")],
+    proof: Annotated[Path | None, typer.Option(help="its <profile>.proof.json; of a folder the one in it")] = None,
     profile: Annotated[Path | None, typer.Option(help="profiles/<name>.yaml, to record its digest")] = None,
     firmware: Annotated[str | None, typer.Option(help="firmware versions it is meant for, as PEP 440: '>=2.1,<3'")] = None,
     unproven: Annotated[bool, typer.Option("--unproven", help="also without a proof that passed; the package says so")] = False,
@@ -36,16 +39,17 @@ def make(
     For c99 the archive is a library for CMake, Arduino, PlatformIO and ESP-IDF. Set SOURCE_DATE_EPOCH to date the bill.
     """
     from components.quantization.package.build import build_package
+    from components.quantization.package.imported.build import build_imported_package
     from components.workspace.files import write_bytes
-    from components.workspace.profiles import Profile
-    from components.workspace.workspace import read_yaml
 
-    data = read_file(artefact, "muster step quantize writes artefacts below out/quantize")
-    known = None
-    if profile is not None:
-        read_file(profile, "profiles lie in profiles/ of a workspace")
-        known = read_yaml(profile, Profile)
-    package = build_package(data, _proof(proof), profile=known, firmware=firmware, unproven=unproven)
+    known = None if profile is None else _profile(profile)
+    if is_built(artefact):
+        made = built(artefact)
+        proven = _proof(proof or _beside(artefact, made.profile))
+        package = build_imported_package(made, proven, profile=known, firmware=firmware, unproven=unproven)
+    else:
+        data = read_file(artefact, "muster step quantize writes artefacts below out/quantize")
+        package = build_package(data, _proof(proof), profile=known, firmware=firmware, unproven=unproven)
     file = out if out.suffix == ".zip" else out / package.description.file_name
     write_bytes(file, package.data)
     if not package.description.proven:
@@ -80,13 +84,25 @@ def show_package(data: bytes, name: str, *, json: bool) -> None:
         emit_json("package", value)
         return
     files, proof = value.pop("files"), value.pop("proof")
-    del value["calibration"]
+    value.pop("calibration", None)
     rows = [(key, shown(item)) for key, item in value.items()]
     if proof is not None:
         rows += [("proof", f"{proof['level']}, {proof['machine']}")]
         rows += [(f"check {check['name']}", _check(check)) for check in proof["checks"]]
     rows += [(f"file {file}", digest) for file, digest in files.items()]
     emit_table(name, ("key", "value"), rows)
+
+
+def is_built(place: Path) -> bool:
+    """Whether ``place`` is a folder that muster artefact build wrote, or the description in it."""
+    return place.is_dir() or place.name == BUILT
+
+
+def built(place: Path) -> AnyBuilt:
+    """Raises NotFound and VerificationFailed as `loading.load_built`."""
+    from components.quantization.imported.loading import load_built
+
+    return load_built(place)
 
 
 def shown(value: object) -> object:
@@ -100,6 +116,20 @@ def read_file(file: Path, hint: str) -> bytes:
     if not file.is_file():
         raise NotFound(f"no file {file}", hint=hint)
     return file.read_bytes()
+
+
+def _beside(place: Path, profile: str) -> Path | None:
+    """The proof that muster artefact prove wrote there, if it did."""
+    file = (place if place.is_dir() else place.parent) / f"{profile}.proof.json"
+    return file if file.is_file() else None
+
+
+def _profile(file: Path) -> Profile:
+    from components.workspace.profiles import Profile
+    from components.workspace.workspace import read_yaml
+
+    read_file(file, "profiles lie in profiles/ of a workspace")
+    return read_yaml(file, Profile)
 
 
 def _proof(file: Path | None) -> Proof | None:

@@ -43,16 +43,35 @@ def example_codes(values: NDArray[Any], port: Port) -> NDArray[np.int8]:
     Raises:
         InputError: rows of another size than the input's, or values that are no numbers.
     """
-    size = int(np.prod(port.shape))
-    rows = values.reshape(len(values), -1)
-    if rows.shape[1] != size:
-        raise InputError(f"examples: rows of {rows.shape[1]} numbers, the input has {size}", hint=f"its shape is {port.shape}")
-    kept = spread_rows(rows, 1)
+    kept = spread_rows(rows_of(values, port.shape), 1)
     if kept.dtype == np.int8:
         return np.ascontiguousarray(kept)
     if not np.isfinite(kept).all():
         raise InputError("the examples hold values that are no numbers", hint="leave such rows out")
     return np.clip(np.rint(kept.astype(np.float64) / port.scale) + port.zero, -128, 127).astype(np.int8)
+
+
+def rows_of(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """(rows, ...) -> (rows, size) where a row is flat, or of the ``shape`` of an input, axes of one left out or not.
+
+    Raises:
+        InputError: rows of another size, or of the same in another shape, such as channels first where they come last.
+    """
+    rows = values.reshape(len(values), -1)
+    size = int(np.prod(shape))
+    if rows.shape[1] != size:
+        raise InputError(f"examples: rows of {rows.shape[1]} numbers, the input has {size}", hint=f"its shape is {shape}")
+    given = values.shape[1:]
+    if len(_long(given)) > 1 and _long(given) != _long(shape):
+        raise InputError(
+            f"examples: rows of shape {given}, the input has {shape}",
+            hint="bring the axes into its order (numpy.transpose), or give flat rows that lie in it already",
+        )
+    return rows
+
+
+def _long(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
 
 
 def _only(names: list[str]) -> str:

@@ -10,6 +10,7 @@ tensors       the C of a network with bare tensors at its ends
 forest        the C of boosted trees over windows
 rows          the C of imported boosted trees over single rows; `node_tables` packs their nodes
 emit          writes the sources; `kernels/` holds their fixed texts, `text` writes tables
+footprint     what they take at least, without a compiler
 image         compiles them for a processor, alone or with the proof harness of `boards/`, and runs that
 trial         held-out windows and the self-test through them: on this machine, and on an emulated board
 """
@@ -22,13 +23,15 @@ from pathlib import Path
 from packaging.version import Version
 
 from components.quantization.operators import of_tflite
-from components.quantization.targets import Network, Written
-from components.quantization.targets.c99.emit import INTERFACE, sources
+from components.quantization.targets import Footprint, Network, Written
+from components.quantization.targets.c99.emit import INTERFACE, Body, sources
+from components.quantization.targets.c99.footprint import footprint
 from components.quantization.targets.c99.graph import read_graph
 from components.quantization.targets.c99.network import network_body
 from components.quantization.targets.litert import signature_tensors, tflites
 from components.runtime.interpreter import engine
 from components.runtime.scoring import Scoring
+from components.runtime.surprise import Calibrated
 from components.values import Artefact
 from components.workspace.errors import InputError
 from components.workspace.profiles import Profile
@@ -41,11 +44,19 @@ def compile_network(profile: Profile, written: Written, cache: Path) -> Network:
     read = read_graph(data)
     graph = replace(read, outputs=dict(sorted(read.outputs.items())))
 
-    def write(artefact: Artefact) -> dict[str, bytes]:
-        assert isinstance(artefact.scoring, Scoring)  # noqa: S101 - a network's, by `calibrate`
-        return sources(artefact, network_body(artefact.scoring, graph, artefact.optional))
+    optional = written.architecture.optional
 
-    return Network({}, signature_tensors(data), engine(graph, written.architecture.optional), write, of_tflite(data))
+    def body(scoring: Calibrated) -> Body:
+        assert isinstance(scoring, Scoring)  # noqa: S101 - a network's, by `calibrate`
+        return network_body(scoring, graph, optional)
+
+    def write(artefact: Artefact) -> dict[str, bytes]:
+        return sources(artefact, body(artefact.scoring))
+
+    def least(scoring: Calibrated) -> Footprint:
+        return footprint(body(scoring))
+
+    return Network({}, signature_tensors(data), engine(graph, optional), write, of_tflite(data), least)
 
 
 def check_interface(profile: Profile) -> None:

@@ -5,8 +5,8 @@ static const int8_t *patch_of(const layer *restrict l, const int8_t *x, int outp
     const int channels = l->in_channels, width = l->in_width, columns = l->kernel_width, rows = ONE_ROW ? 1 : l->kernel_height;
     const int at_y = ONE_ROW ? 0 : output / l->out_width, at_x = ONE_ROW ? output : output % l->out_width;
     const int y0 = ONE_ROW ? 0 : at_y * l->stride_y - l->before_y, x0 = at_x * l->stride_x - l->before_x;
-    const int last_y = y0 + (rows - 1) * l->dilation_y, last_x = x0 + (columns - 1) * l->dilation_x;
-    const int inside = x0 >= 0 && last_x < width && (ONE_ROW || (y0 >= 0 && last_y < l->in_height));
+    const int inside_x = x0 >= 0 && x0 + (columns - 1) * l->dilation_x < width;
+    const int inside = inside_x && (ONE_ROW || (y0 >= 0 && y0 + (rows - 1) * l->dilation_y < l->in_height));
     const int32_t row = l->dilation_y * width * channels, column = l->dilation_x * channels, packed = columns * channels;
     const int whole = inside && l->dilation_x == 1, pieces = whole ? 1 : columns;
     const size_t size = (size_t)(whole ? packed : channels);
