@@ -136,7 +136,7 @@ Rewrite = Literal["equalise", "correct"]
 PRECISIONS: dict[str, tuple[Precision, ...]] = {
     "onnxruntime": ("int8", "float32"),
     "litert": ("int8", "dynamic", "int16x8", "float16", "float32"),
-    "c99": ("int8",),
+    "c99": ("int8", "int16x8"),
 }
 """Runtime -> the precisions that a network can be written in for it, smallest first."""
 

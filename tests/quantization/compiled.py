@@ -22,7 +22,8 @@ class Library:
         for i, data in enumerate(files):
             graph = read_graph(data)
             size = graph.tensors[graph.input].size, sum(graph.tensors[t].size for t in graph.outputs.values())
-            nothing = [np.zeros((1, n), np.int8) for n in size]
+            kinds = [f"int{graph.tensors[t].bits}" for t in (graph.input, *graph.outputs.values())][:2]
+            nothing = [np.zeros((1, n), kind) for n, kind in zip(size, kinds, strict=True)]
             made = tensor_sources(graph, f"network {i}", "0" * 64, nothing[0], nothing[1])
             place = folder / str(i)
             place.mkdir(parents=True)
@@ -35,10 +36,10 @@ class Library:
         subprocess.run([compiler, *STRICT, *flags, "-shared", "-fPIC", *sources, "-o", made_library], check=True)
         self._c = ctypes.CDLL(str(made_library))
 
-    def run(self, number: int, codes: np.ndarray, size: int) -> np.ndarray:
-        """(rows, inputs) -> (rows, ``size``)."""
+    def run(self, number: int, codes: np.ndarray, size: int, kind: type = np.int8) -> np.ndarray:
+        """(rows, inputs) -> (rows, ``size``) of ``kind``."""
         run = self._c[f"model_run_{number}"]
-        outputs = np.zeros((len(codes), size), np.int8)
+        outputs = np.zeros((len(codes), size), kind)
         for row, out in zip(np.ascontiguousarray(codes), outputs, strict=True):
             run(row.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.c_void_p))
         return outputs

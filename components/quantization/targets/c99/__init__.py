@@ -21,6 +21,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
+from components.models.simulation import simulate_within
 from components.quantization.operators import of_tflite
 from components.quantization.targets import Network, Written
 from components.quantization.targets.c99.emit import INTERFACE, sources
@@ -35,17 +36,27 @@ from components.workspace.profiles import Profile
 
 
 def compile_network(profile: Profile, written: Written, cache: Path) -> Network:
-    """The network of the same .tflite that LiteRT gets, in the arithmetic of the C kernels."""
+    """In int8 the network of the same .tflite that LiteRT gets, in the arithmetic of the C kernels; with activations of 16 bits
+    our own, since TensorFlow's converter takes no ranges there.
+    """
     check_interface(profile)
-    data = tflites([written], cache)[0]
-    read = read_graph(data)
-    graph = replace(read, outputs=dict(sorted(read.outputs.items())))
+    if written.recipe.precision == "int8":
+        data = tflites([written], cache)[0]
+        read = read_graph(data)
+        graph, tensors, operators = (
+            replace(read, outputs=dict(sorted(read.outputs.items()))),
+            signature_tensors(data),
+            of_tflite(data),
+        )
+    else:
+        made = simulate_within(written.architecture, written.weights, written.spans, bits=16)
+        graph, tensors, operators = made.graph, made.tensors, frozenset[str]()
 
     def write(artefact: Artefact) -> dict[str, bytes]:
         assert isinstance(artefact.scoring, Scoring)  # noqa: S101 - a network's, by `calibrate`
         return sources(artefact, network_body(artefact.scoring, graph, artefact.optional))
 
-    return Network({}, signature_tensors(data), engine(graph, written.architecture.optional), write, of_tflite(data))
+    return Network({}, tensors, engine(graph, written.architecture.optional), write, operators)
 
 
 def check_interface(profile: Profile) -> None:
