@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from components.runtime.fixed_point import Wide, by, halved, reciprocal_of_one_plus, times
-from components.runtime.integers import Codes, Curve, Grid, Product, Ramp, Softmax, Sum
-from components.runtime.sigmoid import SIGMOID
+from components.runtime.integers import Codes, Curve, Grid, Product, Ramp, Softmax, Softmax16, Sum
+from components.runtime.lookup import EXP, RECIPROCAL, SIGMOID, looked_up
 
 _ACCUMULATED = 12  # bits before the point in the sum of a softmax
 
@@ -55,6 +55,19 @@ def softmax(operation: Softmax, sources: list[Codes]) -> Codes:
     shares = halved(times(exps, scale), _ACCUMULATED - headroom + 31 - 8)
     codes = np.where(exps > 0, np.clip(shares - 128, -128, 127), -128)
     return codes.astype(np.int8)
+
+
+def softmax16(operation: Softmax16, sources: list[Codes]) -> Wide:
+    """`SoftmaxInt16`: exponentials and the reciprocal of their sum from tables."""
+    x = sources[0].reshape(-1, operation.classes).astype(np.int64)
+    distance = by(x - x.max(axis=1, keepdims=True), operation.factor) + 32767
+    exps = looked_up(np.clip(distance, -32768, 32767), EXP)
+    total = exps.sum(axis=1, keepdims=True)
+    headroom = 32 - np.frexp(total.astype(np.float64))[1].astype(np.int64)
+    beyond_one = ((total << (headroom - 1)) + (1 << 13) >> 14) - (1 << 15) - (1 << 16)
+    scale = looked_up(np.clip(beyond_one, -32768, 32767), RECIPROCAL)
+    right = 31 - headroom
+    return np.clip((exps * scale + (np.int64(1) << (right - 1))) >> right, 0, 32767)
 
 
 def _spread(grid: Grid, sources: list[Codes]) -> list[Wide]:

@@ -209,6 +209,16 @@ class Softmax:
 
 
 @dataclass(frozen=True)
+class Softmax16:
+    """The same of int16 codes. ``factor``: from a code to 1/65535 of the ten nats that the table of exponentials spans."""
+
+    source: int
+    target: int
+    classes: int
+    factor: Multiplier
+
+
+@dataclass(frozen=True)
 class Reduction:
     """Over the middle of (outer, reduced, inner): the maximum where there is no ``factor``, else the mean."""
 
@@ -252,7 +262,7 @@ class Move:
     grid: Grid
 
 
-Operation = Layer | Sum | Product | Pool | Table | Ramp | Curve | Softmax | Reduction | Pad | Join | Move
+Operation = Layer | Sum | Product | Pool | Table | Ramp | Curve | Softmax | Softmax16 | Reduction | Pad | Join | Move
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.runtime.elementwise import curve, product, quantized_sum, ramp, softmax
+from components.runtime.elementwise import curve, product, quantized_sum, ramp, softmax, softmax16
 from components.runtime.engines import Engine
 from components.runtime.fixed_point import Wide, by, rescale, rescale_long
 from components.runtime.integers import (
@@ -27,6 +27,7 @@ from components.runtime.integers import (
     Ramp,
     Reduction,
     Softmax,
+    Softmax16,
     Sum,
     Sweep,
     Table,
@@ -161,6 +162,7 @@ _KERNELS: dict[type, Callable[[Any, Sources], NDArray[Any]]] = {
     Ramp: ramp,
     Curve: curve,
     Softmax: softmax,
+    Softmax16: softmax16,
     Reduction: _reduce,
     Pad: _pad,
     Join: _join,

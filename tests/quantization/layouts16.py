@@ -149,6 +149,14 @@ def join(flat: Flat, rng: Random) -> Built:
     return x, y, shape
 
 
+def softmax(flat: Flat, rng: Random) -> Built:
+    shape = (int(rng.integers(1, 4)), int(rng.integers(1, 300)))
+    x = _tensor(flat, shape, float(np.exp(rng.uniform(np.log(1e-5), np.log(3e-2)))))
+    y = _tensor(flat, shape, 1 / 32768)
+    flat.add("SOFTMAX", [x], [y], "SoftmaxOptions", beta=float(rng.choice([1.0, 1.0, 0.5, 2.0])))
+    return x, y, shape
+
+
 def transpose(flat: Flat, rng: Random) -> Built:
     shape, scale = image_of(rng), _scale(rng)
     x = _tensor(flat, shape, scale)
@@ -204,6 +212,7 @@ KINDS: dict[str, Callable[[Flat, Random], Built]] = {
     "elementwise": elementwise,
     "mean": mean,
     "join": join,
+    "softmax": softmax,
     "transpose": transpose,
     "widths": widths,
 } | {name: function(name, options) for name, options in FUNCTIONS.items()}

@@ -11,7 +11,7 @@ from components.quantization.targets.c99 import tables
 from components.quantization.targets.c99.reading import Reading, code_of, demand, limits
 from components.quantization.targets.c99.tflite import Operator
 from components.runtime.fixed_point import Multiplier, narrow, quantize_multiplier
-from components.runtime.integers import Curve, Grid, Operation, Product, Ramp, Softmax, Table, Tensor, addition
+from components.runtime.integers import Curve, Grid, Operation, Product, Ramp, Softmax, Softmax16, Table, Tensor, addition
 
 _SHARE, _SIGNED_SHARE = (1 / 256, -128), (1 / 128, 0)
 """Scale and zero point that TensorFlow Lite gives to softmax and logistic, and to tanh."""
@@ -105,10 +105,11 @@ def hard_swish_of(reading: Reading, operator: Operator) -> Operation:
 
 def softmax_of(reading: Reading, operator: Operator) -> Operation:
     x, y = _unary(reading, operator)
-    demand(operator, x.bits == 8, "codes of 16 bits")
-    demand(operator, (y.scale, y.zero) == _SHARE, "an output that is not in 1/256 from -128 on")
     demand(operator, x.channels <= tables.MOST_CLASSES, f"{x.channels} classes")
     beta = float(operator.options.get("Beta", 1.0))
+    if x.bits == 16:
+        return _softmax16(reading, operator, x, y, beta)
+    demand(operator, (y.scale, y.zero) == _SHARE, "an output that is not in 1/256 from -128 on")
     demand(
         operator,
         np.isfinite(beta) and beta * x.scale * 2**26 > 1,
@@ -116,6 +117,15 @@ def softmax_of(reading: Reading, operator: Operator) -> Operation:
     )
     source, target = reading.source(operator.inputs[0]), reading.source(operator.outputs[0])
     return Softmax(source, target, x.channels, tables.exponentials(x.scale, beta))
+
+
+def _softmax16(reading: Reading, operator: Operator, x: Tensor, y: Tensor, beta: float) -> Operation:
+    demand(operator, (y.scale, y.zero) == _SHARE_16, "an output that is not in 1/32768 around 0")
+    least, most = 2.0**-30, 2.0  # of a code in nats: below a code is nothing, above distances leave 32 bits
+    demand(operator, np.isfinite(beta) and least < beta * x.scale < most, f"an input scale of {x.scale:.3g}, a beta of {beta:.3g}")
+    factor = quantize_multiplier(x.scale * beta / (10 / 65535))
+    source, target = reading.source(operator.inputs[0]), reading.source(operator.outputs[0])
+    return Softmax16(source, target, x.channels, factor)
 
 
 def _scaled(reading: Reading, operator: Operator) -> tuple[Tensor, Tensor]:

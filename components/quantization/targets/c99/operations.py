@@ -27,19 +27,20 @@ from components.runtime.integers import (
     Ramp,
     Reduction,
     Softmax,
+    Softmax16,
     Sum,
     Table,
     Tensor,
     constants_of,
 )
-from components.runtime.sigmoid import SIGMOID
+from components.runtime.lookup import EXP, RECIPROCAL, SIGMOID
 
 _ORDER = (
     "layer.c", "layer16.c", "patch.c", "words.c", "dense.c", "convolution.c", "depthwise.c", "widening.c", "convolution16.c",
-    "depthwise16.c", "grid.c", "addition.c", "product.c", "pool.c", "table.c", "ramp.c", "curve.c", "softmax.c", "reduction.c",
+    "depthwise16.c", "grid.c", "addition.c", "product.c", "pool.c", "table.c", "ramp.c", "curve.c", "softmax.c", "softmax16.c", "reduction.c",
     "pad.c", "join.c", "move.c",
 )  # fmt: skip
-_COMPUTING = ("layer.c", "addition.c", "product.c", "pool.c", "softmax.c", "reduction.c")
+_COMPUTING = ("layer.c", "addition.c", "product.c", "pool.c", "softmax.c", "softmax16.c", "reduction.c")
 """Kernels that, in 8 bits, need its arithmetic."""
 _WIDTHS = {
     "": {"n": "", "code": "int8_t", "least": "-128", "greatest": "127", "headroom": "20", "outside": "l->in_zero"},
@@ -109,6 +110,7 @@ def graph_code(graph: Graph, arena: Arena, names: dict[str, int]) -> str:
         kernel("arithmetic16.c") if has_16 else "",
         _types_of_16([o for o in layers if o.bits == 16]),
         array("SIGMOID", "uint16_t", SIGMOID) if ("curve.c", "") in used else "",
+        array("EXP", "int16_t", EXP) + array("RECIPROCAL", "int16_t", RECIPROCAL) if ("softmax16.c", "") in used else "",
         *(_filled(*one) for one in sorted(used, key=lambda one: (_ORDER.index(one[0]), one[1]))),
         *(code.tables for code in written),
         *(array(f"K{index}", f"{codes.dtype}_t", codes.ravel()) for index, codes in constants_of(graph)),
@@ -269,6 +271,13 @@ def _softmax(operation: Softmax, place: _Place) -> _Code:
     return _Code((("softmax.c", ""),), array(f"E{place.number}", "int32_t", operation.exps), (call,))
 
 
+def _softmax16(operation: Softmax16, place: _Place) -> _Code:
+    rows = place.graph.tensors[operation.target].size // operation.classes
+    ends = f"{place.at(operation.source)}, {place.at(operation.target)}"
+    factor = f"{operation.factor.value}, {operation.factor.shift}"
+    return _Code((("softmax16.c", ""),), "", (f"softmax16({factor}, {ends}, {rows}, {operation.classes})",))
+
+
 def _reduction(operation: Reduction, place: _Place) -> _Code:
     factor = operation.factor or Multiplier(0, 0)
     fields = (*operation.shape, factor.value, factor.shift, operation.in_zero, operation.out_zero)
@@ -313,6 +322,7 @@ _WRITERS: dict[type[Operation], Callable[[Any, _Place], _Code]] = {
     Ramp: _ramp,
     Curve: _curve,
     Softmax: _softmax,
+    Softmax16: _softmax16,
     Reduction: _reduction,
     Pad: _pad,
     Join: _join,

@@ -1,9 +1,14 @@
-"""TensorFlow Lite's table for logistic and tanh of int16 codes (`sigmoid_table_uint16` in `kernels/internal/common.cc`)."""
+"""TensorFlow Lite's tables for functions of int16 codes: `sigmoid_table_uint16` and `LUTPopulate` in `kernels/internal/common`."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
+
+_STEPS = 512
 
 # fmt: off
 SIGMOID: NDArray[np.int64] = np.array([
@@ -26,3 +31,37 @@ SIGMOID: NDArray[np.int64] = np.array([
 ], np.int64)
 # fmt: on
 """2^16 * logistic(i / 24), some of them rounded up so that what is interpolated between two errs less."""
+
+
+def looked_up(x: NDArray[np.int64], table: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of int16 codes, interpolated between the 513 entries of ``table``."""
+    place, rest = 256 + (x >> 7), x & 127
+    return np.asarray(table[place] + (((table[place + 1] - table[place]) * rest + 64) >> 7))
+
+
+def _populated(function: Callable[[float], float], low: float, high: float) -> NDArray[np.int64]:
+    """(513,) Q0.15 of ``function`` between both, in single precision; half of what interpolation errs by is taken off."""
+    f32, double = np.float32, np.float32(65536 / 2)
+    step, half = f32((high - low) / _STEPS), f32((high - low) / _STEPS / 2)
+
+    def of(x: np.float32) -> np.float32:
+        return f32(f32(function(float(x))) * double)
+
+    table = []
+    for i in range(_STEPS):
+        start = f32(low) + f32(i) * step
+        here, middle, after = of(start), of(start + half), of(f32(low) + f32(i + 1) * step)
+        error = _rounded((after + _rounded(here)) / f32(2)) - _rounded(middle)
+        table.append(_rounded(here) - _rounded(error / f32(2)))
+    table.append(_rounded(of(f32(high))))
+    return np.clip(np.asarray(table), -32768, 32767).astype(np.int64)
+
+
+def _rounded(x: np.float32) -> np.float32:
+    return np.float32(np.copysign(np.floor(np.abs(x) + np.float32(0.5)), x))
+
+
+EXP = _populated(math.exp, -10.0, 0.0)
+"""exp of -10 to 0."""
+RECIPROCAL = _populated(lambda x: 1 / (1 + x), 0.0, 1.0)
+"""1 / (1 + x) of 0 to 1."""
