@@ -1,4 +1,4 @@
-"""TensorFlow Lite's tables for functions of int16 codes: `sigmoid_table_uint16` and `LUTPopulate` in `kernels/internal/common`."""
+"""TensorFlow Lite's tables for functions of int16 codes: `sigmoid_table_uint16`, `LUTPopulate`."""
 
 from __future__ import annotations
 

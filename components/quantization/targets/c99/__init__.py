@@ -9,6 +9,7 @@ network       the C of the telemetry network
 tensors       the C of a network with bare tensors at its ends
 forest        the C of boosted trees over windows
 rows          the C of imported boosted trees over single rows; `node_tables` packs their nodes
+blob          a model as bytes that firmware loads; `loader` the C that does
 emit          writes the sources; `kernels/` holds their fixed texts, `text` writes tables
 image         compiles them for a processor, alone or with the proof harness of `boards/`, and runs that
 trial         held-out windows and the self-test through them: on this machine, and on an emulated board
@@ -24,10 +25,12 @@ from packaging.version import Version
 from components.models.simulation import simulate_within
 from components.quantization.operators import of_tflite
 from components.quantization.targets import Network, Written
+from components.quantization.targets.c99.blob import FILE, blob
 from components.quantization.targets.c99.emit import INTERFACE, sources
 from components.quantization.targets.c99.graph import read_graph
 from components.quantization.targets.c99.network import network_body
 from components.quantization.targets.litert import signature_tensors, tflites
+from components.runtime.integers import Graph
 from components.runtime.interpreter import engine
 from components.runtime.scoring import Scoring
 from components.values import Artefact
@@ -54,9 +57,17 @@ def compile_network(profile: Profile, written: Written, cache: Path) -> Network:
 
     def write(artefact: Artefact) -> dict[str, bytes]:
         assert isinstance(artefact.scoring, Scoring)  # noqa: S101 - a network's, by `calibrate`
-        return sources(artefact, network_body(artefact.scoring, graph, artefact.optional))
+        return sources(artefact, network_body(artefact.scoring, graph, artefact.optional)) | loadable(artefact, graph)
 
     return Network({}, tensors, engine(graph, written.architecture.optional), write, operators)
+
+
+def loadable(artefact: Artefact, graph: Graph) -> dict[str, bytes]:
+    """The model as a blob besides, where the loader has all its kernels."""
+    try:
+        return {FILE: blob(artefact, graph)}
+    except InputError:
+        return {}
 
 
 def check_interface(profile: Profile) -> None:

@@ -122,7 +122,9 @@ def softmax_of(reading: Reading, operator: Operator) -> Operation:
 def _softmax16(reading: Reading, operator: Operator, x: Tensor, y: Tensor, beta: float) -> Operation:
     demand(operator, (y.scale, y.zero) == _SHARE_16, "an output that is not in 1/32768 around 0")
     least, most = 2.0**-30, 2.0  # of a code in nats: below a code is nothing, above distances leave 32 bits
-    demand(operator, np.isfinite(beta) and least < beta * x.scale < most, f"an input scale of {x.scale:.3g}, a beta of {beta:.3g}")
+    demand(
+        operator, np.isfinite(beta) and least < beta * x.scale < most, f"an input scale of {x.scale:.3g}, a beta of {beta:.3g}"
+    )
     factor = quantize_multiplier(x.scale * beta / (10 / 65535))
     source, target = reading.source(operator.inputs[0]), reading.source(operator.outputs[0])
     return Softmax16(source, target, x.channels, factor)

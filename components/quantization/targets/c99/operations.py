@@ -37,8 +37,8 @@ from components.runtime.lookup import EXP, RECIPROCAL, SIGMOID
 
 _ORDER = (
     "layer.c", "layer16.c", "patch.c", "words.c", "dense.c", "convolution.c", "depthwise.c", "widening.c", "convolution16.c",
-    "depthwise16.c", "grid.c", "addition.c", "product.c", "pool.c", "table.c", "ramp.c", "curve.c", "softmax.c", "softmax16.c", "reduction.c",
-    "pad.c", "join.c", "move.c",
+    "depthwise16.c", "grid.c", "addition.c", "product.c", "pool.c", "table.c", "ramp.c", "curve.c", "softmax.c", "softmax16.c",
+    "reduction.c", "pad.c", "join.c", "move.c",
 )  # fmt: skip
 _COMPUTING = ("layer.c", "addition.c", "product.c", "pool.c", "softmax.c", "softmax16.c", "reduction.c")
 """Kernels that, in 8 bits, need its arithmetic."""
@@ -111,7 +111,7 @@ def graph_code(graph: Graph, arena: Arena, names: dict[str, int]) -> str:
         _types_of_16([o for o in layers if o.bits == 16]),
         array("SIGMOID", "uint16_t", SIGMOID) if ("curve.c", "") in used else "",
         array("EXP", "int16_t", EXP) + array("RECIPROCAL", "int16_t", RECIPROCAL) if ("softmax16.c", "") in used else "",
-        *(_filled(*one) for one in sorted(used, key=lambda one: (_ORDER.index(one[0]), one[1]))),
+        *(filled(*one) for one in sorted(used, key=lambda one: (_ORDER.index(one[0]), one[1]))),
         *(code.tables for code in written),
         *(array(f"K{index}", f"{codes.dtype}_t", codes.ravel()) for index, codes in constants_of(graph)),
         _storage(graph, arena, names),
@@ -120,7 +120,7 @@ def graph_code(graph: Graph, arena: Arena, names: dict[str, int]) -> str:
     return "\n".join(filter(None, parts))
 
 
-def _filled(name: str, width: str) -> str:
+def filled(name: str, width: str) -> str:
     return Template(kernel(name)).substitute(_WIDTHS[width])
 
 
