@@ -11,13 +11,14 @@ become 256 of their own, and the outputs int8 again, so that what comes before a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.models.ranges import Spans, ranges
 from components.models.reference import Array
+from components.models.weights import WEIGHT_LIMIT, bits_of, coded
 from components.runtime import integers, interpreter
 from components.runtime.engines import Engine
 from components.runtime.fixed_point import narrow, quantize_multiplier
@@ -25,8 +26,6 @@ from components.runtime.integers import Bits, Graph, Operation, Ramp, Tensor
 from components.runtime.scoring import Quantized
 from components.values import Architecture
 
-WEIGHT_LIMIT = 127
-"""Largest weight code: symmetric, so that no weight has a zero point."""
 _LEAST_SPAN = 1e-6
 _WIDE_INPUT = "input.16"
 
@@ -46,14 +45,14 @@ def simulate(architecture: Architecture, weights: Mapping[str, Array], codes: ND
 
 
 def simulate_within(
-    architecture: Architecture, weights: Mapping[str, Array], spans: Spans, limit: int = WEIGHT_LIMIT, bits: Bits = 8
+    architecture: Architecture, weights: Mapping[str, Array], spans: Spans, limit: int = WEIGHT_LIMIT, precision: str = "int8"
 ) -> Simulated:
-    """``spans``: how far each activation reaches, by whatever calibrator; ``limit``: the largest code of a weight; ``bits``: of
-    activations between the ends.
+    """``spans``: how far each activation reaches, by whatever calibrator; ``limit``: the largest code of a weight;
+    ``precision``: int8, int16x8 (activations of 16 bits between the ends), int4 or binary (weights of 4 bits or one).
     """
     ends = activations(architecture, spans)
-    inside = ends if bits == 8 else {name: symmetric(*span) for name, span in spans.items()}
-    return _Builder(architecture, weights, ends, inside, limit, bits).build()
+    inside = {name: symmetric(*span) for name, span in spans.items()} if precision == "int16x8" else ends
+    return _Builder(architecture, weights, ends, inside, limit, precision).build()
 
 
 def activations(architecture: Architecture, found: Spans) -> dict[str, Quantized]:
@@ -74,12 +73,6 @@ def symmetric(low: float, high: float) -> Quantized:
     return Quantized(max(-low, high, _LEAST_SPAN) / 32767, 0)
 
 
-def weight_scales(weight: Array, limit: int = WEIGHT_LIMIT) -> NDArray[np.float64]:
-    """(out, ...) weights -> (out,) scales, under which the largest has the code ``limit``."""
-    largest = np.abs(weight.reshape(len(weight), -1)).max(axis=1).astype(np.float64)
-    return np.where(largest > 0, largest, 1.0) / limit
-
-
 class _Builder:
     """``ends``: of the input and the outputs; ``inside``: of all that lies between, in ``bits``."""
 
@@ -90,10 +83,11 @@ class _Builder:
         ends: Mapping[str, Quantized],
         inside: Mapping[str, Quantized],
         limit: int,
-        bits: Bits,
+        precision: str,
     ) -> None:
-        self._shape, self._weights, self._limit = architecture, weights, limit
-        self._ends, self._inside, self._bits = ends, inside, bits
+        self._shape, self._weights, self._limit, self._precision = architecture, weights, limit, precision
+        self._ends, self._inside = ends, inside
+        self._bits: Bits = 16 if precision == "int16x8" else 8
         self._places: dict[str, int] = {}
         self._tensors: dict[int, Tensor] = {}
         self._operations: list[Operation] = []
@@ -166,19 +160,23 @@ class _Builder:
         x = self._tensors[self._places[source]]
         sweep = integers.along_steps(x.shape[0], x.channels, weight.shape[-1] if weight.ndim == 3 else 1, same=same)
         y = self._hold(target, sweep.out[1], len(weight), self._inside[target], self._bits)
-        scales = weight_scales(weight, self._limit)
-        q = np.rint(weight.reshape(len(weight), -1) / scales[:, None]).astype(np.int8).reshape(*weight.shape[:2], -1)
+        weight_bits = bits_of(self._precision, name)
+        scales, codes = coded(weight, weight_bits, self._limit)
+        q = codes.reshape(*weight.shape[:2], -1)
         self._operations.append(
-            integers.layer(
-                self._places[source],
-                self._places[target],
-                (x, y),
-                q[:, 0].T[None] if depthwise else q.transpose(0, 2, 1)[:, None],
-                np.rint(bias / (scales * x.scale)).astype(np.int64),
-                (x.scale * scales).tolist(),
-                sweep,
-                low=max(y.low, y.zero) if relu else y.low,
-                high=y.high,
+            replace(
+                integers.layer(
+                    self._places[source],
+                    self._places[target],
+                    (x, y),
+                    q[:, 0].T[None] if depthwise else q.transpose(0, 2, 1)[:, None],
+                    np.rint(bias / (scales * x.scale)).astype(np.int64),
+                    (x.scale * scales).tolist(),
+                    sweep,
+                    low=max(y.low, y.zero) if relu else y.low,
+                    high=y.high,
+                ),
+                weight_bits=weight_bits,
             )
         )
         return target

@@ -24,6 +24,7 @@ LEFT_SHIFT_16 = 15
 """And of int16."""
 Pair = tuple[int, int]
 Bits = Literal[8, 16]
+WeightBits = Literal[1, 4, 8]
 Codes = NDArray[np.signedinteger[Any]]
 """int8 or int16."""
 
@@ -89,7 +90,7 @@ class Layer:
     channel. ``wide``: sums need all 32 bits, not 30.
 
     With int16 activations (``bits``) sums have 64 bits and multipliers 15 where ``long``; ``wide`` then says that the products
-    alone need more than 32.
+    alone need more than 32. ``weight_bits``: what a weight takes in C, 8, 4 (codes from -7 to 7) or 1 (-1 and 1).
     """
 
     source: int
@@ -106,6 +107,7 @@ class Layer:
     wide: bool = False
     bits: Bits = 8
     long: bool = False
+    weight_bits: WeightBits = 8
 
     @property
     def macs(self) -> int:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from components.quantization.targets.c99.graph import read_graph
 from components.quantization.targets.c99.tensors import tensor_sources
+from components.runtime.integers import Graph
 
 STRICT = ("-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-pedantic")
 
 
 class Library:
-    """``files``: .tflite of one input and one output each."""
+    """``files``: .tflite, or graphs, of one input and one output each."""
 
-    def __init__(self, folder: Path, files: list[bytes], compiler: str = "gcc", *flags: str) -> None:
+    def __init__(self, folder: Path, files: Sequence[bytes | Graph], compiler: str = "gcc", *flags: str) -> None:
         sources = []
-        for i, data in enumerate(files):
-            graph = read_graph(data)
+        for i, given in enumerate(files):
+            graph = given if isinstance(given, Graph) else read_graph(given)
             size = graph.tensors[graph.input].size, sum(graph.tensors[t].size for t in graph.outputs.values())
             kinds = [f"int{graph.tensors[t].bits}" for t in (graph.input, *graph.outputs.values())][:2]
             nothing = [np.zeros((1, n), kind) for n, kind in zip(size, kinds, strict=True)]

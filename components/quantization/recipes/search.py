@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from components.models.selection import Mine, enough, own_windows, range_codes, range_windows
-from components.models.simulation import WEIGHT_LIMIT
+from components.models.weights import WEIGHT_LIMIT
 from components.quantization.operators import check_operators
 from components.quantization.recipes.fidelity import Judged, fidelity, judged
 from components.quantization.recipes.integers import best_in_integers
@@ -27,7 +27,7 @@ from components.quantization.recipes.write import write
 from components.quantization.targets import Network, Written
 from components.training.train import calibration_split
 from components.values import BoostedModel, ElectraModel, TrainedModel, Windows
-from components.values.recipe import INTEGER, WHOLE, Recipe
+from components.values.recipe import INTEGER, PACKED, WHOLE, Recipe
 from components.workspace.errors import GateFailed
 from components.workspace.files import write_json
 from components.workspace.profiles import Profile
@@ -73,7 +73,7 @@ def search(profile: Profile, model: TrainedModel, windows: Windows, cache: Path)
     best, lost = Recipe(""), list[Tried]()
     if set(profile.precisions) & set(INTEGER):
         best, lost = best_in_integers(profile.quantization, model, codes, wanted, limit)
-    recipes = [_recipe(precision, best) for precision in profile.precisions]
+    recipes = [_recipe(precision, best, profile) for precision in profile.precisions]
     networks = _compiled(profile, [write(model, recipe, codes, limit) for recipe in recipes], cache)
     tried = settled(_tried(profile, model, recipes, networks, wanted), profile)
     for one, network in zip(tried, networks, strict=True):
@@ -90,10 +90,14 @@ def _judged(model: ElectraModel, windows: Windows, mine: Mine) -> Judged:
     return judged(model, range_codes(windows.codes, enough(late if len(late) else np.flatnonzero(windows.train), mine)))
 
 
-def _recipe(precision: str, best: Recipe) -> Recipe:
-    """What was ``best`` in int8, in another precision: 16 bits have resolution to spare, and nothing to clip for."""
+def _recipe(precision: str, best: Recipe, profile: Profile) -> Recipe:
+    """What was ``best`` in int8, in another precision: 16 bits have resolution to spare, and nothing to clip for; weights of
+    fewer bits than 8 move means so far that biases make up for it wherever that is allowed.
+    """
     if precision == "int8":
         return best
+    if precision in PACKED:
+        return replace(best, precision=precision, corrected="correct" in profile.quantization.rewrites)
     return replace(best, precision=precision, calibrator="minmax") if precision in INTEGER else Recipe(precision)
 
 

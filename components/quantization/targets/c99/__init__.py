@@ -39,8 +39,8 @@ from components.workspace.profiles import Profile
 
 
 def compile_network(profile: Profile, written: Written, cache: Path) -> Network:
-    """In int8 the network of the same .tflite that LiteRT gets, in the arithmetic of the C kernels; with activations of 16 bits
-    our own, since TensorFlow's converter takes no ranges there.
+    """In int8 the network of the same .tflite that LiteRT gets, in the arithmetic of the C kernels; in other precisions our
+    own, since TensorFlow's converter has no such weights, and takes no ranges for activations of 16 bits.
     """
     check_interface(profile)
     if written.recipe.precision == "int8":
@@ -52,7 +52,7 @@ def compile_network(profile: Profile, written: Written, cache: Path) -> Network:
             of_tflite(data),
         )
     else:
-        made = simulate_within(written.architecture, written.weights, written.spans, bits=16)
+        made = simulate_within(written.architecture, written.weights, written.spans, precision=written.recipe.precision)
         graph, tensors, operators = made.graph, made.tensors, frozenset[str]()
 
     def write(artefact: Artefact) -> dict[str, bytes]:

@@ -149,7 +149,7 @@ def _sealed(artefact: Artefact, kinds: int, body: bytes) -> bytes:
 def _record(made: _Writer, operation: Operation, arena: Arena, number: int, graph: Graph) -> list[int]:
     target = arena.offsets[operation.target]
     at = {source: arena.offsets[source] for source in arena.offsets}
-    if isinstance(operation, Layer) and not (operation.bits == 8 and operation.wide) and (operation.bits == 8 or operation.long):
+    if isinstance(operation, Layer) and _loadable(operation):
         kind = _LAYER if operation.bits == 8 else _LAYER_16
         words = [kind, at[operation.source], 0, target, arena.copies.get(number, 0), *_layer(made, operation)]
     elif isinstance(operation, Sum) and operation.sources[0] in at and operation.sources[1] in at and _elementwise(operation):
@@ -170,6 +170,11 @@ def _record(made: _Writer, operation: Operation, arena: Arena, number: int, grap
     else:
         raise InputError(f"no blob of a network with {type(operation).__name__}", hint="it is built into firmware as C")
     return words + [0] * (_RECORD - len(words))
+
+
+def _loadable(layer: Layer) -> bool:
+    """The loader's kernels of int8 sum in 30 bits, those of int16 in 48; weights have 8."""
+    return layer.weight_bits == 8 and (layer.long if layer.bits == 16 else not layer.wide)
 
 
 def _layer(made: _Writer, layer: Layer) -> list[int]:

@@ -34,17 +34,20 @@ from components.runtime.integers import (
     constants_of,
 )
 from components.runtime.lookup import EXP, RECIPROCAL, SIGMOID
+from components.runtime.packing import packed
 
 _ORDER = (
     "layer.c", "layer16.c", "patch.c", "words.c", "dense.c", "convolution.c", "depthwise.c", "widening.c", "convolution16.c",
     "depthwise16.c", "grid.c", "addition.c", "product.c", "pool.c", "table.c", "ramp.c", "curve.c", "softmax.c", "softmax16.c",
-    "reduction.c", "pad.c", "join.c", "move.c",
+    "reduction.c", "pad.c", "join.c", "move.c", "dot4.c", "dot1.c", "packed.c",
 )  # fmt: skip
 _COMPUTING = ("layer.c", "addition.c", "product.c", "pool.c", "softmax.c", "softmax16.c", "reduction.c")
 """Kernels that, in 8 bits, need its arithmetic."""
 _WIDTHS = {
     "": {"n": "", "code": "int8_t", "least": "-128", "greatest": "127", "headroom": "20", "outside": "l->in_zero"},
     "16": {"n": "16", "code": "int16_t", "least": "-32768", "greatest": "32767", "headroom": "15", "outside": "0"},
+    "4": {"n": "4"},
+    "1": {"n": "1"},
     "16_of_8": {"n": "16_of_8", "from": "int8_t", "code": "int16_t"},
     "16_of_16": {"n": "16_of_16", "from": "int16_t", "code": "int16_t"},
     "8_of_16": {"n": "8_of_16", "from": "int16_t", "code": "int8_t"},
@@ -136,11 +139,12 @@ def _types_of_16(layers: list[Layer]) -> str:
 def _shortcuts(layers: list[Layer]) -> dict[str, int]:
     """What a compiler may leave out of the kernels: cases of rounding, rows of an image, what words of four leave over."""
     one_row = all(o.sweep.image[0] == o.sweep.kernel[0] == o.sweep.out[0] == 1 for o in layers)
-    layers = [o for o in layers if o.bits == 8]
+    shifts = [m.shift for o in layers if o.bits == 8 for m in o.multipliers]
+    layers = [o for o in layers if o.bits == o.weight_bits == 8]
     rows = [prod(o.sweep.kernel) * o.sweep.image[2] for o in layers if not o.depthwise]
     return {
         "WIDE_SUMS": int(any(o.wide for o in layers)),
-        "RIGHT_SHIFTS": int(all(m.shift < 0 for o in layers for m in o.multipliers)),
+        "RIGHT_SHIFTS": int(all(shift < 0 for shift in shifts)),
         "ONE_ROW": int(one_row),
         "ODD_ROWS": int(any(n % 4 for n in rows)),
         "ODD_CHANNELS": int(any(o.weights.shape[-1] % 4 for o in layers if o.depthwise)),
@@ -149,7 +153,7 @@ def _shortcuts(layers: list[Layer]) -> dict[str, int]:
 
 def _dense_share(graph: Graph) -> float:
     """Of all multiplications, in layers of one output: they share no loads of weights, and another kernel is faster."""
-    return sum(o.macs for o in graph.operations if isinstance(o, Layer) and o.bits == 8 and _one_piece(o)) / max(graph.macs, 1)
+    return sum(o.macs for o in graph.operations if isinstance(o, Layer) and _one_piece(o)) / max(graph.macs, 1)
 
 
 def _storage(graph: Graph, arena: Arena, names: dict[str, int]) -> str:
@@ -166,7 +170,7 @@ def _layer(layer: Layer, place: _Place) -> _Code:
     ends = (layer.low, layer.high, int(not layer.long)) if layer.bits == 16 else _ends(layer)
     fields = (f"W{i}", f"B{i}", f"M{i}", f"R{i}", *shape, *sweep.stride, *sweep.dilation, *ends)
     tables = (
-        array(f"W{i}", "int8_t", layer.weights.ravel())
+        array(f"W{i}", "int8_t", packed(layer))
         + array(f"B{i}", "int32_t" if layer.bits == 8 else "bias16", layer.bias)
         + array(f"M{i}", "int32_t", [m.value for m in layer.multipliers])
         + array(f"R{i}", "int8_t", [m.shift for m in layer.multipliers])
@@ -177,7 +181,8 @@ def _layer(layer: Layer, place: _Place) -> _Code:
     x, y = place.at(layer.source), place.at(layer.target)
     if name == "dense":
         return _Code((*more, ("dense.c", "")), tables, (f"dense(&L{i}, {x}, {prod(sweep.kernel) * sweep.image[2]}, {y})",))
-    kernels = ((f"layer{width}.c", ""), ("patch.c", width), *more, (f"{name}.c", ""))
+    own = () if layer.weight_bits != 8 else ((f"{name}.c", ""),)
+    kernels = ((f"layer{width}.c", ""), ("patch.c", width), *more, *own)
     return _Code(kernels, tables, (f"{name}(&L{i}, {x}, {y}, {place.copies(layer)})",))
 
 
@@ -189,6 +194,9 @@ def _kernel_of(layer: Layer, place: _Place) -> tuple[str, tuple[Kernel, ...]]:
     """(its kernel, what that needs beside its like)."""
     if layer.bits == 16:
         return ("depthwise16" if layer.depthwise else "convolution16"), ()
+    if layer.weight_bits != 8:
+        n = str(layer.weight_bits)
+        return f"convolution{n}", ((f"dot{n}.c", ""), ("packed.c", n))
     words = (("words.c", ""),)
     if layer.depthwise:
         return ("depthwise", words) if layer.weights.shape[-1] == layer.sweep.image[2] else ("widening", ())
@@ -197,9 +205,9 @@ def _kernel_of(layer: Layer, place: _Place) -> tuple[str, tuple[Kernel, ...]]:
 
 def _one_piece(layer: Layer) -> bool:
     """One output that reads the whole image as it lies."""
-    return (
-        not layer.depthwise and layer.sweep.out == (1, 1) and layer.sweep.kernel == layer.sweep.image[:2] and layer.sweep.inside
-    )
+    sweep = layer.sweep
+    whole = sweep.out == (1, 1) and sweep.kernel == sweep.image[:2] and sweep.inside
+    return whole and not layer.depthwise and layer.bits == layer.weight_bits == 8
 
 
 def _sum(operation: Sum, place: _Place) -> _Code:
