@@ -65,7 +65,8 @@ def copied_bytes(operation: Operation) -> int:
     sweep = operation.sweep
     patch = prod(sweep.kernel) * sweep.image[2] * operation.bits // 8
     if operation.depthwise:
-        pairs = operation.bits == operation.weight_bits == 8  # kernels that share the loads of weights by two outputs
+        return 0 if sweep.inside else patch
+    pairs = operation.bits == operation.weight_bits == 8  # kernels that share the loads of weights by two outputs
     return 0 if sweep.inside and _in_one_piece(sweep) else patch * min(prod(sweep.out), 2 if pairs else 1)
 
 
