@@ -15,7 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from components.models.ranges import ranges
 from components.models.selection import range_windows
+from components.models.simulation import simulate_within
 from components.quantization.boards import BOARDS
 from components.quantization.package.image import attach_image
 from components.quantization.package.texts import verifier
@@ -26,7 +28,7 @@ from components.quantization.targets import c99
 from components.quantization.targets.c99.blob import FILE, HEADER
 from components.quantization.targets.c99.image import harness
 from components.runtime.conditions import Conditions
-from components.values import ImageRecord
+from components.values import Artefact, ImageRecord
 from components.values.recipe import Recipe
 from components.workspace.errors import GateFailed, InputError, VerificationFailed
 from muster.commands import artefact as command
@@ -142,6 +144,12 @@ def changed(data: bytes, at: int, value: bytes) -> bytes:
     return resealed(data[:at] + value + data[at + len(value) :])
 
 
+def with_equal_knots(blob: bytes) -> bytes:
+    """A score's table without a slope: what would be divided by is 0."""
+    (at,) = struct.unpack_from("<I", blob, HEADER + 4 * 9)
+    return changed(blob, at + 8, blob[at : at + 4])
+
+
 @COMPILED
 def test_a_refused_blob_says_why_and_leaves_the_running_model(firmware, model_a, model_b):
     blob = model_b.members[FILE]
@@ -159,10 +167,11 @@ def test_a_refused_blob_says_why_and_leaves_the_running_model(firmware, model_a,
         "tables": [
             changed(blob, HEADER + 4 * n, struct.pack("<I", v)) for n in (9, 14, 22, 31) for v in (0, 2, len(blob), 2**32 - 4)
         ],
+        "tables ": [with_equal_knots(blob)],
         "graph": [changed(blob, HEADER + 12, struct.pack("<I", v)) for v in (0, len(blob) - 4, 2**32 - 4)],
     }
     for reason, blobs in reasons.items():
-        assert [firmware.load(one) for one in blobs] == [reason] * len(blobs)
+        assert [firmware.load(one) for one in blobs] == [reason.strip()] * len(blobs)
     assert firmware.load(blob, shift=2) == "alignment"
     assert firmware.verdicts(windows(5)) == before
     assert firmware.digest == model_a.model_digest
@@ -210,10 +219,20 @@ int main(void)
 """
 
 
-@pytest.fixture(scope="module", params=["plain", "wide", "conditions"])
+def in_16_bits() -> Artefact:
+    """A network of int16 activations, as the recipe makes it."""
+    windows_ = plant.windows()
+    model = plant.model(windows_, width=5, blocks=1, kernel=3)
+    spans = ranges(model.architecture, model.weights, np.asarray(windows_.codes))
+    spans |= {"input": (-128 * model.architecture.input_scale, 127 * model.architecture.input_scale)}
+    made = simulate_within(model.architecture, model.weights, spans, precision="int16x8")
+    return loaders.loadable_artefact(made.graph)
+
+
+@pytest.fixture(scope="module", params=["plain", "wide", "conditions", "int16"])
 def sanitized(request, tmp_path_factory):
     """(artefact, function blobs -> reasons): a program under the sanitizers of addresses and of undefined behaviour."""
-    folder, made = tmp_path_factory.mktemp("sanitized"), form(request.param)
+    folder, made = tmp_path_factory.mktemp("sanitized"), in_16_bits() if request.param == "int16" else form(request.param)
     (folder / "host.c").write_text(HOST)
     flags = ["-std=c99", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     size = f"-DMODEL_BLOB_BYTES={len(made.members[FILE])}"
