@@ -34,7 +34,7 @@ class Port:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Port:
-        shape, bits = tuple(int(n) for n in value["shape"]), int(value["bits"])
+        shape, bits = tuple(int(n) for n in value["shape"]), int(value.get("bits", 8))
         if bits not in {8, 16}:
             raise ValueError(f"codes of {bits} bits")
         return cls(str(value["name"]), shape, float(value["scale"]), int(value["zero"]), bits)
