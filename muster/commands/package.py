@@ -1,4 +1,4 @@
-"""`muster artefact package` and `verify`: an artefact as one archive for a firmware engineer, and whether one is whole."""
+"""`muster artefact package`, `verify` and `blob`: an artefact as an archive, or as what firmware loads."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from components.workspace.errors import InputError, NotFound
+from components.workspace.errors import GateFailed, InputError, NotFound
 from muster.console import Json, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
     from components.quantization.imported.loading import AnyBuilt
     from components.quantization.package.build import Package
-    from components.values import Proof
+    from components.values import Artefact, Proof
+    from components.values.deliverable import Deliverable
     from components.workspace.profiles import Profile
 
 BUILT = "artefact.json"
 PackageFile = Annotated[Path, typer.Argument(metavar="PACKAGE", help="an archive that muster artefact package made")]
 
+_MADE = "muster step quantize writes artefacts below out/quantize, muster artefact package makes packages"
+
 
 def add_to(app: typer.Typer) -> None:
     app.command("package")(make)
     app.command("verify")(verify)
+    app.command("blob")(blob)
 
 
 def make(
@@ -73,6 +77,62 @@ def verify(package: PackageFile, json: Json = False) -> None:
     else:
         state = "proven" if opened.description.proven else "UNPROVEN"
         emit_line(f"{package}: {len(opened.files)} files as they were packed, {state}, sha256 {_made(package, opened)['sha256']}")
+
+
+def blob(
+    artefact: Annotated[
+        Path, typer.Argument(help="the .artefact, or the package, of the new model; its profile's runtime is c99")
+    ],
+    firmware: Annotated[Path | None, typer.Option(help="package, or .artefact, that the firmware was built from")] = None,
+    arena: Annotated[int | None, typer.Option(min=1, help="the MODEL_ARENA that the firmware was built with")] = None,
+    out: Annotated[Path, typer.Option(help="the file to write")] = Path("model.blob"),
+    json: Json = False,
+) -> None:
+    """Write a model as firmware loads it, without being flashed anew; exits 4 where --firmware would refuse it.
+
+    attach-image and sign-image make a signed image of the file (docs/over-the-air.md).
+    """
+    from components.quantization.package.loadable import blob_of
+    from components.workspace.files import sha256_bytes, write_bytes
+
+    known = None if firmware is None else _network(firmware)
+    if arena is not None and known is None:
+        raise InputError("--arena without --firmware", hint="name the package that the firmware was built from")
+    made = blob_of(_network(artefact), known, arena)
+    write_bytes(out, made.data)
+    if json:
+        facts = {"file": str(out), "sha256": sha256_bytes(made.data), "bytes": len(made.data), "arena": made.arena}
+        emit_json("blob", facts | {"checked": known is not None})
+    else:
+        said = "the firmware takes it" if known else "give --firmware to see whether a firmware takes it"
+        emit_line(f"{out}: {len(made.data):,} bytes, an arena of {made.arena:,}; {said}")
+
+
+def _network(file: Path) -> Artefact:
+    from components.values import Artefact
+
+    found = opened(read_file(file, _MADE))
+    if not isinstance(found, Artefact):
+        raise InputError(f"{file} is of an imported model: its firmware is built with it", hint="package it, and flash that")
+    return found
+
+
+def opened(data: bytes) -> Deliverable:
+    """The artefact in the file of an artefact or of a package.
+
+    Raises:
+        VerificationFailed: neither, or damaged.
+        GateFailed: the package is unproven.
+    """
+    from components.quantization.package.check import artefact_in, is_package, open_package
+    from components.values import Artefact
+
+    if not is_package(data):
+        return Artefact.from_bytes(data)
+    package = open_package(data)
+    if not package.description.proven:
+        raise GateFailed("the package is unproven: nothing vouches for its artefact", hint="prove it and package it again")
+    return artefact_in(package.files, package.description)
 
 
 def show_package(data: bytes, name: str, *, json: bool) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from components.models.simulation import weight_scales
+from components.models.weights import weight_scales
 from components.quantization.imported.onnx_models.correcting import corrected
 from components.quantization.imported.onnx_models.equalising import equalised
 from components.quantization.imported.onnx_models.folding import folded

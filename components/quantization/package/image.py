@@ -13,6 +13,7 @@ import numpy as np
 
 from components.quantization.boards import BOARDS, Board
 from components.quantization.package import elf
+from components.quantization.targets.c99.blob import FILE
 from components.values import ImageRecord
 from components.values.deliverable import Deliverable
 from components.workspace.errors import GateFailed, InputError
@@ -44,7 +45,7 @@ def attach_image(artefact: Deliverable, image: bytes, name: str, board: str | No
     payload = elf.flash_bytes(image) if image.startswith(elf.MAGIC) else image
     if len(payload) > elf.MOST:
         raise InputError(f"{name} has {len(payload):,} bytes; {elf.MOST:,} are taken", hint="attach what goes into flash")
-    if artefact.runtime != "c99" and (sha256_bytes(image) == artefact.sha256 or image in artefact.members.values()):
+    if _is_model(artefact, image):
         return _attached(artefact, image, name, payload, "model", "identical", "a file of the artefact")
     found = _find_model(artefact, payload)
     machine, level, missing = found, "model-inside", "an ELF that runs on an emulated board (--board)"
@@ -58,6 +59,13 @@ def attach_image(artefact: Deliverable, image: bytes, name: str, board: str | No
             _run(image, emulated)
             machine, level, missing = f"QEMU {board}, self-test; {found}", "emulated", ""
     return _attached(artefact, image, name, payload, "firmware", level, machine, missing)
+
+
+def _is_model(artefact: Deliverable, image: bytes) -> bool:
+    """Whether ``image`` is a file that a runtime, or the loader of the C, takes as it is."""
+    if artefact.runtime == "c99":
+        return image == artefact.members.get(FILE)
+    return sha256_bytes(image) == artefact.sha256 or image in artefact.members.values()
 
 
 def _attached(

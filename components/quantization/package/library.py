@@ -7,7 +7,10 @@ import re
 
 from components.quantization.boards import BOARDS
 from components.quantization.package.texts import filled, text, verifier
+from components.quantization.targets.c99.blob import FILE
 from components.quantization.targets.c99.image import harness
+from components.quantization.targets.c99.loader import loader_sources
+from components.values import Artefact
 from components.values.deliverable import Deliverable
 
 SOURCES = ("model.h", "model.c", "model_selftest.c", "main.c")
@@ -18,7 +21,7 @@ _BOARD = "mps2-an386"
 
 def library_files(artefact: Deliverable) -> dict[str, bytes]:
     """Name in the archive -> content."""
-    sources = {f"src/{name}": data for name, data in ({**artefact.members} | verifier()).items() if name != _EXAMPLE}
+    sources = {f"src/{name}": data for name, data in ({**artefact.members} | verifier()).items() if name not in {_EXAMPLE, FILE}}
     compiled = " ".join(sorted(name for name in sources if name.endswith(".c")))
     library = re.sub(r"\W", "_", f"Muster_{artefact.name}_{artefact.profile}")
     title = f"{artefact.name} for {artefact.profile}"
@@ -33,6 +36,9 @@ def library_files(artefact: Deliverable) -> dict[str, bytes]:
         "examples/SelfTest/SelfTest.ino": text("SelfTest.ino").encode(),
         "examples/loop/main.c": artefact.members[_EXAMPLE],
     }
+    if isinstance(artefact, Artefact) and FILE in artefact.members:
+        about |= {f"loader/{name}": data for name, data in loader_sources(artefact).items()}
+        about[f"model/{FILE}"] = artefact.members[FILE]
     return sources | about | {f"examples/emulated_board/{name}": text.encode() for name, text in harness(board).items()}
 
 

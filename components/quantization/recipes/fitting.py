@@ -8,13 +8,13 @@ from components.quantization.targets import Footprint, Network
 from components.values import Architecture, TrainedModel
 from components.workspace.profiles import Profile
 
-_LEAST_BYTES = {"int8": 1, "int16x8": 1, "dynamic": 1, "float16": 2, "float32": 4}
-"""Precision -> bytes of a weight; biases in integers take more."""
+_LEAST_BITS = {"binary": 1, "int4": 4, "int8": 8, "int16x8": 8, "dynamic": 8, "float16": 16, "float32": 32}
+"""Precision -> bits of a weight; biases in integers take more."""
 
 
 def too_many_weights(profile: Profile, architecture: Architecture, precision: str) -> str:
     """Why the network cannot fit whatever it is compiled to; '' where it may."""
-    least, limit = architecture.parameters * _LEAST_BYTES[precision], _flash(profile)
+    least, limit = architecture.parameters * _LEAST_BITS[precision] // 8, _flash(profile)
     return f"its weights alone take {least:,} bytes > {limit:,} of memory.model_flash_kib" if least > limit else ""
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.models.selection import Mine, enough, own_windows, range_codes, range_windows
-from components.models.simulation import WEIGHT_LIMIT
+from components.models.weights import WEIGHT_LIMIT
 from components.quantization.operators import check_operators
 from components.quantization.recipes.fidelity import fidelity
 from components.quantization.recipes.fitting import misfit, takes, too_many_weights
@@ -34,7 +34,7 @@ from components.quantization.recipes.write import write
 from components.quantization.targets import Network, Written
 from components.training.train import calibration_split
 from components.values import BoostedModel, ElectraModel, TrainedModel, Windows
-from components.values.recipe import INTEGER, WHOLE, Recipe
+from components.values.recipe import INTEGER, PACKED, WHOLE, Recipe
 from components.workspace.errors import GateFailed
 from components.workspace.files import write_json
 from components.workspace.profiles import Profile
@@ -125,14 +125,18 @@ def _candidates(profile: Profile, form: Form, codes: NDArray[np.int8]) -> tuple[
     if set(kept) & set(INTEGER):
         best, simulated = best_in_integers(profile.quantization, form, codes, limit)
         lost += simulated
-    recipes = [_recipe(precision, best, form.shape) for precision in kept]
+    recipes = [_recipe(precision, best, profile, form.shape) for precision in kept]
     return [_Candidate(form, recipe, write(form.model, recipe, codes, limit)) for recipe in recipes], lost
 
 
-def _recipe(precision: str, best: Recipe, shape: str) -> Recipe:
-    """What was ``best`` in int8, in another precision: 16 bits have resolution to spare, and nothing to clip for."""
+def _recipe(precision: str, best: Recipe, profile: Profile, shape: str) -> Recipe:
+    """What was ``best`` in int8, in another precision: 16 bits have resolution to spare, and nothing to clip for; weights of
+    fewer bits than 8 move means so far that biases make up for it wherever that is allowed.
+    """
     if precision == "int8":
         return best
+    if precision in PACKED:
+        return replace(best, precision=precision, corrected="correct" in profile.quantization.rewrites)
     if precision in INTEGER:
         return replace(best, precision=precision, calibrator="minmax")
     return Recipe(precision, shape=shape)

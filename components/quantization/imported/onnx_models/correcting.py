@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from components.models.simulation import weight_scales
+from components.models.weights import weight_scales
 from components.quantization.imported.onnx_models.channels import channels_of
 from components.quantization.imported.onnx_models.layers import Layer, Weights, layers_of, with_layers
 from components.quantization.imported.onnx_models.session import Floats

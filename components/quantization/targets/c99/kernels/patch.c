@@ -1,6 +1,6 @@
 /* Where the input of one output begins: in the image where it lies in one piece or where ``apart``, the distances of its
    rows and columns, is asked for and no part of it is outside; else gathered into ``copy``, in one piece. */
-static const int8_t *patch_of(const layer *restrict l, const int8_t *x, int output, int8_t *copy, int32_t *apart)
+static const $code *patch_of${n}(const layer${n} *restrict l, const $code *x, int output, $code *copy, int32_t *apart)
 {
     const int channels = l->in_channels, width = l->in_width, columns = l->kernel_width, rows = ONE_ROW ? 1 : l->kernel_height;
     const int at_y = ONE_ROW ? 0 : output / l->out_width, at_x = ONE_ROW ? output : output % l->out_width;
@@ -10,7 +10,7 @@ static const int8_t *patch_of(const layer *restrict l, const int8_t *x, int outp
     const int32_t row = l->dilation_y * width * channels, column = l->dilation_x * channels, packed = columns * channels;
     const int whole = inside && l->dilation_x == 1, pieces = whole ? 1 : columns;
     const size_t size = (size_t)(whole ? packed : channels);
-    int8_t *to = copy;
+    $code *to = copy;
     if (apart) {
         apart[0] = inside ? row : packed;
         apart[1] = inside ? column : channels;
@@ -19,8 +19,8 @@ static const int8_t *patch_of(const layer *restrict l, const int8_t *x, int outp
         return x + (y0 * width + x0) * channels;
     for (int i = 0, y = y0; i < rows; i++, y += l->dilation_y)
         for (int j = 0, at = x0; j < pieces; j++, at += l->dilation_x, to += size) {
-            if ((!ONE_ROW && (y < 0 || y >= l->in_height)) || at < 0 || at >= width) memset(to, l->in_zero, size);
-            else memcpy(to, x + (y * width + at) * channels, size);
+            if ((!ONE_ROW && (y < 0 || y >= l->in_height)) || at < 0 || at >= width) memset(to, $outside, size * sizeof *to);
+            else memcpy(to, x + (y * width + at) * channels, size * sizeof *to);
         }
     return copy;
 }
