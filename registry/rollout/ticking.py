@@ -126,8 +126,8 @@ def _due(connection: sa.Connection, release: Release, offer: Offer, groups: Iter
 
 
 def _rolled_back(connection: sa.Connection, release: Release, offer: Offer, now: datetime) -> Step | None:
-    """Done when no device says that it runs the artefact; those that stay silent are waited for one deadline long."""
-    left, _ = still_on(connection, release, offer)
+    """Done when no device says that it runs the artefact, or may; those that stay silent are waited for one deadline long."""
+    left = still_on(connection, release, offer)
     if left == 0:
         return Step(Kind.ROLLED_BACK, "no device runs it any more")
     if now >= parse_stamp(offer.created) + timedelta(seconds=release.rules.report_deadline_s):
