@@ -61,7 +61,7 @@ def check(
         if manifest is None:
             return nothing_offered(facts)
         facts = as_it_runs(facts, state)
-        take_note(manifest, facts, state, now)
+        take_note(manifest, source.signers(facts.fleet), facts, state, now)
         if wait := reason_to_wait(manifest, facts, now):
             return Decision(False, *wait, manifest)
         entry = source.approved(manifest, facts, read_floors(state))
@@ -77,13 +77,13 @@ def open_source(place: str, root: bytes, facts: Facts, state: Path, now: datetim
     return Source(place, root, state, deadline_s)
 
 
-def take_note(manifest: Manifest, facts: Facts, state: Path, now: datetime) -> None:
+def take_note(manifest: Manifest, signers: str, facts: Facts, state: Path, now: datetime) -> None:
     """Step 3: refuse what is wrong; what is right is kept, and is the least that is taken from now on."""
-    floors = read_floors(state).raised_by(facts)
+    floors = read_floors(state).told_by(manifest.path, signers).raised_by(facts)
     refuse_wrong(manifest, facts, floors, now)
-    if manifest.sequence_number > floors.sequence[manifest.path] or not (state / OFFERED).is_file():
+    if manifest.sequence_number != floors.sequence[manifest.path] or not (state / OFFERED).is_file():
         write_bytes(state / OFFERED, manifest.to_bytes())
-    floors.after(manifest).save(state)
+    floors.after(manifest, signers).save(state)
 
 
 def as_it_runs(facts: Facts, state: Path) -> Facts:

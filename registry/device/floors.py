@@ -19,7 +19,10 @@ _FILE = "floors.json"
 
 
 class Floors(Part):
+    """``signers``: whose sequence it is, for each manifest path."""
+
     sequence: dict[str, int] = Field(default_factory=dict)
+    signers: dict[str, str] = Field(default_factory=dict)
     release_counter: dict[str, int] = Field(default_factory=dict)
     time: Stamp = "1970-01-01T00:00:00Z"
 
@@ -29,10 +32,19 @@ class Floors(Part):
         sequence = max(facts.floor_sequence, self.sequence.get(path, 0))
         return self.model_copy(update={"sequence": self.sequence | {path: sequence}, "time": max(self.time, facts.floor_time)})
 
-    def after(self, manifest: Manifest) -> Floors:
+    def told_by(self, path: str, signers: str) -> Floors:
+        """Without the sequence of keys that do not count any more: who stole one cannot lock a device out for ever with the
+        highest number there is, and what the old keys signed is not taken anyway.
+        """
+        if self.signers.get(path, signers) == signers:
+            return self
+        return self.model_copy(update={"sequence": {p: n for p, n in self.sequence.items() if p != path}})
+
+    def after(self, manifest: Manifest, signers: str) -> Floors:
         """Raised by a manifest that verified, whether or not the device is in its cohort."""
         return Floors(
             sequence=self.sequence | {manifest.path: manifest.sequence_number},
+            signers=self.signers | {manifest.path: signers},
             release_counter=self.release_counter,
             time=max(self.time, manifest.created_at),
         )

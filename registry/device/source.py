@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tuf.api import exceptions as tuf
-from tuf.api.metadata import TargetFile
+from tuf.api.metadata import Metadata, TargetFile, Targets
 from tuf.ngclient import Updater, UpdaterConfig
 
 from components.values.artefact import Artefact
 from components.workspace.errors import VerificationFailed
-from components.workspace.files import sha256_bytes
+from components.workspace.files import sha256_bytes, sha256_json
 from registry.contract.manifest import MAX_BYTES, Manifest, manifest_path
 from registry.contract.reasons import Reason
 from registry.device.facts import Facts
@@ -62,6 +62,12 @@ class Source:
             return Manifest.from_bytes(kept.read_bytes())
         except ValueError as error:
             raise Refused(Reason.BAD_MANIFEST, f"the manifest does not parse: {str(error).splitlines()[0]}") from None
+
+    def signers(self, fleet: str) -> str:
+        """A digest of the keys that may sign the fleet's manifests, as the offline keys name them now."""
+        top = Metadata[Targets].from_file(str(self._state / "metadata/targets.json")).signed
+        role = (top.delegations.roles or {}).get(f"fleet-{fleet}") if top.delegations else None
+        return sha256_json(sorted(role.keyids) if role else [])
 
     def approved(self, manifest: Manifest, facts: Facts, floors: Floors) -> TargetFile:
         """The entry of the `releases` role that vouches for the manifest's artefact on this device."""

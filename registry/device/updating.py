@@ -87,7 +87,7 @@ def update(
         if manifest is None:
             return device.waits(nothing_offered(facts).reason, nothing_offered(facts).detail)
         try:
-            take_note(manifest, facts, state, now)
+            take_note(manifest, source.signers(facts.fleet), facts, state, now)
             if wait := device.reason_to_wait(manifest):
                 return device.waits(*wait, manifest)
             entry = source.approved(manifest, facts, read_floors(state))
