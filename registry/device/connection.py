@@ -68,7 +68,7 @@ class Pace:
             with suppress(OSError, AttributeError):
                 self._connection.sock.shutdown(socket.SHUT_RDWR)
         else:
-            self._arm(self._window_s)
+            self._arm(min(self._window_s, self._until - time.monotonic()))
 
 
 @contextmanager

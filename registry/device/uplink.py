@@ -19,7 +19,7 @@ from components.workspace.errors import InputError
 from registry.contract.reasons import Reason
 from registry.device.connection import connected
 from registry.device.facts import Facts
-from registry.device.fetcher import SLOWEST, WINDOW_S
+from registry.device.fetcher import SLOWEST
 from registry.device.outbox import Outbox, Waiting
 from registry.device.refusal import Unreachable
 
@@ -56,17 +56,18 @@ def check_address(url: str) -> str:
 
 
 def send(outbox: Outbox, url: str, facts: Facts, *, deadline_s: float = DEADLINE_S) -> Sent:
-    """Send all that waits, oldest first.
+    """Send all that waits, oldest first. ``deadline_s``: for one request beside what its bytes take at the slowest rate.
 
     Raises:
         Unreachable: there is no answer in time; what was not acknowledged waits for the next call.
         InputError: ``url`` is no address for reports, or the MQTT client is not installed.
     """
-    parts, waiting, until = urlsplit(check_address(url)), outbox.waiting(), time.monotonic() + deadline_s
+    parts, waiting = urlsplit(check_address(url)), outbox.waiting()
     answers: list[str] = []
     for at in range(0, len(waiting), _LINES):
         some = waiting[at : at + _LINES]
-        said = _by_mqtt(parts, some, facts, until) if parts.scheme in _MQTT_PORTS else _by_http(parts, some, until)
+        seconds = deadline_s + sum(len(w.envelope) for w in some) / SLOWEST
+        said = _by_mqtt(parts, some, facts, seconds) if parts.scheme in _MQTT_PORTS else _by_http(parts, some, seconds)
         for one, answer in zip(some, said, strict=True):
             if answer not in _MENDED:
                 one.forget()
@@ -76,11 +77,11 @@ def send(outbox: Outbox, url: str, facts: Facts, *, deadline_s: float = DEADLINE
     return Sent(good, len(answers) - good - kept, kept, tuple(sorted(set(answers) - _GOOD)))
 
 
-def _by_http(parts: SplitResult, some: Sequence[Waiting], until: float) -> list[str]:
+def _by_http(parts: SplitResult, some: Sequence[Waiting], seconds: float) -> list[str]:
     """The answer for each."""
     path = f"{parts.path.rstrip('/')}/v1/reports"
     body = b"\n".join(w.envelope for w in some) + b"\n"
-    with connected(parts, until, SLOWEST / 100, WINDOW_S) as (connection, _):
+    with connected(parts, time.monotonic() + seconds, 0, seconds) as (connection, _):
         try:
             connection.request("POST", path, body, {"Content-Type": "application/x-ndjson"})
             response = connection.getresponse()
@@ -98,8 +99,9 @@ def _by_http(parts: SplitResult, some: Sequence[Waiting], until: float) -> list[
     return answers
 
 
-def _by_mqtt(parts: SplitResult, some: Sequence[Waiting], facts: Facts, until: float) -> list[str]:
+def _by_mqtt(parts: SplitResult, some: Sequence[Waiting], facts: Facts, seconds: float) -> list[str]:
     """The same answer for each; where the broker does not acknowledge one, those before it are forgotten already."""
+    until = time.monotonic() + seconds
     client = _mqtt_client(parts, until)
     try:
         topic = f"muster/{facts.fleet}/{facts.device_id}/report"

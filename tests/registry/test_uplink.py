@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -152,6 +153,19 @@ def test_a_registry_that_drips_holds_no_device(outbox: Outbox) -> None:
     with raw_server(b"HTTP/1.1 202 OK\r\n", b"X", 0.02) as url, pytest.raises(Unreachable):
         send(outbox, url, FACTS, deadline_s=0.3)
     assert len(outbox.waiting()) == 1
+
+
+def test_a_long_backlog_has_the_time_that_its_bytes_take(outbox: Outbox) -> None:
+    """Else a slow link would never get rid of it."""
+    for _ in range(100):
+        put(outbox)
+
+    def late(lines: list[bytes]) -> tuple[int, Any]:
+        time.sleep(1)
+        return each("accepted")(lines)
+
+    with registry_that(late) as (url, _):
+        assert send(outbox, url, FACTS, deadline_s=0.1).acknowledged == 100
 
 
 def test_many_reports_go_in_few_requests_oldest_first(outbox: Outbox) -> None:
