@@ -12,6 +12,7 @@ from muster.app import main
 from registry import rollout
 from registry.inventory import import_devices
 from tests.registry.cli import Run
+from tests.registry.reporting import wide_canary
 from tests.registry.servers import postgresql_server
 from tests.registry.workspaces import artefacts, make_workspace, proofs, release, version
 
@@ -70,3 +71,14 @@ def postgresql() -> Iterator[str]:
         if url is None:
             pytest.skip("no PostgreSQL server (Debian: postgresql), or no runuser to become someone else")
         yield url
+
+
+@pytest.fixture(scope="session")
+def _reporting_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return wide_canary(tmp_path_factory.mktemp("reporting") / "w").root
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, _reporting_template: Path) -> Workspace:
+    shutil.copytree(_reporting_template, tmp_path / "w")
+    return open_workspace(tmp_path / "w")

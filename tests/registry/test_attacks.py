@@ -33,9 +33,8 @@ from registry.keys import signer_of
 from registry.repository import publish
 from registry.repository.metadata import snapshot, timestamp
 from registry.rotation import rotate_key
-from tests.registry.reporting import key_of
+from tests.registry.reporting import cohort, key_of
 from tests.registry.rollouts import START, after, large, let_in, say
-from tests.registry.test_intake import _reporting_template, cohort, fleet  # noqa: F401 -- fixtures
 from tests.registry.workspaces import (
     artefacts,
     facts,
@@ -142,7 +141,7 @@ def _attacking_server(folder: Path, lies: dict[str, Callable[[bytes], Body]]) ->
 
 
 @pytest.fixture
-def field(fleet: Workspace, tmp_path: Path) -> Iterator[Field]:  # noqa: F811
+def field(fleet: Workspace, tmp_path: Path) -> Iterator[Field]:
     lies: dict[str, Callable[[bytes], Body]] = {}
     with _attacking_server(repository_of(fleet), lies) as url:
         yield Field(fleet, tmp_path, url, lies)

@@ -30,8 +30,7 @@ from registry.device.outbox import Outbox
 from registry.device.slots import Slots
 from registry.device.tries import begin, read_try, reason_to_pause
 from registry.health.intake import Intake
-from tests.registry.reporting import counted, key_of
-from tests.registry.test_intake import _reporting_template, cohort, fleet  # noqa: F401 -- fixtures
+from tests.registry.reporting import cohort, counted, key_of
 from tests.registry.workspaces import (
     facts,
     gateway_artefact,
@@ -77,7 +76,7 @@ class Device:
 
 
 @pytest.fixture
-def device(fleet: Workspace, tmp_path: Path) -> Device:  # noqa: F811
+def device(fleet: Workspace, tmp_path: Path) -> Device:
     return Device(fleet, tmp_path)
 
 
@@ -270,7 +269,7 @@ def test_the_registry_counts_what_the_device_says(device: Device) -> None:
 # A microcontroller and its gateway.
 
 
-def test_a_gateway_hands_over_and_relays_the_answer_under_its_own_key(fleet: Workspace, tmp_path: Path) -> None:  # noqa: F811
+def test_a_gateway_hands_over_and_relays_the_answer_under_its_own_key(fleet: Workspace, tmp_path: Path) -> None:
     device = Device(fleet, tmp_path, "node-v2")
     done = device.update()
     assert (done.installed, done.reason) == (False, Reason.HANDED_OVER)
@@ -286,7 +285,7 @@ def test_a_gateway_hands_over_and_relays_the_answer_under_its_own_key(fleet: Wor
     assert counted(fleet)[0]["device_id"] == device.facts.device_id
 
 
-def test_a_microcontroller_that_refuses_keeps_what_it_runs(fleet: Workspace, tmp_path: Path) -> None:  # noqa: F811
+def test_a_microcontroller_that_refuses_keeps_what_it_runs(fleet: Workspace, tmp_path: Path) -> None:
     device = Device(fleet, tmp_path, "node-v2")
     with pytest.raises(Conflict, match="nothing was handed over"):
         answered(device.facts, device.state, device.key, "failed", Reason.SELF_TEST_FAILED)

@@ -23,12 +23,12 @@ from registry.device import Facts, Unreachable
 from registry.device.outbox import Outbox
 from registry.device.uplink import Sent, check_address, send
 from registry.health.broker import TOPIC
-from tests.registry.reporting import counted, key_of
+from tests.registry.cli import Run
+from tests.registry.reporting import cohort, counted, key_of
 from tests.registry.servers import raw_server
 from tests.registry.test_api import served
 from tests.registry.test_broker import broker, until  # noqa: F401 -- a fixture
-from tests.registry.test_commands import Run, document, muster  # noqa: F401 -- a fixture
-from tests.registry.test_intake import _reporting_template, cohort, fleet  # noqa: F401 -- fixtures
+from tests.registry.test_commands import document
 from tests.registry.workspaces import gateway_artefact
 
 FACTS = Facts(
@@ -245,7 +245,7 @@ def test_by_mqtt_a_report_is_forgotten_when_the_broker_has_it(outbox: Outbox, br
 
 
 @pytest.mark.slow
-def test_from_the_command_line_a_device_updates_offline_and_reports_later(fleet: Workspace, muster: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_from_the_command_line_a_device_updates_offline_and_reports_later(fleet: Workspace, muster: Run, tmp_path: Path) -> None:
     """Enrolled, updated while the registry was down, heard when it is up: and then it is counted as what runs."""
     device, key = cohort(fleet)[0], tmp_path / "device.key"
     muster("device", "enroll", device, fleet.root, "--make-key", key, "--replace")
@@ -263,7 +263,7 @@ def test_from_the_command_line_a_device_updates_offline_and_reports_later(fleet:
     assert row["latency_us"] > 0
 
 
-def test_a_statement_of_health_says_what_was_measured(fleet: Workspace, muster: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_a_statement_of_health_says_what_was_measured(fleet: Workspace, muster: Run, tmp_path: Path) -> None:
     device, key, metrics = cohort(fleet)[0], tmp_path / "device.key", tmp_path / "metrics.json"
     muster("device", "enroll", device, fleet.root, "--make-key", key, "--replace")
     who = (fleet.root, "--device", device, "--key", key)
@@ -293,8 +293,8 @@ def test_a_statement_of_health_says_what_was_measured(fleet: Workspace, muster: 
     ],
 )
 def test_what_cannot_be_reported_is_a_short_error(
-    fleet: Workspace,  # noqa: F811
-    muster: Run,  # noqa: F811
+    fleet: Workspace,
+    muster: Run,
     tmp_path: Path,
     options: tuple[str, ...],
     code: int,
