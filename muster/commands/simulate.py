@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]
 _UNITS = {"min": 60, "h": 3600, "d": 86_400}
+_UNTIL: dict[str, Literal["complete", "halt"]] = {"complete": "complete", "halt": "halt"}
 _SHOWN = 10
 
 
@@ -49,14 +50,13 @@ def simulate(
     Nothing of the workspace is changed, and no report of it is invented: the rehearsal has a registry and keys of its own.
     """
     from registry.simulator import Plan, prepare, rehearse
-    from registry.simulator.rehearsal import LONGEST
 
     opened = open_workspace(workspace)
     script = _scenario(scenario, having or [])
-    longest = LONGEST if until in ("complete", "halt") else _duration("--until", until)
+    end = _UNTIL.get(until) or _duration("--until", until)
     after = _duration("--promote-after", promote_after) if promote_after is not None else None
     start = datetime.now(UTC).replace(second=0, microsecond=0)
-    plan = Plan(script, seed, start, longest, at_halt=until == "halt", promote_after=after)
+    plan = Plan(script, seed, start, end, after)
     signed = opened.settings.registry.reports.require_signatures and not unsigned
     with prepare(opened, release, start, seed, count=devices, signed=signed, keep=keep) as stage, _watching(quiet) as watch:
         outcome = rehearse(stage, plan, watch)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -40,15 +41,14 @@ _STANDING = frozenset({*TERMINAL, State.HALTED, State.HELD})
 
 @dataclass(frozen=True)
 class Plan:
-    """``longest``: simulated time after which it stops; ``at_halt``: it stops at the first halt, too; ``promote_after``: a
-    person promotes what waits for people after so long, None: nobody does.
+    """``until``: 'complete', 'halt' to stop at the first halt, or simulated time that it goes on for, whatever happens;
+    ``promote_after``: a person promotes what waits for people after so long, None: nobody does.
     """
 
     scenario: Scenario
     seed: int
     start: datetime
-    longest: timedelta = LONGEST
-    at_halt: bool = False
+    until: Literal["complete", "halt"] | timedelta = "complete"
     promote_after: timedelta | None = None
 
 
@@ -67,7 +67,7 @@ class Moment:
 def rehearse(stage: Stage, plan: Plan, watch: Callable[[Moment], None] = lambda _: None) -> Outcome:
     """Two persons approve ``stage``'s release at ``plan.start``; then it goes as its gates and devices want.
 
-    It ends when every variant has ended, was halted or waits for people, and all devices have come to rest.
+    'complete' is when every variant has ended, was halted or waits for people, and all devices have come to rest.
 
     Raises:
         InputError: the scenario has a group of a variant that is not offered.
@@ -153,13 +153,14 @@ class _Rehearsal:
 
     def _ended(self) -> str | None:
         """Why it is over, None while it is not."""
-        if self._passed >= self._plan.longest:
+        until = self._plan.until
+        if self._passed >= (LONGEST if isinstance(until, str) else until):
             return "time is up"
         states = {o.state for o in self._release.manifests}
-        if self._plan.at_halt and State.HALTED in states:
+        if until == "halt" and State.HALTED in states:
             return "halted"
         stopped = states <= {*TERMINAL, State.HALTED} or (states <= _STANDING and self._plan.promote_after is None)
-        if not stopped:
+        if not stopped or isinstance(until, timedelta):
             self._stopped_at = None
             return None
         self._stopped_at = self._stopped_at or self._now

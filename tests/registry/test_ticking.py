@@ -37,6 +37,18 @@ def test_a_bad_release_halts_in_its_canary(tmp_path: Path) -> None:
     assert offer.cuts[-1].devices <= 60
 
 
+@pytest.mark.parametrize("before", ["reverted_at", "rejected_at", "installed_at"])
+def test_what_went_wrong_is_not_undone_by_how_the_old_model_does(before: str, tmp_path: Path) -> None:
+    """A device that fell back goes on stating its health, of what it ran before."""
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    devices = let_in(workspace, begun.id)
+    say(workspace, begun.id, "running", devices, after(minutes=30), running_sha256="0" * 64, **{before: 1})
+    rollout.tick(workspace, now=after(hours=1))
+    (view,) = rollout.views(workspace, rollout.show_release(workspace, begun.id), now=after(hours=1))
+    assert (view.evidence.failed, view.offer.state) == (len(devices), State.HALTED)
+
+
 def test_a_wave_waits_for_the_reports_of_the_one_before(tmp_path: Path) -> None:
     workspace = large(tmp_path)
     begun = started(workspace)
