@@ -11,6 +11,7 @@ from registry import rollout
 from registry.device import check
 from registry.rollout import Order, State
 from tests.registry.rollouts import VARIANT, after, alive, large, let_in, say, started, walk
+from tests.registry.test_racing import fresh
 from tests.registry.workspaces import artefacts, canary, image_root, proofs, repository_of, version
 
 
@@ -257,3 +258,21 @@ def test_a_first_release_has_nothing_to_go_back_to(tmp_path: Path) -> None:
     with pytest.raises(Conflict, match="there is nothing to go back to"):
         rollout.rollback(workspace, begun.id, Order("ana", "no"))
     assert rollout.show_release(workspace, begun.id) == begun
+
+
+@pytest.mark.slow
+def test_postgresql_weighs_the_same(postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def weighed(root: Path) -> object:
+        workspace = large(root)
+        begun = started(workspace)
+        devices = let_in(workspace, begun.id)
+        alive(workspace, devices[:15], after(minutes=-30))
+        say(workspace, begun.id, "installed", devices[:4], after(minutes=20), latency_us=900)
+        say(workspace, begun.id, "failed", devices[4:6], after(minutes=25), reason="unreachable")
+        say(workspace, begun.id, "running", devices[6:8], after(minutes=25), running_sha256="0" * 64, reverted_at=1)
+        (view,) = rollout.views(workspace, rollout.show_release(workspace, begun.id), now=after(hours=1))
+        return view.evidence
+
+    here = weighed(tmp_path / "sqlite")
+    monkeypatch.setenv("MUSTER_DATABASE_URL", fresh(postgresql))
+    assert weighed(tmp_path / "postgresql") == here
