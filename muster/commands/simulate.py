@@ -156,7 +156,7 @@ def _print(outcome: Outcome) -> None:
     ]
     emit_table("What happened", ("after", "variant", "event", "why"), happened)
     for v in outcome.variants:
-        if v.why:
+        if v.why and v.state != "completed":
             emit_line(f"{v.variant}: {v.why}")
         if v.never_told:
             more = f" and {len(v.never_told) - _SHOWN} more" if len(v.never_told) > _SHOWN else ""

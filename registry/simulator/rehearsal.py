@@ -143,7 +143,9 @@ class _Rehearsal:
             return []
         order = Order(PEOPLE[0], "a rehearsal", sorted(ready))
         rollout.promote(self._stage.workspace, self._release.id, order, now=self._now)
-        return [Taken(self._release.id, (v,), Kind.PROMOTED.value, f"by {PEOPLE[0]}") for v in order.variants]
+        last = {o.variant for o in self._release.manifests if o.last_stage}
+        kind = {v: Kind.COMPLETED if v in last else Kind.PROMOTED for v in ready}
+        return [Taken(self._release.id, (v,), kind[v].value, f"by {PEOPLE[0]}") for v in order.variants]
 
     def _note(self, taken: list[Taken]) -> None:
         seconds = round(self._passed.total_seconds())

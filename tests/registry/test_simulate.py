@@ -14,9 +14,10 @@ import pytest
 
 from components.workspace import Workspace
 from components.workspace.files import sha256_bytes
+from components.workspace.workspace import parse_yaml
 from muster.app import main
 from registry import rollout
-from registry.simulator import Scenario
+from registry.simulator import BEHAVIOURS, Scenario
 from registry.simulator.acting import End, course
 from registry.simulator.scenario import FallingBack, SlowDownload
 from tests.registry.rollouts import large
@@ -240,6 +241,9 @@ def test_nodes_report_through_their_gateway_and_people_promote(rehearse: Any, dr
     done = rehearse("--promote-after", "30min", workspace=drafted.root)
     assert {v["variant"]: v["runs"] for v in done["variants"]} == {"gateway-v2": 15, "gateway-v3": 5, "node-v2": 4}
     assert done["rejected"] == {}
+    assert {tuple(e for e in events(v) if e != "widened" and e != "held") for v in done["variants"]} == {
+        ("promoted", "promoted", "completed")
+    }
 
 
 @pytest.mark.slow
@@ -325,6 +329,17 @@ def test_shares_are_exact_and_drawn_by_the_seed() -> None:
     drawn = scenario.draw(variant, ["a", "b"], np.random.default_rng(1))
     assert [int((drawn[variant == v] == g).sum()) for v in (0, 1) for g in (0, 1)] == [25, 0, 10, 20]
     assert (drawn != scenario.draw(variant, ["a", "b"], np.random.default_rng(2))).any()
+
+
+def test_the_scenario_that_is_shown_has_every_key_and_behaviour(checkout: Path) -> None:
+    shown = (checkout / "docs/operator.md").read_text().partition("## Rehearse a rollout")[2]
+    block = shown.partition("```yaml\n")[2].partition("```")[0]
+    scenario = parse_yaml(block, Scenario, "docs/operator.md")
+    assert scenario.model_fields_set == set(Scenario.model_fields)
+    assert scenario.model_copy(update={"groups": ()}) == Scenario()
+    assert sorted(g.behaviour for g in scenario.groups) == sorted(BEHAVIOURS)
+    for behaviour in BEHAVIOURS:
+        assert f"| `{behaviour}` |" in shown
 
 
 def test_what_a_device_says_fits_what_becomes_of_it() -> None:
