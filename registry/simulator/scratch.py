@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -30,7 +30,7 @@ from registry.health import keys, merging
 from registry.health.counts import last_seen
 from registry.health.keys import Enrolment
 from registry.health.tables import ACTIVE
-from registry.inventory import Device, list_devices
+from registry.inventory import Device, list_devices, stored
 from registry.keys import init_keys
 from registry.models import ModelVersion
 from registry.repository import upload_artefact
@@ -188,11 +188,10 @@ def _enrol(
     scratch: Scratch, crowd: Sequence[Device], private: dict[str, Ed25519PrivateKey], seen: dict[str, int], start: datetime
 ) -> None:
     """``seen``: device -> when it was last heard of."""
-    rows = [{name: value for name, value in asdict(d).items() if name != "public_key"} for d in crowd]
     said = (ACTIVE, stamp(start), "rehearsal", "made up")
     new = [Enrolment(i, 1, key.public_key().public_bytes_raw().hex(), *said) for i, key in private.items()]
     with writing(open_database(scratch.database_url)) as connection:
-        connection.execute(devices.insert(), rows)
+        connection.execute(devices.insert(), [stored(d) for d in crowd])
         keys.append(connection, new)
         merging.join_presence(connection, [(device, at, 0, "") for device, at in sorted(seen.items())])
 

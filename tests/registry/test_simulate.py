@@ -241,7 +241,7 @@ def test_nodes_report_through_their_gateway_and_people_promote(rehearse: Any, dr
     done = rehearse("--promote-after", "30min", workspace=drafted.root)
     assert {v["variant"]: v["runs"] for v in done["variants"]} == {"gateway-v2": 15, "gateway-v3": 5, "node-v2": 4}
     assert done["rejected"] == {}
-    assert {tuple(e for e in events(v) if e != "widened" and e != "held") for v in done["variants"]} == {
+    assert {tuple(e for e in events(v) if e not in {"widened", "held"}) for v in done["variants"]} == {
         ("promoted", "promoted", "completed")
     }
 
