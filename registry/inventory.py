@@ -9,7 +9,7 @@ import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from registry.health.keys import Enrolment
 from registry.health.tables import ACTIVE
 
 COLUMNS = ("device_id", "fleet", "hardware_profile", "firmware_version", "site", "public_key", "via")
+_STORED = tuple(name for name in COLUMNS if name != "public_key")
 _DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
 _SHOWN = 8
@@ -240,7 +241,7 @@ def _store(workspace: Workspace, wanted: dict[str, Device], origin: dict[str, st
         gone = [i for i in present if i not in rows]
         _delete(connection, [*gone, *(i for i in stale if i in present)])
         if stale:
-            connection.execute(devices.insert(), [_columns(rows[i]) for i in stale])
+            connection.execute(devices.insert(), [stored(rows[i]) for i in stale])
         keys.append(connection, enrolled)
     changed = {*stale, *(e.device_id for e in enrolled)}
     added = sum(i not in present for i in changed)
@@ -283,8 +284,9 @@ def _device(row: Any, public_key: str = "") -> Device:
     return Device(**row._mapping, public_key=public_key)
 
 
-def _columns(device: Device) -> dict[str, str]:
-    return {name: value for name, value in asdict(device).items() if name != "public_key"}
+def stored(device: Device) -> dict[str, str]:
+    """The device as a row of ``devices``; keys are kept in their own history. `asdict` would copy each value."""
+    return {name: getattr(device, name) for name in _STORED}
 
 
 def _delete(connection: sa.Connection, ids: Sequence[str]) -> None:

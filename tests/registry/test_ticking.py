@@ -12,6 +12,7 @@ from registry import rollout
 from registry.device import check
 from registry.rollout import Order, State
 from tests.registry.rollouts import VARIANT, after, alive, large, let_in, say, started, walk
+from tests.registry.test_racing import fresh
 from tests.registry.workspaces import artefacts, canary, image_root, proofs, repository_of, version
 
 
@@ -36,6 +37,18 @@ def test_a_bad_release_halts_in_its_canary(tmp_path: Path) -> None:
     assert (halted.state, offer.plan.name) == (State.HALTED, "canary")
     assert offer.why.startswith("failures: ")
     assert offer.cuts[-1].devices <= 60
+
+
+@pytest.mark.parametrize("before", ["reverted_at", "rejected_at", "installed_at"])
+def test_what_went_wrong_is_not_undone_by_how_the_old_model_does(before: str, tmp_path: Path) -> None:
+    """A device that fell back goes on stating its health, of what it ran before."""
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    devices = let_in(workspace, begun.id)
+    say(workspace, begun.id, "running", devices, after(minutes=30), running_sha256="0" * 64, **{before: 1})
+    rollout.tick(workspace, now=after(hours=1))
+    (view,) = rollout.views(workspace, rollout.show_release(workspace, begun.id), now=after(hours=1))
+    assert (view.evidence.failed, view.offer.state) == (len(devices), State.HALTED)
 
 
 def test_a_wave_waits_for_the_reports_of_the_one_before(tmp_path: Path) -> None:
@@ -294,3 +307,21 @@ def test_a_manifest_longer_than_devices_read_is_refused_at_the_draft(tmp_path: P
     (workspace.root / "muster.yaml").write_text(changed)
     with pytest.raises(InputError, match="fewer stages or shorter names"):
         rollout.draft(open_workspace(workspace.root), version(), artefacts(), proofs(), "pipeline")
+
+
+@pytest.mark.slow
+def test_postgresql_weighs_the_same(postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def weighed(root: Path) -> object:
+        workspace = large(root)
+        begun = started(workspace)
+        devices = let_in(workspace, begun.id)
+        alive(workspace, devices[:15], after(minutes=-30))
+        say(workspace, begun.id, "installed", devices[:4], after(minutes=20), latency_us=900)
+        say(workspace, begun.id, "failed", devices[4:6], after(minutes=25), reason="unreachable")
+        say(workspace, begun.id, "running", devices[6:8], after(minutes=25), running_sha256="0" * 64, reverted_at=1)
+        (view,) = rollout.views(workspace, rollout.show_release(workspace, begun.id), now=after(hours=1))
+        return view.evidence
+
+    here = weighed(tmp_path / "sqlite")
+    monkeypatch.setenv("MUSTER_DATABASE_URL", fresh(postgresql))
+    assert weighed(tmp_path / "postgresql") == here
