@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from components.workspace import Workspace
 from components.workspace.errors import Conflict, MusterError
@@ -31,6 +32,7 @@ from registry.device.slots import Slots
 from registry.device.tries import begin, read_try, reason_to_pause
 from registry.health.intake import Intake
 from tests.registry.reporting import counted, key_of
+from tests.registry.test_commands import Run, muster  # noqa: F401 -- a fixture
 from tests.registry.test_intake import _reporting_template, cohort, fleet  # noqa: F401 -- fixtures
 from tests.registry.workspaces import (
     facts,
@@ -296,7 +298,55 @@ def test_a_microcontroller_that_refuses_keeps_what_it_runs(fleet: Workspace, tmp
     assert device.update().reason == Reason.GIVEN_UP
 
 
+# The command line.
+
+
+def test_a_device_without_a_workspace_updates_by_its_facts(device: Device, muster: Run, tmp_path: Path) -> None:  # noqa: F811
+    """As on a real device: facts, the root of the image, a key, an address."""
+    who = on_disk(device, tmp_path)
+    ask = ("device", "update", device.place, *who, "--root", tmp_path / "root.json")
+    code, output, _ = muster(*ask)
+    assert (code, output.splitlines()[0]) == (0, f"{device.facts.device_id}: runs pumps version 1 now")
+    assert A in output
+    code, output, _ = muster(*ask)
+    assert (code, "nothing to do [already_installed]" in output) == (0, True)
+    assert json.loads((tmp_path / "device-state/slots/active.json").read_bytes())["runs"]["sha256"] == A
+    (tmp_path / "device.json").write_text(device.facts.model_copy(update={"firmware_version": "9.0"}).model_dump_json())
+    code, _, error = muster(*ask)
+    assert (code, "[wrong_firmware]" in error) == (8, True)
+
+
+def test_a_microcontrollers_answer_is_given_on_the_command_line(fleet: Workspace, muster: Run, tmp_path: Path) -> None:  # noqa: F811
+    device = Device(fleet, tmp_path, "node-v2")
+    who = on_disk(device, tmp_path)
+    code, output, _ = muster("device", "update", device.place, *who, "--root", tmp_path / "root.json")
+    assert (code, "hand over" in output) == (0, True)
+    code, output, _ = muster("device", "report", *who, "--answer", "failed", "--reason", "self_test_failed")
+    assert (code, "2 waiting" in output) == (0, True)
+    assert muster("device", "report", *who, "--answer", "installed")[0] == 5
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--device", "gw-000", "--facts", "device.json"), ("--facts", "device.json")], ids=["none", "two", "no root"]
+)
+def test_an_update_of_no_device_or_of_two_is_a_short_error(options: tuple[str, ...], muster: Run, tmp_path: Path) -> None:  # noqa: F811
+    code, _, error = muster("device", "update", tmp_path, "--key", "device.pem", *options)
+    assert (code, "which device?" in error) == (2, True)
+
+
+def on_disk(device: Device, folder: Path) -> tuple[object, ...]:
+    """The options that name a device by its files."""
+    (folder / "device.json").write_text(device.facts.model_dump_json())
+    (folder / "root.json").write_bytes(image_root(device.workspace))
+    (folder / "device.pem").write_bytes(device.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return "--facts", folder / "device.json", "--key", folder / "device.pem"
+
+
 # Power cuts.
+
+
+class PowerCut(BaseException):
+    """Nothing after it is done."""
 
 
 def test_who_was_cut_off_in_a_try_says_so_and_tries_again(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,11 +354,11 @@ def test_who_was_cut_off_in_a_try_says_so_and_tries_again(device: Device, monkey
     original = updating.self_test
 
     def crash(*_arguments: Any) -> Any:
-        raise KeyboardInterrupt
+        raise PowerCut
 
     for attempt in (1, 2, 3):
         monkeypatch.setattr(updating, "self_test", crash)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(PowerCut):
             device.update()
         assert device.update().reason == (Reason.BACKING_OFF if attempt < 3 else Reason.GIVEN_UP)
         assert device.said()[-1] == ("failed", "interrupted")
