@@ -10,12 +10,18 @@ import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from components.workspace import Workspace
 from components.workspace.errors import Conflict, MusterError
+from components.workspace.files import sha256_bytes
 from registry import rollout
 from registry.contract.cohort import bucket
 from registry.contract.manifest import Manifest
@@ -27,9 +33,10 @@ from registry.database import open_database
 from registry.device import Facts, Refused, Unreachable, Updated, answered, update, updating
 from registry.device.floors import read_floors
 from registry.device.outbox import Outbox
-from registry.device.slots import Slots
+from registry.device.slots import Installed, Slots
 from registry.device.tries import begin, read_try, reason_to_pause
 from registry.health.intake import Intake
+from tests.registry.cli import Run
 from tests.registry.reporting import cohort, counted, key_of
 from tests.registry.workspaces import (
     facts,
@@ -230,7 +237,10 @@ def test_a_slot_that_decays_is_left_for_the_other_one(device: Device) -> None:
 
 def test_with_both_slots_damaged_the_image_is_what_runs(device: Device) -> None:
     device.update()
+    release(device.workspace, 2, "b")
+    device.update()
     spoil(device.state / "slots/a")
+    spoil(device.state / "slots/b")
     device.facts = device.facts.model_copy(update={"running_sha256": "0" * 64})
     device.update()
     assert device.reports()[-1].running_sha256 == "0" * 64
@@ -295,7 +305,120 @@ def test_a_microcontroller_that_refuses_keeps_what_it_runs(fleet: Workspace, tmp
     assert device.update().reason == Reason.GIVEN_UP
 
 
+def test_a_pointer_that_is_damaged_is_written_anew(device: Device) -> None:
+    device.update()
+    (device.state / "slots/active.json").write_text("{")
+    assert device.running is None
+    assert device.update().running_sha256 == A
+
+
+class SlotsUnderFire(RuleBasedStateMachine):
+    """Downloads whole and cut off, switches, decay and repairs, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = TemporaryDirectory()
+        self.slots = Slots(Path(self.folder.name))
+        self.good: set[str] = set()
+
+    def teardown(self) -> None:
+        self.folder.cleanup()
+
+    @rule(content=st.sampled_from([b"first", b"second", b"third"]), whole=st.booleans())
+    def fetch(self, content: bytes, whole: bool) -> None:
+        running = self.slots.running()
+        self.slots.inactive.write_bytes(content if whole else content[:-1])
+        assert self.slots.running() == running, "a download never touches what runs"
+
+    @rule(content=st.sampled_from([b"first", b"second", b"third"]))
+    def switch(self, content: bytes) -> None:
+        new = Installed(sha256=sha256_bytes(content), rollout_id="r-1", firmware_variant="v", sequence_number=1, attempt=1)
+        lies_there = self.slots.inactive.is_file() and self.slots.inactive.read_bytes() == content
+        running = self.slots.running()
+        try:
+            self.slots.switch(new)
+        except Refused:
+            assert not lies_there
+            assert self.slots.running() == running
+        else:
+            assert lies_there
+            self.good.add(new.sha256)
+            assert self.slots.running() == new.sha256
+
+    @rule(content=st.sampled_from([b"first", b"second", b"third"]))
+    def install(self, content: bytes) -> None:
+        self.fetch(content, whole=True)
+        self.switch(content)
+
+    @rule(inactive=st.booleans())
+    def decay(self, inactive: bool) -> None:
+        file = self.slots.inactive if inactive else self.slots.active
+        if file is not None and file.is_file():
+            file.write_bytes(file.read_bytes() + b"!")
+
+    @rule()
+    def start_again(self) -> None:
+        self.slots = Slots(Path(self.folder.name))
+        pointer, lost = self.slots.pointer(), self.slots.repair()
+        assert lost == (pointer.runs if pointer and lost else None)
+        running, now = self.slots.running(), self.slots.pointer()
+        assert running == (now.runs.sha256 if now else None)
+        assert running is None or running in self.good
+
+
+TestSlotsUnderFire = SlotsUnderFire.TestCase
+TestSlotsUnderFire.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+# The command line.
+
+
+def test_a_device_without_a_workspace_updates_by_its_facts(device: Device, muster: Run, tmp_path: Path) -> None:
+    """As on a real device: facts, the root of the image, a key, an address."""
+    who = on_disk(device, tmp_path)
+    ask = ("device", "update", device.place, *who, "--root", tmp_path / "root.json")
+    code, output, _ = muster(*ask)
+    assert (code, output.splitlines()[0]) == (0, f"{device.facts.device_id}: runs pumps version 1 now")
+    assert A in output
+    code, output, _ = muster(*ask)
+    assert (code, "nothing to do [already_installed]" in output) == (0, True)
+    assert json.loads((tmp_path / "device-state/slots/active.json").read_bytes())["runs"]["sha256"] == A
+    (tmp_path / "device.json").write_text(device.facts.model_copy(update={"firmware_version": "9.0"}).model_dump_json())
+    code, _, error = muster(*ask)
+    assert (code, "[wrong_firmware]" in error) == (8, True)
+
+
+def test_a_microcontrollers_answer_is_given_on_the_command_line(fleet: Workspace, muster: Run, tmp_path: Path) -> None:
+    device = Device(fleet, tmp_path, "node-v2")
+    who = on_disk(device, tmp_path)
+    code, output, _ = muster("device", "update", device.place, *who, "--root", tmp_path / "root.json")
+    assert (code, "hand over" in output) == (0, True)
+    code, output, _ = muster("device", "report", *who, "--answer", "failed", "--reason", "self_test_failed")
+    assert (code, "2 waiting" in output) == (0, True)
+    assert muster("device", "report", *who, "--answer", "installed")[0] == 5
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--device", "gw-000", "--facts", "device.json"), ("--facts", "device.json")], ids=["none", "two", "no root"]
+)
+def test_an_update_of_no_device_or_of_two_is_a_short_error(options: tuple[str, ...], muster: Run, tmp_path: Path) -> None:
+    code, _, error = muster("device", "update", tmp_path, "--key", "device.pem", *options)
+    assert (code, "which device?" in error) == (2, True)
+
+
+def on_disk(device: Device, folder: Path) -> tuple[object, ...]:
+    """The options that name a device by its files."""
+    (folder / "device.json").write_text(device.facts.model_dump_json())
+    (folder / "root.json").write_bytes(image_root(device.workspace))
+    (folder / "device.pem").write_bytes(device.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return "--facts", folder / "device.json", "--key", folder / "device.pem"
+
+
 # Power cuts.
+
+
+class PowerCut(BaseException):
+    """Nothing after it is done."""
 
 
 def test_who_was_cut_off_in_a_try_says_so_and_tries_again(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,11 +426,11 @@ def test_who_was_cut_off_in_a_try_says_so_and_tries_again(device: Device, monkey
     original = updating.self_test
 
     def crash(*_arguments: Any) -> Any:
-        raise KeyboardInterrupt
+        raise PowerCut
 
     for attempt in (1, 2, 3):
         monkeypatch.setattr(updating, "self_test", crash)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(PowerCut):
             device.update()
         assert device.update().reason == (Reason.BACKING_OFF if attempt < 3 else Reason.GIVEN_UP)
         assert device.said()[-1] == ("failed", "interrupted")
