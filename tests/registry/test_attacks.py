@@ -518,6 +518,7 @@ def test_a_stolen_fleet_key_can_only_choose_among_what_persons_approved(field: F
 # Devices that lie.
 
 
+@pytest.mark.slow
 def test_one_in_twenty_devices_that_lie_promote_no_bad_release(tmp_path: Path) -> None:
     """They say that all is well; the others fail, and the release is stopped in its first stage."""
     workspace = large(tmp_path / "w", 400, canary=0.2)
@@ -536,6 +537,7 @@ def test_one_in_twenty_devices_that_lie_promote_no_bad_release(tmp_path: Path) -
     assert len(told) <= 80
 
 
+@pytest.mark.slow
 def test_liars_alone_promote_nothing(tmp_path: Path) -> None:
     """Silence of all others is no success: a report speaks for its own device."""
     workspace = large(tmp_path / "w", 400, canary=0.2)

@@ -139,6 +139,7 @@ def test_a_root_that_no_holder_signed_is_refused(client: Client, released: Works
     assert client.version("root") == 1
 
 
+@pytest.mark.slow
 def test_it_runs_as_a_program_with_exit_codes(released: Workspace, served: Served, tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "root.json").write_bytes(image_root(released))

@@ -245,6 +245,7 @@ def histories(draw: st.DrawFn) -> list[tuple[int, int, int, str]]:
     return draw(st.lists(one, max_size=12, unique_by=lambda r: r[:3]))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories(), st.randoms(use_true_random=False), st.integers(1, 5))
 def test_any_order_and_any_number_of_deliveries_count_the_same(

@@ -102,6 +102,7 @@ def test_a_canary_that_says_nothing_at_all_is_held_for_a_person(tmp_path: Path) 
     assert [s.event for s in rollout.tick(workspace, now=after(hours=26))] == ["resumed", "widened"]
 
 
+@pytest.mark.slow
 def test_a_canary_that_cannot_decide_grows_before_it_asks(tmp_path: Path) -> None:
     """Five of a hundred is more than accepted and less than intolerable: nobody can know from eighty devices."""
     workspace = large(tmp_path)
@@ -114,6 +115,7 @@ def test_a_canary_that_cannot_decide_grows_before_it_asks(tmp_path: Path) -> Non
     assert offer.plan.name == "canary"
 
 
+@pytest.mark.slow
 def test_a_gate_halts_its_variant_or_the_whole_release_as_the_policy_says(tmp_path: Path) -> None:
     for policy, other in (("variant", State.RUNNING), ("release", State.HALTED)):
         workspace = large(tmp_path / policy, policy=f"  halt: {policy}\n")
@@ -278,6 +280,7 @@ def test_after_two_persons_let_it_go_on_only_new_reports_can_halt_it_again(tmp_p
     assert step.reason.startswith("failures: 8 of 8")
 
 
+@pytest.mark.slow
 def test_what_everyone_runs_is_told_anew_before_it_expires(tmp_path: Path) -> None:
     workspace = large(tmp_path)
     begun = started(workspace)

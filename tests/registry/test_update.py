@@ -366,7 +366,7 @@ class SlotsUnderFire(RuleBasedStateMachine):
         assert running is None or running in self.good
 
 
-TestSlotsUnderFire = SlotsUnderFire.TestCase
+TestSlotsUnderFire = pytest.mark.slow(SlotsUnderFire.TestCase)
 TestSlotsUnderFire.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 
 

@@ -168,6 +168,7 @@ def test_a_long_backlog_has_the_time_that_its_bytes_take(outbox: Outbox) -> None
         assert send(outbox, url, FACTS, deadline_s=0.1).acknowledged == 100
 
 
+@pytest.mark.slow
 def test_many_reports_go_in_few_requests_oldest_first(outbox: Outbox) -> None:
     for _ in range(250):
         put(outbox)
@@ -183,6 +184,7 @@ def test_many_reports_go_in_few_requests_oldest_first(outbox: Outbox) -> None:
     assert [open_signed(e).report.counter for e in got] == list(range(1, 251))
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(["running", "running", "running", "failed", "installed"]), max_size=30), st.integers(1, 6))
 @settings(max_examples=40, deadline=None)
 def test_a_full_outbox_gives_up_old_statements_of_health_and_no_outcome(
