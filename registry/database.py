@@ -7,6 +7,7 @@ sequence numbers of a fleet's variant, ``role_versions`` the versions of what pe
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -88,6 +89,8 @@ documents = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
 
+_alembic_version = sa.table("alembic_version", sa.column("version_num"))  # Alembic's own, no part of this schema
+
 _BUSY_MS = 10_000
 _UPGRADE_LOCK = 7_239_901  # PostgreSQL advisory lock, an arbitrary constant of this project
 _WRITES = "muster_writes"
@@ -101,10 +104,12 @@ def open_database(url: str) -> sa.Engine:
         BackendUnreachable: the server does not answer or refuses the credentials.
     """
     engine = _engine(url)
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
     try:
         with engine.connect() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
-        if current != _scripts().get_current_head():
+            current = _revision(connection)
+        if current != _head():
             _upgrade(engine)
     except OperationalError as error:
         raise BackendUnreachable(
@@ -158,7 +163,9 @@ def rehearsing(engine: sa.Engine) -> Iterator[sa.Connection]:
             transaction.rollback()
 
 
+@functools.lru_cache(maxsize=16)
 def _engine(url: str) -> sa.Engine:
+    """One a database and process: an engine remembers how its statements read, and holds no connection."""
     try:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "postgresql" and parsed.drivername == "postgresql":
@@ -177,8 +184,6 @@ def _engine(url: str) -> sa.Engine:
 
 def _prepare_sqlite(engine: sa.Engine) -> None:
     """Write-ahead log, waiting instead of failing, and BEGIN IMMEDIATE for writers so that none upgrades a read lock."""
-    if engine.url.database:
-        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
 
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
@@ -197,8 +202,19 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
+def _revision(connection: sa.Connection) -> str | None:
+    """The migration that the database is at; None before the first."""
+    try:
+        return connection.scalar(sa.select(_alembic_version.c.version_num))
+    except DBAPIError:  # no such table, or worse, which the next statement says
+        connection.rollback()
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+@functools.cache
+def _head() -> str | None:
+    """The newest migration; finding it reads every one."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def _config() -> Config:

@@ -149,7 +149,7 @@ def adopt_key(workspace: Workspace, role: str) -> None:
 
 def require_keys(workspace: Workspace) -> None:
     """Raises NotFound before the first `keys init`: nothing can be signed, published or verified."""
-    if trust.newest_root(workspace) is None or trust.newest_targets(workspace) is None:
+    if not (trust.files_of(workspace, "root") and trust.files_of(workspace, "targets")):
         raise no_keys(workspace)
 
 

@@ -142,7 +142,7 @@ def start(workspace: Workspace, release_id: str) -> Release:
 def _publish(workspace: Workspace, release: Release, now: datetime) -> None:
     """The log has the approval already: a repository that cannot be written now is written later."""
     try:
-        reconcile(workspace, now=now)
+        reconcile(workspace, fleet=release.fleet, now=now)
     except MusterError as error:
         raise type(error)(
             f"release '{release.id}' is approved and started, but not published yet: {error.message}",

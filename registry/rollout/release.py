@@ -246,7 +246,8 @@ def apply(release: Release | None, event: Event) -> Release:
         told = touched.get(offer.variant)
         if told is None:
             return offer
-        return replace(_told(fold(offer, told, event), told, event), state=state_of[offer.variant])
+        folded, state = _told(fold(offer, told, event), told, event), state_of[offer.variant]
+        return folded if folded.state == state else replace(folded, state=state)
 
     offers = tuple(moved(o) for o in release.manifests)
     folded = _RELEASES[event.kind](release, event) if event.kind in _RELEASES else release

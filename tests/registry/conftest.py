@@ -9,6 +9,7 @@ import pytest
 from components.workspace import Workspace, open_workspace
 from registry import rollout
 from registry.inventory import import_devices
+from tests.registry.faults import object_store
 from tests.registry.servers import postgresql_server
 from tests.registry.workspaces import artefacts, make_workspace, proofs, release, version
 
@@ -54,4 +55,11 @@ def postgresql() -> Iterator[str]:
     with postgresql_server() as url:
         if url is None:
             pytest.skip("no PostgreSQL server (Debian: postgresql), or no runuser to become someone else")
+        yield url
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an object store that enforces conditional writes."""
+    with object_store(monkeypatch) as url:
         yield url
