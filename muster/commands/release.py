@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from components.values import Artefact
     from components.workspace import Workspace
     from registry.models import ModelVersion
-    from registry.rollout import Release
+    from registry.rollout import Rehearsal, Release
 
 app = typer.Typer(no_args_is_help=True, help="Releases: one model version offered to one fleet.")
 release_steering.add_to(app)
@@ -114,11 +114,16 @@ def deny(
 
 
 @app.command()
-def start(release: ReleaseId, workspace: WorkspacePath = Path(), json: Json = False) -> None:
+def start(release: ReleaseId, workspace: WorkspacePath = Path(), dry_run: DryRun = False, json: Json = False) -> None:
     """Make sure that an approved release is published; exits 7 while it waits for persons."""
     from registry import rollout
 
-    _emit(rollout.start(open_workspace(workspace), release), json=json)
+    opened = open_workspace(workspace)
+    found = rollout.start(opened, release, dry_run=dry_run)
+    if dry_run:
+        _emit_rehearsal(rollout.rehearse(opened), json=json)
+    else:
+        _emit(found, json=json)
 
 
 @app.command()
@@ -156,12 +161,20 @@ def history(release: ReleaseId, workspace: WorkspacePath = Path(), json: Json = 
 
 
 @app.command()
-def publish(workspace: WorkspacePath = Path(), json: Json = False) -> None:
+def publish(
+    workspace: WorkspacePath = Path(),
+    to: Annotated[str | None, typer.Option(help="folder or s3://bucket/prefix; default: registry.repository")] = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
     """Bring the repository to what the log says, and sign anew what nears its expiry."""
     from registry import repository, rollout
 
     opened = open_workspace(workspace)
-    written, offline = rollout.reconcile(opened), repository.expiring_offline(opened)
+    if dry_run:
+        _emit_rehearsal(rollout.rehearse(opened, to), json=json)
+        return
+    written, offline = rollout.reconcile(opened, place=to), repository.expiring_offline(opened)
     follow(opened)
     if json:
         emit_json("publication", {"written": written, "needs_people": offline})
@@ -212,6 +225,17 @@ def _emit(release: Release, *, json: bool) -> None:
         emit_json("release", release.to_json())
     else:
         print_release(release)
+
+
+def _emit_rehearsal(found: Rehearsal, *, json: bool) -> None:
+    if json:
+        emit_json("rehearsal", asdict(found))
+    elif found.files:
+        emit_table("Would be written", ("file",), [(name,) for name in found.files])
+        emit_line(f"would be signed or put back: {', '.join(found.roles)}")
+    else:
+        emit_line("the repository is up to date")
+    say("dry run: nothing was written")
 
 
 def _row(release: Release) -> tuple[object, ...]:

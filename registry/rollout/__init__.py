@@ -25,7 +25,7 @@ changes nothing.
 from registry.rollout.approval import approve, deny, preview, start
 from registry.rollout.comparing import Change, changes
 from registry.rollout.draft import draft
-from registry.rollout.publication import reconcile
+from registry.rollout.publication import Rehearsal, reconcile, rehearse
 from registry.rollout.query import history, list_releases, show_release
 from registry.rollout.release import Offer, Release
 from registry.rollout.states import State
@@ -37,6 +37,7 @@ __all__ = [
     "Change",
     "Offer",
     "Order",
+    "Rehearsal",
     "Release",
     "State",
     "Taken",
@@ -55,6 +56,7 @@ __all__ = [
     "preview",
     "promote",
     "reconcile",
+    "rehearse",
     "resume",
     "rollback",
     "show_release",

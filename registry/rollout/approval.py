@@ -119,8 +119,8 @@ def preview(workspace: Workspace, release_id: str, *, now: datetime | None = Non
     return Signing(version, digest, paths, people, trust.RELEASES_THRESHOLD)
 
 
-def start(workspace: Workspace, release_id: str) -> Release:
-    """A release that persons have approved, with everything that it offers published.
+def start(workspace: Workspace, release_id: str, *, dry_run: bool = False) -> Release:
+    """A release that persons have approved, with everything that it offers published, or with ``dry_run`` left as it is.
 
     Raises:
         ApprovalNeeded: it still waits for persons.
@@ -135,7 +135,8 @@ def start(workspace: Workspace, release_id: str) -> Release:
         )
     if release.state not in OFFERED:
         raise Conflict(f"release '{release.id}' is {release.state.replace('_', ' ')}", hint="draft it again with --again")
-    reconcile(workspace)
+    if not dry_run:
+        reconcile(workspace)
     return release
 
 

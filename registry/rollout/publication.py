@@ -43,11 +43,17 @@ class Rehearsal:
 
 
 def reconcile(
-    workspace: Workspace, *, fleet: str | None = None, now: datetime | None = None, store: Store | None = None
+    workspace: Workspace,
+    *,
+    fleet: str | None = None,
+    place: str | None = None,
+    now: datetime | None = None,
+    store: Store | None = None,
 ) -> tuple[str, ...]:
     """Publish what the log says; returns the roles and artefacts that were written, none when the repository already says it.
 
-    ``fleet``: the one whose log has something new; the others stay as they are published. An artefact that the repository
+    ``fleet``: the one whose log has something new; the others stay as they are published. ``place``: a folder or
+    s3://bucket/prefix other than the configured one. An artefact that the repository
     lost is fetched from the model registry. One that cannot be had stops nothing else: all the rest is published before
     the error. When another publisher is first, the log is read again, and published on top of what that one wrote.
 
@@ -58,7 +64,7 @@ def reconcile(
             of.
     """
     require_keys(workspace)
-    store = store or open_store(workspace)
+    store = store or open_store(workspace, place)
     for again in range(_ATTEMPTS):
         try:
             with store.lock():
