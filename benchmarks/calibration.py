@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 from components.models import reference
 from components.models.reference import Floats
 from components.models.selection import held_out, range_windows
+from components.models.simulation import simulate_within
 from components.quantization.recipes.fidelity import judged
+from components.quantization.recipes.forms import Form
 from components.quantization.recipes.integers import best_in_integers
 from components.quantization.recipes.write import write
 from components.quantization.targets import Written, litert, onnx_runtime
@@ -81,6 +83,13 @@ def measure(workspace: Workspace, peer: str | None) -> list[Row]:
             written = write(model, recipe, codes, WEIGHT_LIMIT)
             answers = tflite_answers(litert.tflites([written], cache)[0])
             found.append(judge(name, said(model.architecture, windows, rows, answers)))
+        for precision in ("int16x8", "int4", "binary"):
+            recipe = Recipe(precision, "minmax", corrected=precision != "int16x8")
+            written = write(model, recipe, codes, WEIGHT_LIMIT)
+            made = simulate_within(model.architecture, written.weights, written.spans, precision=precision)
+            outputs = made.engine(np.asarray(windows.codes[rows]))
+            in_floats = {name: (v - made.tensors[name].zero) * made.tensors[name].scale for name, v in outputs.items()}
+            found.append(judge(f"ours, {precision} in C", floats_of(model.architecture, in_floats, len(rows))))
         plain = write(model, Recipe("float32"), codes, WEIGHT_LIMIT)
         for name, kind in PEERS.items() if peer else ():
             answers = by_peer(peer or "", kind, plain, codes, cache)
@@ -90,8 +99,8 @@ def measure(workspace: Workspace, peer: str | None) -> list[Row]:
 
 def recipes(model: ElectraModel, windows: Windows, codes: NDArray[np.int8]) -> dict[str, Recipe]:
     """Every calibrator alone, and what the search makes of them."""
-    wanted = judged(model, np.asarray(windows.codes[model.calibration_rows][:512]))
-    best, _ = best_in_integers(Quantization(), model, codes, wanted, WEIGHT_LIMIT)
+    form = Form("", model, judged(model, np.asarray(windows.codes[model.calibration_rows][:512])))
+    best, _ = best_in_integers(Quantization(), form, codes, WEIGHT_LIMIT)
     alone = {f"ours, {c}": Recipe("int8", c) for c in ("minmax", "percentile", "mse", "kl")}
     return alone | {f"ours, searched: {best.name.removeprefix('int8 ')}": best}
 
@@ -108,13 +117,16 @@ def metrics(
 
 
 def said(architecture: Architecture, windows: Windows, rows: NDArray[np.int64], answers: Answers) -> Floats:
-    found = answers(reference.inputs(architecture, np.asarray(windows.codes[rows])))
+    return floats_of(architecture, answers(reference.inputs(architecture, np.asarray(windows.codes[rows]))), len(rows))
+
+
+def floats_of(architecture: Architecture, found: dict[str, NDArray[np.float32]], count: int) -> Floats:
     heads = architecture.heads
     return Floats(
-        found["correction"].reshape(len(rows), architecture.steps, architecture.channels),
-        found["embedding"].reshape(len(rows), -1),
-        {h.task: found[h.output].reshape(len(rows), -1) for h in heads if h.classes},
-        {h.task: found[h.output].reshape(len(rows)) for h in heads if not h.classes},
+        found["correction"].reshape(count, architecture.steps, architecture.channels),
+        found["embedding"].reshape(count, -1),
+        {h.task: found[h.output].reshape(count, -1) for h in heads if h.classes},
+        {h.task: found[h.output].reshape(count) for h in heads if not h.classes},
     )
 
 

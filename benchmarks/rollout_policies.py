@@ -31,14 +31,15 @@ SEED = 20_261
 def canaries(runs: int) -> list[str]:
     """Lines: share of halted canaries, and devices let in at the halt."""
     rules = policy((0.5, 1.0), p0_bp=200, pmax_bp=1000)
-    columns = ("failure rate", "canaries", "halted", "devices let in at the halt, median", "hours to the halt, median")
-    lines = [f"| {' | '.join(columns)} |", "|---|---:|---:|---:|---:|"]
-    for rate, count in ((0.02, runs), (0.1, max(runs // 10, 1))):
+    columns = ("failure rate", "offline", "canaries", "halted", "devices let in at the halt, median", "hours to the halt, median")
+    lines = [f"| {' | '.join(columns)} |", "|---|---:|---:|---:|---:|---:|"]
+    for rate, offline, count in ((0.02, 0.0, runs), (0.1, 0.0, runs // 10), (0.1, 0.1, runs // 10)):
         rng = np.random.default_rng([SEED, round(rate * 1000)])
-        ended = [rollout(invent(400, rate, 0.0, rng), rules, f"c{i}", stop_after_stage=1) for i in range(count)]
+        fleets = (invent(400, rate, 0.0, rng, offline=offline) for _ in range(count))
+        ended = [rollout(fleet, rules, f"c{i}", stop_after_stage=1) for i, fleet in enumerate(fleets)]
         halted = [e for e in ended if e.state == "halted" and e.stage == 0]
         let_in, hours = (np.median([getattr(e, n) for e in halted]) if halted else np.nan for n in ("let_in", "hours"))
-        lines.append(f"| {rate:.0%} | {count:,} | {len(halted) / count:.2%} | {let_in:.0f} | {hours:.1f} |")
+        lines.append(f"| {rate:.0%} | {offline:.0%} | {count:,} | {len(halted) / count:.2%} | {let_in:.0f} | {hours:.1f} |")
     return lines
 
 

@@ -38,6 +38,7 @@ _PACKAGES = (
     ("great-expectations", "validation"),
     ("tuf", "signed manifests"),
 )
+_EXTRAS = (("openvino", "OpenVINO artefacts, of profiles whose runtime.name is openvino"),)
 
 
 def examine() -> list[Finding]:
@@ -49,7 +50,8 @@ def examine() -> list[Finding]:
         for tool, boards in toolchains().items()
     ]
     python = [Finding(name, _version(name), why, "make setup") for name, why in _PACKAGES]
-    return [machine, *programs, *boards, *python]
+    extras = [Finding(name, _version(name), why, f"pip install 'muster-mlops[{name}]'") for name, why in _EXTRAS]
+    return [machine, *programs, *boards, *python, *extras]
 
 
 def to_install(findings: list[Finding]) -> str:

@@ -196,12 +196,24 @@ def _run_shard(workspace: Workspace, step: Step, profile: str) -> StepResult:
     key = key_of(workspace, step, profile, outside)
     store = _store(workspace)
     resume = workspace.state / "checkpoints" / key
-    stored = store.run(
-        _shelf(step, profile), key, lambda folder: step.body(Work(workspace, inputs, folder, profile, outside, resume))
-    )
+    try:
+        stored = store.run(
+            _shelf(step, profile), key, lambda folder: step.body(Work(workspace, inputs, folder, profile, outside, resume))
+        )
+    except Exception:
+        _withdraw(workspace, step, profile)
+        raise
     shutil.rmtree(resume, ignore_errors=True)
     store.materialise(_shelf(step, profile), key, workspace.out / step.name / profile)
     return StepResult(step.name, profile, key, stored.digest, stored.reused, time.monotonic() - began)
+
+
+def _withdraw(workspace: Workspace, step: Step, profile: str) -> None:
+    """A profile that has no artefact now must not show, or release, the one it had before. The store keeps that."""
+    if profile:
+        for later in STEPS[STEPS.index(step) :]:
+            if later.sharded:
+                shutil.rmtree(workspace.out / later.name / profile, ignore_errors=True)
 
 
 def _shards(workspace: Workspace, step: Step) -> tuple[str, ...]:

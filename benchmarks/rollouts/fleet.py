@@ -34,10 +34,10 @@ class Fleet:
 NEVER = np.int64(1) << 60
 
 
-def invent(devices: int, rate: float, silent: float, rng: np.random.Generator) -> Fleet:
-    """``rate`` of the devices fail, the share ``silent`` of those without a word."""
+def invent(devices: int, rate: float, silent: float, rng: np.random.Generator, *, offline: float = OFFLINE) -> Fleet:
+    """``rate`` of the devices fail, the share ``silent`` of those without a word; ``offline`` are never there."""
     return Fleet(
-        online=rng.random(devices) >= OFFLINE,
+        online=rng.random(devices) >= offline,
         fails=rng.random(devices) < rate,
         silent=rng.random(devices) < silent,
         poll=rng.integers(0, POLL_S, devices),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from components.quantization.boards import BOARDS, Board, host_board
 from components.workspace.errors import InputError
@@ -80,6 +81,8 @@ def family() -> str:
 
 def _interpreted(profile: Profile) -> Reach:
     wanted = profile.arch.family
+    if profile.runtime.name == "openvino" and find_spec("openvino") is None:
+        return Reach("none", "OpenVINO (pip install 'muster-mlops[openvino]')")
     if family() == wanted:
         return Reach("native")
     emulation = f", which {profile.runtime.name} does not run on under emulation" if wanted == "aarch64" else ""

@@ -81,7 +81,7 @@ def _model_checks(
     verdict, numeric = trial.verdict, profile.numeric
     if verdict is None:
         return []
-    codes, mine = np.asarray(windows.codes[rows]), model.for_profile(profile.name)
+    codes, mine = np.asarray(windows.codes[rows]), model.for_profile(profile.name, artefact.shape)
     values = {task: gauge.in_unit(verdict.values[task]) for task, gauge in artefact.scoring.gauges.items()}
     device = Answers(verdict.surprise if model.has_anomaly else None, verdict.classes, values)
     wanted = _answers(model, answers(mine, codes))

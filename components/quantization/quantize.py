@@ -31,7 +31,7 @@ def quantize(
     """
     _check(model, windows)
     mine = own_windows(model, windows, profile.name)
-    model = model.for_profile(profile.name)
+    model = model.for_profile(profile.name, found.recipe.shape)
     network = found.network
     exact = _exact(profile, network)
     scoring = calibrate(model, network, normal_windows(model, windows, mine))
@@ -59,6 +59,7 @@ def quantize(
         model_digest=model_digest,
         units={h.task: h.unit for h in model.heads if not h.classes},
         recipe=found.recipe.name,
+        shape=found.recipe.shape,
         stride=workspace.settings.windows.stride,
         optional=model.architecture.optional if isinstance(model, ElectraModel) else (),
     )

@@ -44,6 +44,18 @@ def narrow(multiplier: Multiplier) -> Multiplier:
     return Multiplier(0, -1) if multiplier.shift < -30 or not multiplier.value else multiplier
 
 
+def reduced(multiplier: Multiplier) -> Multiplier:
+    """The same with 15 bits of mantissa, for `rescale_long`."""
+    value = (multiplier.value + (1 << 15)) >> 16 if multiplier.value < 0x7FFF0000 else 0x7FFF
+    return Multiplier(value, multiplier.shift)
+
+
+def rescale_long(x: Wide, multiplier: Wide, shift: Wide) -> Wide:
+    """`MultiplyByQuantizedMultiplier` of sums in 64 bits: x * multiplier * 2^(shift - 15), halves up; by `reduced` ones."""
+    right = 15 - np.asarray(shift)
+    return np.asarray((x * multiplier + (np.int64(1) << (right - 1))) >> right)
+
+
 def rescale(x: Wide, multiplier: Wide | int, shift: Wide | int) -> Wide:
     """`MultiplyByQuantizedMultiplier`: x * multiplier * 2^(shift - 31), rounded twice."""
     left, right = np.maximum(shift, 0), np.maximum(-np.asarray(shift), 0)

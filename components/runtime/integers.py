@@ -10,26 +10,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.runtime.fixed_point import Multiplier, narrow, quantize_multiplier
+from components.runtime.fixed_point import Multiplier, narrow, quantize_multiplier, reduced
 from components.workspace.errors import InputError
 
 LEFT_SHIFT = 20
-"""Headroom that TensorFlow Lite gives both terms of an addition."""
+"""Headroom that TensorFlow Lite gives both terms of an addition of int8."""
+LEFT_SHIFT_16 = 15
+"""And of int16."""
 Pair = tuple[int, int]
-Codes = NDArray[np.int8]
+Bits = Literal[8, 16]
+WeightBits = Literal[1, 4, 8]
+Codes = NDArray[np.signedinteger[Any]]
+"""int8 or int16."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """int8 codes of one inference, channels last; ``value = (q - zero) * scale``."""
+    """int8 or int16 codes of one inference, channels last; ``value = (q - zero) * scale``. With 16 bits ``zero`` is 0."""
 
     shape: tuple[int, ...]
     scale: float
     zero: int
+    bits: Bits = 8
 
     @property
     def size(self) -> int:
@@ -38,6 +45,19 @@ class Tensor:
     @property
     def channels(self) -> int:
         return self.shape[-1] if self.shape else 1
+
+    @property
+    def bytes(self) -> int:
+        return self.size * self.bits // 8
+
+    @property
+    def low(self) -> int:
+        """The least code."""
+        return -(1 << (self.bits - 1))
+
+    @property
+    def high(self) -> int:
+        return (1 << (self.bits - 1)) - 1
 
 
 @dataclass(frozen=True)
@@ -68,13 +88,16 @@ class Layer:
     ``weights``: (out, height, width, in) int8, or (height, width, out) when ``depthwise``, where output channel c reads input
     channel ``c // (out // in)``. ``bias``: (out,) with ``-in_zero * sum(weights)`` in it. ``multipliers``: one an output
     channel. ``wide``: sums need all 32 bits, not 30.
+
+    With int16 activations (``bits``) sums have 64 bits and multipliers 15 where ``long``; ``wide`` then says that the products
+    alone need more than 32. ``weight_bits``: what a weight takes in C, 8, 4 (codes from -7 to 7) or 1 (-1 and 1).
     """
 
     source: int
     target: int
     depthwise: bool
-    weights: Codes
-    bias: NDArray[np.int32]
+    weights: NDArray[np.int8]
+    bias: NDArray[np.signedinteger[Any]]
     multipliers: tuple[Multiplier, ...]
     sweep: Sweep
     in_zero: int
@@ -82,6 +105,9 @@ class Layer:
     low: int
     high: int
     wide: bool = False
+    bits: Bits = 8
+    long: bool = False
+    weight_bits: WeightBits = 8
 
     @property
     def macs(self) -> int:
@@ -98,7 +124,9 @@ class Grid:
 
 @dataclass(frozen=True)
 class Sum:
-    """Elementwise sum of two tensors with scales of their own; ``sign`` -1 subtracts the second."""
+    """Elementwise sum of two tensors with scales of their own; ``sign`` -1 subtracts the second. ``headroom``: bits by which both
+    terms are shifted before they are scaled.
+    """
 
     sources: Pair
     target: int
@@ -110,6 +138,7 @@ class Sum:
     high: int
     grid: Grid
     sign: int = 1
+    headroom: int = LEFT_SHIFT
 
 
 @dataclass(frozen=True)
@@ -140,11 +169,35 @@ class Pool:
 
 @dataclass(frozen=True)
 class Table:
-    """A function of one code: ``codes[q + 128]``."""
+    """A function of one int8 code: ``codes[q + 128]``."""
 
     source: int
     target: int
-    codes: Codes
+    codes: NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """Codes scaled by ``factor``, those below zero by ``below``, from one width into another."""
+
+    source: int
+    target: int
+    zeros: Pair
+    factor: Multiplier
+    below: Multiplier
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Logistic or ``tanh`` of int16 codes, interpolated in a table, of ``code * multiplier * 2^-shift`` in 2^-12 / 3."""
+
+    source: int
+    target: int
+    tanh: bool
+    multiplier: int
+    shift: int
 
 
 @dataclass(frozen=True)
@@ -155,6 +208,16 @@ class Softmax:
     target: int
     classes: int
     exps: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Softmax16:
+    """The same of int16 codes. ``factor``: from a code to 1/65535 of the ten nats that the table of exponentials spans."""
+
+    source: int
+    target: int
+    classes: int
+    factor: Multiplier
 
 
 @dataclass(frozen=True)
@@ -201,7 +264,7 @@ class Move:
     grid: Grid
 
 
-Operation = Layer | Sum | Product | Pool | Table | Softmax | Reduction | Pad | Join | Move
+Operation = Layer | Sum | Product | Pool | Table | Ramp | Curve | Softmax | Softmax16 | Reduction | Pad | Join | Move
 
 
 @dataclass(frozen=True)
@@ -229,16 +292,18 @@ def layer(
     source: int,
     target: int,
     ends: tuple[Tensor, Tensor],
-    weights: Codes,
+    weights: NDArray[np.int8],
     bias: NDArray[np.int64],
     products: list[float],
     sweep: Sweep,
     *,
     low: int,
     high: int,
+    long: bool = True,
 ) -> Layer:
     """A convolution between the tensors ``ends``: ``weights`` as in `Layer`, (out,) ``bias``, ``products``: scale of the sum of
-    each output channel, which is that of the input times that of its weights. ``low``, ``high``: limits in codes.
+    each output channel, which is that of the input times that of its weights. ``low``, ``high``: limits in codes. ``long``: of
+    int16 activations, sums in 64 bits.
 
     Raises:
         InputError: a sum may leave 32 bits.
@@ -246,9 +311,11 @@ def layer(
     x, y = ends
     depthwise = weights.ndim == 3
     axes = (0, 1) if depthwise else (1, 2, 3)
+    if x.bits == 16 and long:
+        return _long_layer(source, target, ends, weights, bias, products, sweep, low, high)
     bias = bias - x.zero * weights.astype(np.int64).sum(axis=axes)
     multipliers = tuple(quantize_multiplier(product / y.scale) for product in products)
-    largest = np.abs(bias) + 128 * np.abs(weights.astype(np.int64)).sum(axis=axes)
+    largest = np.abs(bias) - x.low * np.abs(weights.astype(np.int64)).sum(axis=axes)
     shifted = [int(v) << max(m.shift, 0) for v, m in zip(largest, multipliers, strict=True)]
     if max(shifted) >= 1 << 31:
         raise InputError("no C kernel for a sum beyond 32 bits", hint="its weights are too large for its input: train again")
@@ -256,7 +323,34 @@ def layer(
     if not wide:
         multipliers = tuple(narrow(m) for m in multipliers)
     folded = bias.astype(np.int32)
-    return Layer(source, target, depthwise, weights, folded, multipliers, sweep, x.zero, y.zero, low, high, wide)
+    return Layer(source, target, depthwise, weights, folded, multipliers, sweep, x.zero, y.zero, low, high, wide, x.bits)
+
+
+def _long_layer(
+    source: int,
+    target: int,
+    ends: tuple[Tensor, Tensor],
+    weights: NDArray[np.int8],
+    bias: NDArray[np.int64],
+    products: list[float],
+    sweep: Sweep,
+    low: int,
+    high: int,
+) -> Layer:
+    """As TensorFlow Lite computes int16 activations: sums in 64 bits, of which 48 are used, multipliers of 15."""
+    x, y = ends
+    depthwise = weights.ndim == 3
+    multipliers = tuple(reduced(quantize_multiplier(product / y.scale)) for product in products)
+    of_products = -x.low * np.abs(weights.astype(np.int64)).sum(axis=(0, 1) if depthwise else (1, 2, 3))
+    largest = np.abs(bias) + of_products
+    after = [int(v) * m.value >> (15 - m.shift) if m.shift < 8 else 1 << 31 for v, m in zip(largest, multipliers, strict=True)]
+    if largest.max() >= 1 << 47 or max(after) >= 1 << 31:
+        raise InputError(
+            "no C kernel for a sum beyond 48 bits, or 32 once scaled", hint="its weights are too large for its input: train again"
+        )
+    wide = bool(of_products.max() + np.abs(bias).max() >= 1 << 31)
+    made = bias.astype(np.int32) if np.abs(bias).max() < 1 << 31 else bias
+    return Layer(source, target, depthwise, weights, made, multipliers, sweep, 0, 0, low, high, wide, x.bits, long=True)
 
 
 def along_steps(steps: int, channels: int, kernel: int, *, same: bool) -> Sweep:
@@ -279,8 +373,10 @@ def addition(
     a, b, y = ends
     twice = 2 * max(a.scale, b.scale)
     factors = narrow(quantize_multiplier(a.scale / twice)), narrow(quantize_multiplier(b.scale / twice))
-    factor = narrow(quantize_multiplier(twice / ((1 << LEFT_SHIFT) * y.scale)))
-    return Sum(sources, target, (a.zero, b.zero), factors, factor, y.zero, low, high, grid or elementwise(y.size), sign)
+    headroom = LEFT_SHIFT if y.bits == 8 else LEFT_SHIFT_16
+    factor = narrow(quantize_multiplier(twice / ((1 << headroom) * y.scale)))
+    loops = grid or elementwise(y.size)
+    return Sum(sources, target, (a.zero, b.zero), factors, factor, y.zero, low, high, loops, sign, headroom)
 
 
 def elementwise(size: int) -> Grid:

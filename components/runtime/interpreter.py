@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.runtime.elementwise import product, quantized_sum, softmax
+from components.runtime.elementwise import curve, product, quantized_sum, ramp, softmax, softmax16
 from components.runtime.engines import Engine
-from components.runtime.fixed_point import by, rescale
+from components.runtime.fixed_point import Wide, by, rescale, rescale_long
 from components.runtime.integers import (
     Codes,
+    Curve,
     Graph,
     Join,
     Layer,
@@ -23,8 +24,10 @@ from components.runtime.integers import (
     Pad,
     Pool,
     Product,
+    Ramp,
     Reduction,
     Softmax,
+    Softmax16,
     Sum,
     Sweep,
     Table,
@@ -41,16 +44,16 @@ Sources = list[Codes]
 def engine(graph: Graph, optional: tuple[int, ...] = ()) -> Engine:
     """Run ``graph`` on (windows, steps, channels) int8 codes. ``optional``: the channels that devices may lack (`presence`)."""
 
-    def run(codes: Codes) -> Outputs:
+    def run(codes: NDArray[np.int8]) -> Outputs:
         x = entry(codes, optional)
         whole = {n: v.reshape(len(v), -1, graph.tensors[graph.outputs[n]].channels) for n, v in infer(graph, x).items()}
-        return Outputs.of_network({name: v if name == "correction" else v[:, 0] for name, v in whole.items()})
+        return Outputs.of_network({name: (v if name == "correction" else v[:, 0]).astype(np.int8) for name, v in whole.items()})
 
     return run
 
 
 def infer(graph: Graph, x: Codes) -> dict[str, Codes]:
-    """``x``: int8 codes, one inference a row of the first axis -> each output by name, (rows, size) int8."""
+    """``x``: int8 codes, one inference a row of the first axis -> each output by name, (rows, size) in its own width."""
     flat = x.reshape(len(x), -1)
     batch = _batch(graph)
     parts = [_outputs(graph, flat[i : i + batch]) for i in range(0, max(len(flat), 1), batch)]
@@ -65,10 +68,13 @@ def _batch(graph: Graph) -> int:
 
 
 def _outputs(graph: Graph, x: Codes) -> dict[str, Codes]:
-    values = {graph.input: x} | {i: np.broadcast_to(c.ravel(), (len(x), c.size)) for i, c in graph.constants.items()}
+    values: dict[int, Codes] = {graph.input: x} | {
+        i: np.broadcast_to(c.ravel(), (len(x), c.size)) for i, c in graph.constants.items()
+    }
     for operation in graph.operations:
         kernel = _KERNELS[type(operation)]
-        values[operation.target] = kernel(operation, [values[i] for i in sources_of(operation)]).reshape(len(x), -1)
+        made = kernel(operation, [values[i] for i in sources_of(operation)]).reshape(len(x), -1)
+        values[operation.target] = made.astype(_TYPES[graph.tensors[operation.target].bits], copy=False)
     return {name: values[index] for name, index in graph.outputs.items()}
 
 
@@ -85,7 +91,7 @@ def _taps(x: NDArray[Any], sweep: Sweep, outside: int) -> NDArray[Any]:
     return view[:, ::sh, ::sw, :, ::dh, ::dw][:, : sweep.out[0], : sweep.out[1]]
 
 
-def _layer(layer: Layer, sources: Sources) -> Codes:
+def _layer(layer: Layer, sources: Sources) -> Wide:
     # In double precision, which is exact for these sums and takes the fast matrix product.
     taps = _taps(sources[0].astype(np.float64), layer.sweep, layer.in_zero)
     if layer.depthwise:
@@ -96,26 +102,27 @@ def _layer(layer: Layer, sources: Sources) -> Codes:
         sums = taps.reshape(*taps.shape[:3], -1) @ flat
     total = sums.astype(np.int64) + layer.bias
     multipliers = np.array([m.value for m in layer.multipliers]), np.array([m.shift for m in layer.multipliers])
-    return _clamp(rescale(total, *multipliers) + layer.out_zero, layer.low, layer.high)
+    scaled = rescale_long(total, *multipliers) if layer.long else rescale(total, *multipliers)
+    return np.clip(scaled + layer.out_zero, layer.low, layer.high)
 
 
-def _pool(pool: Pool, sources: Sources) -> Codes:
+def _pool(pool: Pool, sources: Sources) -> NDArray[Any]:
     if pool.largest:
-        best = _taps(sources[0], pool.sweep, -128).max(axis=(4, 5))
-        return _clamp(best, pool.low, pool.high)
+        best = _taps(sources[0], pool.sweep, _limits(sources)[0]).max(axis=(4, 5))
+        return np.clip(best, pool.low, pool.high)
     total = _taps(sources[0], pool.sweep, 0).astype(np.int64).sum(axis=(4, 5))
     ones = np.ones((1, int(np.prod(pool.sweep.image))), np.int8)
     count = _taps(ones, pool.sweep, 0).astype(np.int64).sum(axis=(4, 5))
     mean = np.sign(total) * ((np.abs(total) + count // 2) // count)  # halves away from zero
-    return _clamp(mean, pool.low, pool.high)
+    return np.clip(mean, pool.low, pool.high)
 
 
-def _reduce(reduction: Reduction, sources: Sources) -> Codes:
+def _reduce(reduction: Reduction, sources: Sources) -> NDArray[Any]:
     x = sources[0].reshape(len(sources[0]), *reduction.shape)
     if reduction.factor is None:
         return np.asarray(x.max(axis=2))
     total = x.astype(np.int64).sum(axis=2) - reduction.shape[1] * reduction.in_zero
-    return _clamp(by(total, reduction.factor) + reduction.out_zero, -128, 127)
+    return np.clip(by(total, reduction.factor) + reduction.out_zero, *_limits(sources))
 
 
 def _pad(pad: Pad, sources: Sources) -> Codes:
@@ -130,24 +137,32 @@ def _join(join: Join, sources: Sources) -> Codes:
 
 def _move(move: Move, sources: Sources) -> Codes:
     x = sources[0][:, move.first :]
-    return np.lib.stride_tricks.as_strided(x, (len(x), *move.grid.sizes), (x.strides[0], *move.grid.steps[0]), writeable=False)
+    return np.lib.stride_tricks.as_strided(
+        x, (len(x), *move.grid.sizes), (x.strides[0], *(s * x.itemsize for s in move.grid.steps[0])), writeable=False
+    )
 
 
 def _table(table: Table, sources: Sources) -> Codes:
     return table.codes[sources[0].astype(np.int64) + 128]
 
 
-def _clamp(x: NDArray[Any], low: int, high: int) -> Codes:
-    return np.clip(x, low, high).astype(np.int8)
+def _limits(sources: Sources) -> tuple[int, int]:
+    """Least and greatest code."""
+    kind = np.iinfo(sources[0].dtype)
+    return int(kind.min), int(kind.max)
 
 
-_KERNELS: dict[type, Callable[[Any, Sources], Codes]] = {
+_TYPES = {8: np.int8, 16: np.int16}
+_KERNELS: dict[type, Callable[[Any, Sources], NDArray[Any]]] = {
     Layer: _layer,
     Sum: quantized_sum,
     Product: product,
     Pool: _pool,
     Table: _table,
+    Ramp: ramp,
+    Curve: curve,
     Softmax: softmax,
+    Softmax16: softmax16,
     Reduction: _reduce,
     Pad: _pad,
     Join: _join,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from components.runtime.scaling import Calibration, Converter, Scaling
 from components.runtime.scoring import Quantized, Scoring
 from components.runtime.surprise import Calibrated, Verdict
 from components.runtime.trees import TreeScoring
+from components.values.deliverable import interface_of
 from components.workspace.errors import VerificationFailed
 from components.workspace.files import sha256_bytes, write_bytes
 
@@ -65,7 +65,8 @@ class Artefact:
 
     ``tasks``: task -> its classes, none for the anomaly task. ``units``: regression task -> the unit of its value.
     ``optional``: positions of the channels that devices may lack (`runtime.presence`). ``recipe``: the name of
-    `values.recipe.Recipe`. ``stride``: samples from one window to the next, 0: as many as a window has.
+    `values.recipe.Recipe`. ``shape``: which of several networks that compete for a profile it is. ``stride``: samples from one
+    window to the next, 0: as many as a window has.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Artefact:
     optional: tuple[int, ...] = ()
     recipe: str = ""
     stride: int = 0
+    shape: str = ""
 
     @property
     def file_name(self) -> str:
@@ -100,9 +102,7 @@ class Artefact:
 
     @property
     def interface(self) -> str | None:
-        """major.minor of the C interface, as `model.h` declares it; None for other runtimes."""
-        declared = re.search(rb'#define MODEL_INTERFACE "(\d+\.\d+)"', self.members.get("model.h", b""))
-        return declared[1].decode() if declared else None
+        return interface_of(self.members)
 
     def sealed(self) -> Artefact:
         """The same artefact with ``sha256`` and ``size`` of its bytes."""
@@ -158,6 +158,7 @@ class Artefact:
                 optional=tuple(int(c) for c in meta.get("optional", ())),
                 recipe=str(meta.get("recipe", "")),
                 stride=int(meta.get("stride", 0)),
+                shape=str(meta.get("shape", "")),
             )
         except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise VerificationFailed(
@@ -179,6 +180,7 @@ class Artefact:
             "optional": list(self.optional),
             "recipe": self.recipe,
             "stride": self.stride,
+            "shape": self.shape,
             "converter": {"lsb": list(self.converter.lsb), "offset": list(self.converter.offset)},
             "calibration": self.calibration.to_json(),
             "scoring": self.scoring.to_json(),

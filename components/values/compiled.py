@@ -8,25 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from components.values.imported import Port
+from components.values.built import DESCRIPTION, Built
+from components.values.imported import Codes, Port
 from components.values.sealed import broken, digests, load_sealed, save_sealed
-from components.workspace.files import sha256_json
 
-DESCRIPTION, GOLDEN, KIND = "artefact.json", "golden.npz", "imported"
+GOLDEN, KIND = "golden.npz", "imported"
 
 
 @dataclass(frozen=True)
 class Golden:
-    """``inputs``, ``outputs``: (vectors, size) int8 codes, the outputs of a model one after the other."""
+    """``inputs``, ``outputs``: (vectors, size) codes, the outputs of a model one after the other."""
 
-    inputs: NDArray[np.int8]
-    outputs: NDArray[np.int8]
+    inputs: Codes
+    outputs: Codes
 
 
 @dataclass(frozen=True)
-class CompiledModel:
+class CompiledModel(Built):
     """``members``: file name -> bytes of the runtime. ``golden``: what the runtime must answer."""
 
     name: str
@@ -42,8 +41,8 @@ class CompiledModel:
     golden: Golden
 
     @property
-    def sha256(self) -> str:
-        return sha256_json(self.to_json())
+    def files(self) -> dict[str, bytes]:
+        return self.members | {GOLDEN: _packed(self.golden)}
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -59,14 +58,11 @@ class CompiledModel:
             "classes": list(self.classes),
             "macs": self.macs,
             "vectors": len(self.golden.inputs),
-            "files": digests(self._files()),
+            "files": digests(self.files),
         }
 
     def save(self, folder: Path) -> None:
-        save_sealed(folder, DESCRIPTION, self.to_json(), self._files())
-
-    def _files(self) -> dict[str, bytes]:
-        return self.members | {GOLDEN: _packed(self.golden)}
+        save_sealed(folder, DESCRIPTION, self.to_json(), self.files)
 
     @classmethod
     def load(cls, place: Path) -> CompiledModel:
@@ -78,16 +74,17 @@ class CompiledModel:
         """
         value, files = load_sealed(place, DESCRIPTION, KIND)
         try:
+            entry, outputs = Port.from_json(value["input"]), tuple(Port.from_json(port) for port in value["outputs"])
             with np.load(io.BytesIO(files.pop(GOLDEN)), allow_pickle=False) as arrays:
-                golden = Golden(arrays["inputs"].astype(np.int8), arrays["outputs"].astype(np.int8))
+                golden = Golden(arrays["inputs"].astype(entry.kind), arrays["outputs"].astype(outputs[0].kind))
             return cls(
                 name=str(value["name"]),
                 profile=str(value["profile"]),
                 runtime=str(value["runtime"]),
                 runtime_minimal=str(value["runtime_minimal"]),
                 model_digest=str(value["model_digest"]),
-                input=Port.from_json(value["input"]),
-                outputs=tuple(Port.from_json(port) for port in value["outputs"]),
+                input=entry,
+                outputs=outputs,
                 classes=tuple(str(name) for name in value["classes"]),
                 macs=int(value["macs"]),
                 members=files,

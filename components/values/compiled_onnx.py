@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.values.compiled import DESCRIPTION
+from components.values.built import DESCRIPTION, Built
 from components.values.imported_onnx import MODEL, Signal
 from components.values.sealed import broken, digests, load_sealed, packed, save_sealed, unpacked
-from components.workspace.files import sha256_json
 
 KIND = "compiled-onnx"
 _INPUTS, _OUTPUTS, _WANTED = "golden_inputs.npy", "golden_outputs.npy", "golden_wanted.npy"
@@ -31,7 +30,7 @@ class FloatGolden:
 
 
 @dataclass(frozen=True)
-class CompiledOnnx:
+class CompiledOnnx(Built):
     """``recipe``: the one that was chosen; ``tried``: all of them, and why the others lost (`recipes.tried`). They stand
     beside the artefact, not in it, as they hold latencies that no two builds measure alike; one that is loaded has none.
 
@@ -54,8 +53,14 @@ class CompiledOnnx:
     golden: FloatGolden
 
     @property
-    def sha256(self) -> str:
-        return sha256_json(self.to_json())
+    def members(self) -> dict[str, bytes]:
+        return {MODEL: self.data}
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        golden = self.golden
+        arrays = {_INPUTS: golden.inputs, _OUTPUTS: golden.outputs, _WANTED: golden.wanted}
+        return self.members | {name: packed(array) for name, array in arrays.items()}
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -73,13 +78,13 @@ class CompiledOnnx:
             "recipe": self.recipe,
             "tolerances": list(self.tolerances),
             "vectors": len(self.golden.inputs),
-            "files": digests(self._files()),
+            "files": digests(self.files),
         }
 
     def save(self, folder: Path) -> None:
         recipes = {"schema_version": 1, "chosen": self.recipe, "tried": list(self.tried)}
         told = (json.dumps(recipes, indent=2, sort_keys=True) + "\n").encode()
-        save_sealed(folder, DESCRIPTION, self.to_json(), self._files() | {f"{self.profile}.recipes.json": told})
+        save_sealed(folder, DESCRIPTION, self.to_json(), self.files | {f"{self.profile}.recipes.json": told})
 
     @classmethod
     def load(cls, place: Path) -> CompiledOnnx:
@@ -109,8 +114,3 @@ class CompiledOnnx:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise broken(place, error) from None
-
-    def _files(self) -> dict[str, bytes]:
-        golden = self.golden
-        arrays = {_INPUTS: golden.inputs, _OUTPUTS: golden.outputs, _WANTED: golden.wanted}
-        return {MODEL: self.data} | {name: packed(array) for name, array in arrays.items()}

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.runtime.ensemble import Kind
-from components.values.compiled import DESCRIPTION, GOLDEN
+from components.runtime.sampling import Sampling
+from components.values.built import DESCRIPTION, Built
+from components.values.compiled import GOLDEN
 from components.values.sealed import digests, load_sealed, save_sealed
 from components.workspace.errors import VerificationFailed
-from components.workspace.files import sha256_json
 
 KIND = "compiled-trees"
 
@@ -32,8 +33,11 @@ class GoldenRows:
 
 
 @dataclass(frozen=True)
-class CompiledTrees:
-    """``members``: file name -> bytes of the runtime. ``bits``: its margins are in 2^-bits of the trained model's."""
+class CompiledTrees(Built):
+    """``members``: file name -> bytes of the runtime. ``bits``: its margins are in 2^-bits of the trained model's.
+
+    ``features``: their names, empty where the model has none. ``sampling``: what a sample of C stands for; None of floats.
+    """
 
     name: str
     profile: str
@@ -45,10 +49,8 @@ class CompiledTrees:
     bits: int
     members: dict[str, bytes]
     golden: GoldenRows
-
-    @property
-    def sha256(self) -> str:
-        return sha256_json(self.to_json())
+    features: tuple[str, ...] = ()
+    sampling: Sampling | None = None
 
     @property
     def files(self) -> dict[str, bytes]:
@@ -66,6 +68,8 @@ class CompiledTrees:
             "tree_kind": self.tree_kind,
             "classes": list(self.classes),
             "bits": self.bits,
+            "features": list(self.features),
+            "sampling": None if self.sampling is None else self.sampling.to_json(),
             "vectors": len(self.golden.inputs),
             "files": digests(self.files),
         }
@@ -96,6 +100,8 @@ class CompiledTrees:
                 bits=int(value["bits"]),
                 members=files,
                 golden=golden,
+                features=tuple(map(str, value["features"])),
+                sampling=None if value["sampling"] is None else Sampling.from_json(value["sampling"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise VerificationFailed(

@@ -1,4 +1,4 @@
-"""A model that was trained elsewhere: an int8 .tflite with what Muster found in it, and codes to try it on."""
+"""A model that was trained elsewhere: an int8 or int16x8 .tflite with what Muster found in it, and codes to try it on."""
 
 from __future__ import annotations
 
@@ -13,26 +13,36 @@ from numpy.typing import NDArray
 from components.values.sealed import broken, digests, load_sealed, packed, save_sealed
 from components.workspace.files import sha256_bytes
 
+Codes = NDArray[np.signedinteger[Any]]
+"""int8 or int16."""
 DESCRIPTION, MODEL, EXAMPLES, KIND = "imported.json", "model.tflite", "examples.npy", "imported-model"
 
 
 @dataclass(frozen=True)
 class Port:
-    """An int8 tensor at one end of a model; ``value = (code - zero) * scale``."""
+    """A tensor of int8 or int16 codes at one end of a model; ``value = (code - zero) * scale``."""
 
     name: str
     shape: tuple[int, ...]
     scale: float
     zero: int
+    bits: int = 8
+
+    @property
+    def kind(self) -> type[np.int8] | type[np.int16]:
+        return np.int8 if self.bits == 8 else np.int16
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Port:
-        return cls(str(value["name"]), tuple(int(n) for n in value["shape"]), float(value["scale"]), int(value["zero"]))
+        shape, bits = tuple(int(n) for n in value["shape"]), int(value.get("bits", 8))
+        if bits not in {8, 16}:
+            raise ValueError(f"codes of {bits} bits")
+        return cls(str(value["name"]), shape, float(value["scale"]), int(value["zero"]), bits)
 
 
 @dataclass(frozen=True)
 class ImportedModel:
-    """``examples``: (rows, size of the input) int8 codes; ``drawn``: 'given', or 'random' where nothing was given.
+    """``examples``: (rows, size of the input) codes; ``drawn``: 'given', or 'random' where nothing was given.
 
     ``operators``: name -> how many; ``origin``: name of the file that was imported, with its SHA-256 in ``origin_sha256``.
     """
@@ -44,7 +54,7 @@ class ImportedModel:
     operators: dict[str, int]
     macs: int
     classes: tuple[str, ...]
-    examples: NDArray[np.int8]
+    examples: Codes
     drawn: str
     origin: str
     origin_sha256: str
@@ -83,15 +93,16 @@ class ImportedModel:
         """
         value, files = load_sealed(folder, DESCRIPTION, KIND)
         try:
+            entry = Port.from_json(value["input"])
             return cls(
                 name=str(value["name"]),
                 data=files[MODEL],
-                input=Port.from_json(value["input"]),
+                input=entry,
                 outputs=tuple(Port.from_json(port) for port in value["outputs"]),
                 operators={str(k): int(v) for k, v in value["operators"].items()},
                 macs=int(value["macs"]),
                 classes=tuple(str(name) for name in value["classes"]),
-                examples=np.load(io.BytesIO(files[EXAMPLES]), allow_pickle=False).astype(np.int8),
+                examples=np.load(io.BytesIO(files[EXAMPLES]), allow_pickle=False).astype(entry.kind),
                 drawn=str(value["examples"]["drawn"]),
                 origin=str(value["origin"]["file"]),
                 origin_sha256=str(value["origin"]["sha256"]),

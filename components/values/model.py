@@ -77,8 +77,10 @@ class TrainedModel(ABC):
     def calibration_rows(self) -> NDArray[np.int64]:
         """Positions in `Windows` of the normal windows that training did not see: artefacts calibrate on them."""
 
-    def for_profile(self, profile: str) -> Self:
-        """The model that devices of the hardware profile run: this one, or one that was made for them out of it."""
+    def for_profile(self, profile: str, shape: str = "") -> Self:
+        """The model that devices of the hardware profile run: this one, or one that was made for them out of it: the first, or
+        the one called ``shape``.
+        """
         return self
 
     @abstractmethod
@@ -165,15 +167,23 @@ class ElectraModel(TrainedModel):
     def calibration_rows(self) -> NDArray[np.int64]:
         return self.normal.calibration_rows
 
-    def for_profile(self, profile: str) -> ElectraModel:
-        """The network made for the profile, where there is one; else the trained one with what is constant on its devices
-        computed. A threshold is that of the artefact alone then.
+    def for_profile(self, profile: str, shape: str = "") -> ElectraModel:
+        """The network made for the profile, where there is one; else `trained_for` it. A threshold is that of the artefact
+        alone then.
         """
-        for shape in self.shapes:
-            if profile in shape.profiles:
-                normal = replace(self.normal, residual_variance=shape.residual_variance)
-                network = replace(self, architecture=shape.architecture, weights=shape.weights, normal=normal)
+        for one in self.shapes_for(profile):
+            if shape in ("", one.name):
+                normal = replace(self.normal, residual_variance=one.residual_variance)
+                network = replace(self, architecture=one.architecture, weights=one.weights, normal=normal)
                 return replace(network, shapes=(), threshold=None)
+        return self.trained_for(profile)
+
+    def shapes_for(self, profile: str) -> tuple[Shaped, ...]:
+        """The networks that were made for the profile, which compete for it."""
+        return tuple(shape for shape in self.shapes if profile in shape.profiles)
+
+    def trained_for(self, profile: str) -> ElectraModel:
+        """The trained network with what is constant on devices of the profile computed."""
         if not self.architecture.types:
             return self
         architecture, weights = for_type(self.architecture, self.weights, profile)

@@ -33,7 +33,7 @@ class Shape(Section):
     """A network for hardware profiles that the trained one does not suit, made out of it (components/training/shaping)."""
 
     name: Name
-    profiles: tuple[Name, ...] = Field(min_length=1, strict=False, description="who runs it")
+    profiles: tuple[Name, ...] = Field(min_length=1, strict=False, description="who may run it")
     recipe: Recipe | Literal["search"] = Field(
         "search", description="how it is made; search: what of the recipes that its size allows answers best in integers"
     )

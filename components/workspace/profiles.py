@@ -47,7 +47,7 @@ class Memory(Section):
 
 
 class Runtime(Section):
-    name: Literal["onnxruntime", "litert", "c99"]
+    name: Literal["onnxruntime", "openvino", "litert", "c99"]
     minimal: str = Field(description="oldest runtime version (c99: version of the generated interface)")
 
 
@@ -130,21 +130,28 @@ class ProofMachine(Section):
     vectors: int = Field(32, ge=4, le=256)
 
 
-Precision = Literal["int8", "int16x8", "dynamic", "float16", "float32"]
+Precision = Literal["binary", "int4", "int8", "int16x8", "dynamic", "float16", "float32"]
 Calibrator = Literal["minmax", "percentile", "mse", "kl"]
 Rewrite = Literal["equalise", "correct"]
 PRECISIONS: dict[str, tuple[Precision, ...]] = {
     "onnxruntime": ("int8", "float32"),
+    "openvino": ("int8", "float16", "float32"),
     "litert": ("int8", "dynamic", "int16x8", "float16", "float32"),
-    "c99": ("int8",),
+    "c99": ("binary", "int4", "int8", "int16x8"),
 }
 """Runtime -> the precisions that a network can be written in for it, smallest first."""
+BY_NAME_ONLY: tuple[Precision, ...] = ("binary", "int4")
+"""What is tried only where a profile names it: it gives accuracy away for size."""
 
 
 class Quantization(Section):
     """Which ways of writing a network's numbers are tried (components/quantization/recipes); trees are integers anyway."""
 
-    precisions: tuple[Precision, ...] = Field((), strict=False, description="empty: all that the runtime has")
+    precisions: tuple[Precision, ...] = Field(
+        (),
+        strict=False,
+        description="empty: all that the runtime has, without binary and int4, which are tried where they are named",
+    )
     calibrators: tuple[Calibrator, ...] = Field(
         get_args(Calibrator), min_length=1, strict=False, description="of the ranges of activations in integers"
     )
@@ -173,7 +180,8 @@ class Profile(Section):
     def precisions(self) -> tuple[Precision, ...]:
         """Those to be tried, smallest first."""
         possible = PRECISIONS[self.runtime.name]
-        return tuple(p for p in possible if p in self.quantization.precisions) if self.quantization.precisions else possible
+        named = self.quantization.precisions or tuple(p for p in possible if p not in BY_NAME_ONLY)
+        return tuple(p for p in possible if p in named)
 
     @model_validator(mode="after")
     def _precisions_that_the_runtime_has(self) -> Self:

@@ -341,7 +341,7 @@ class Settings(Section):
             ("profile", list(self.profiles)),
             ("fleet", [f.name for f in self.fleets]),
             ("shape", [s.name for s in self.model.shapes]),
-            ("profile of a shape", [p for s in self.model.shapes for p in s.profiles]),
+            *((f"profile of shape '{s.name}'", list(s.profiles)) for s in self.model.shapes),
         ):
             if twice := sorted({n for n in names if names.count(n) > 1}):
                 raise ValueError(f"{what} named twice: {', '.join(twice)}")

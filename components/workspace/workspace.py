@@ -140,9 +140,10 @@ def _check_kind(file: Path, settings: Settings, profiles: tuple[Profile, ...]) -
     """Some runtimes cannot run every kind of model."""
     if settings.model.kind != "gradient_boosting":
         return
-    if without := [profile.name for profile in profiles if profile.runtime.name == "litert"]:
+    if without := [profile.name for profile in profiles if profile.runtime.name in ("litert", "openvino")]:
         raise InputError(
-            f"{file}, key profiles: LiteRT has no trees, so model.kind: gradient_boosting cannot run on {', '.join(without)}",
+            f"{file}, key profiles: LiteRT and OpenVINO have no trees, so model.kind: gradient_boosting cannot run on "
+            f"{', '.join(without)}",
             hint="set their runtime.name to onnxruntime or c99, take profiles and their devices out, or use model.kind: electra",
         )
 

@@ -13,6 +13,7 @@ from muster.commands import image, imported, package
 from muster.console import Json, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
+    from components.quantization.imported.loading import AnyBuilt
     from components.quantization.reporting.facts import Compiled
     from components.values import Artefact
     from components.workspace import Workspace
@@ -26,11 +27,17 @@ imported.add_to(app)
 
 
 @app.command()
-def show(file: Annotated[Path, typer.Argument(help="an .artefact file, or a package of one")], json: Json = False) -> None:
+def show(
+    file: Annotated[Path, typer.Argument(help="an .artefact file, a package, or what muster artefact build wrote")],
+    json: Json = False,
+) -> None:
     """Runtime, size, tasks, tensors and self-test of an artefact file; profile, proof and files of a package."""
     from components.quantization.package.check import is_package
     from components.values import Artefact
 
+    if package.is_built(file):
+        _show_built(package.built(file), json=json)
+        return
     data = package.read_file(file, "muster step quantize writes artefacts below out/quantize")
     if is_package(data):
         package.show_package(data, file.name, json=json)
@@ -92,6 +99,17 @@ def _warn_of_stale(workspace: Workspace, found: list[Compiled]) -> None:
 
     if stale := [one.profile for one in found if not is_current(workspace, "quantize", one.profile)]:
         say(f"note: {', '.join(stale)}: made of other data, settings or code than there are now (muster step quantize)")
+
+
+def _show_built(made: AnyBuilt, *, json: bool) -> None:
+    about = made.to_json() | {"sha256": made.sha256}
+    if json:
+        emit_json("compiled-model", about)
+        return
+    files = about.pop("files")
+    rows = [(key, package.shown(value)) for key, value in about.items() if value not in (None, [], "")]
+    rows += [(f"file {name}", f"{told['bytes']:,} bytes") for name, told in files.items()]
+    emit_table(f"{made.name} for {made.profile}", ("key", "value"), rows)
 
 
 def _describe(artefact: Artefact) -> dict[str, Any]:

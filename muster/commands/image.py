@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from components.workspace import open_workspace
-from components.workspace.errors import Conflict, GateFailed, InputError
-from muster.commands.package import read_file
+from components.workspace.errors import Conflict, InputError
+from muster.commands.package import opened, read_file
 from muster.console import Json, check_folder, emit_json, emit_line
-
-if TYPE_CHECKING:
-    from components.values import Artefact
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
 
 def attach(
     artefact: Annotated[Path, typer.Argument(help="the .artefact, or the package that the firmware was built from")],
-    image: Annotated[Path, typer.Option(help="the firmware: an ELF or a raw .bin")],
+    image: Annotated[Path, typer.Option(help="the firmware, an ELF or a raw .bin; or the blob of a model")],
     out: Annotated[Path, typer.Option(help="folder for payload.bin and image.json")],
     board: Annotated[str | None, typer.Option(help="emulated board that runs the ELF's self-test, e.g. mps2-an386")] = None,
     json: Json = False,
@@ -40,7 +37,7 @@ def attach(
     from components.workspace.files import write_bytes
 
     check_folder(out)
-    known = _artefact(read_file(artefact, "muster artefact package makes packages"))
+    known = opened(read_file(artefact, "muster artefact package makes packages"))
     made = attach_image(known, read_file(image, "name the file that your build made"), image.name, board)
     _check_unsigned(out, made.payload)
     write_bytes(out / PAYLOAD, made.payload)
@@ -108,18 +105,6 @@ def _check_unsigned(folder: Path, payload: bytes) -> None:
     file = folder / ENVELOPE
     if file.is_file() and file.read_bytes()[HEADER:] != payload:
         raise Conflict(f"{file} is the signed image of another firmware", hint="name a folder of its own with --out")
-
-
-def _artefact(data: bytes) -> Artefact:
-    from components.quantization.package.check import is_package, open_package
-    from components.values import Artefact
-
-    if not is_package(data):
-        return Artefact.from_bytes(data)
-    package = open_package(data)
-    if not package.description.proven:
-        raise GateFailed("the package is unproven: nothing vouches for its artefact", hint="prove it and package it again")
-    return Artefact.from_bytes(package.files[package.description.artefact.file])
 
 
 def _public(given: str) -> bytes:

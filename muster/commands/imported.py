@@ -136,21 +136,22 @@ def _built(folder: Path, profile: Profile) -> CompiledModel | CompiledOnnx | Com
 
 
 def _proven(place: Path, profile: Profile) -> Proof:
-    from components.values import compiled, compiled_onnx, compiled_trees
-    from components.values.sealed import kind_in
+    from components.quantization.imported.loading import load_built
+    from components.values.compiled_onnx import CompiledOnnx
+    from components.values.compiled_trees import CompiledTrees
 
-    kind = kind_in(place, compiled.DESCRIPTION)
-    if kind == compiled_trees.KIND:
+    made = load_built(place)
+    if isinstance(made, CompiledTrees):
         from components.quantization.imported.boosted.proving import prove_trees
 
-        return prove_trees(compiled_trees.CompiledTrees.load(place), profile)
-    if kind == compiled_onnx.KIND:
+        return prove_trees(made, profile)
+    if isinstance(made, CompiledOnnx):
         from components.quantization.imported.onnx_models.proving import prove_onnx
 
-        return prove_onnx(compiled_onnx.CompiledOnnx.load(place), profile)
+        return prove_onnx(made, profile)
     from components.quantization.imported.proving import prove_compiled
 
-    return prove_compiled(compiled.CompiledModel.load(place), profile)
+    return prove_compiled(made, profile)
 
 
 def _profile(file: Path) -> Profile:

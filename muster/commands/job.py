@@ -151,11 +151,16 @@ def schema(
     from components.workspace.settings import Settings
 
     chosen: type[Section] = Profile if profile else Settings
+    described = chosen.model_json_schema()
     if package:
-        from components.quantization.package.description import PackageDescription
+        from pydantic import TypeAdapter
 
-        chosen = PackageDescription
-    emit_line(json.dumps(chosen.model_json_schema(), indent=2, sort_keys=True))
+        from components.quantization.package.description import PackageDescription
+        from components.quantization.package.imported.description import ImportedDescription
+
+        both: TypeAdapter[PackageDescription | ImportedDescription] = TypeAdapter(PackageDescription | ImportedDescription)
+        described = both.json_schema()
+    emit_line(json.dumps(described, indent=2, sort_keys=True))
 
 
 def _print(summary: Any, root: Path) -> None:

@@ -73,7 +73,7 @@ class Artifact(Part):
 
 
 class Runtime(Part):
-    name: Literal["onnxruntime", "litert", "c99"]
+    name: Literal["onnxruntime", "openvino", "litert", "c99"]
     minimal: Annotated[str, AfterValidator(_version), Field(max_length=64)]
 
 

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator
 from components.workspace.errors import InputError, NotFound
 from registry.contract.manifest import Name, Part, Sha256
 
-_PACKAGES = {"onnxruntime": "onnxruntime", "litert": "ai-edge-litert"}
+_PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "litert": "ai-edge-litert"}
 
 
 class Facts(Part):

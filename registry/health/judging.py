@@ -130,7 +130,8 @@ def _judged(
     if place >= offered.upto and report.outcome != "running":
         return Refused(Refusal.NOT_IN_COHORT, row.fleet, report.rollout_id)
     outcome, reason = report.outcome, report.reason.value if report.reason else None
-    if outcome in RUNS - {"running"} and report.running_sha256 != offered.sha256:
+    allowed = (offered.sha256, offered.withdrawn)  # in a rollback a device may not have heard of it yet
+    if outcome in RUNS - {"running"} and report.running_sha256 not in allowed:
         outcome, reason = "reverted", Reason.WRONG_DIGEST.value
     generation = sum(state == ACTIVE for _, state in own)
     key = (report.rollout_id, report.device_id, generation, report.attempt, report.counter)

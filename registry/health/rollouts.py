@@ -15,11 +15,14 @@ from registry.rollout.release import replay
 
 @dataclass(frozen=True)
 class Offered:
-    """``upto``: the cut of the stage that is active now, under ``salt`` (registry/contract/cohort.py)."""
+    """``withdrawn``: what devices are told to leave, in a rollback; ``upto``: the cut of the stage that is active now, under
+    ``salt`` (registry/contract/cohort.py).
+    """
 
     profile: str
     firmware: str
     sha256: str
+    withdrawn: str | None
     salt: str
     upto: int
 
@@ -61,6 +64,7 @@ def _rollout(connection: sa.Connection, release_id: str) -> Rollout:
                 m.compatibility.hardware_ids[0],
                 m.compatibility.firmware_version,
                 m.artifact.sha256,
+                m.withdrawn,
                 m.cohort.salt,
                 m.upto,
             )

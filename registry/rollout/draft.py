@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from components.workspace import Workspace
 from components.workspace.errors import GateFailed, InputError, MusterError
 from components.workspace.release_settings import Fleet
 from components.workspace.release_settings import Release as Policy
+from registry.contract.cohort import BUCKETS
 from registry.contract.manifest import manifest_path
 from registry.contract.times import stamp, utc_now
 from registry.database import open_database, publications, reading, releases, writing
@@ -24,9 +25,10 @@ from registry.repository import upload_artefact
 from registry.rollout import events
 from registry.rollout.admission import Admission, Candidate, admit
 from registry.rollout.events import Event, following
+from registry.rollout.manifests import manifest_of
 from registry.rollout.members import count_sites, members, sites_of
 from registry.rollout.plan import Plan, plan, underpowered
-from registry.rollout.release import MetricRule, Offer, Release, Rules, Skipped, replay
+from registry.rollout.release import Cut, MetricRule, Offer, Release, Rules, Skipped, Way, replay
 from registry.rollout.starting import outdate
 from registry.rollout.states import Kind, State
 
@@ -98,6 +100,7 @@ def _draft(
     release_id = f"{fleet.name}-r{counter}"
     payload = _payload(workspace, fleet, version, admission, release_id, counter) | {"not_before": not_before}
     log = _log(release_id, actor, time, payload)
+    _check_sizes(replay(log))
     return _Draft(replay(log), attempt, log)
 
 
@@ -250,6 +253,28 @@ def _offer(connection: sa.Connection, fleet: Fleet, variant: str, devices: int, 
 def _next_sequence(connection: sa.Connection, fleet: str, variant: str) -> int:
     same = (publications.c.fleet == fleet, publications.c.variant == variant)
     return (connection.scalar(sa.select(sa.func.max(publications.c.sequence)).where(*same)) or 0) + 1
+
+
+def _check_sizes(release: Release) -> None:
+    """Raises InputError for a release whose manifests would be longer than devices read, whatever happens to it."""
+    for offer in release.manifests:
+        longest = replace(
+            offer,
+            cuts=(Cut(BUCKETS, offer.devices, release.created),),
+            created=release.created,
+            told_by="0" * 64,
+            sequence=10**9,
+            previous=Way(10**9, release.model_name, 10**6, "0" * 64, 2**31, 10**9, offer.runtime, offer.runtime_minimal),
+            state=State.ROLLING_BACK,
+            stage=len(offer.stages) - 1,
+        )
+        try:
+            manifest_of(release, longest).to_bytes()
+        except ValueError as error:
+            raise InputError(
+                f"fleet '{release.fleet}', {offer.variant}: {error}",
+                hint="give release: fewer stages or shorter names, and the fleet fewer pinned devices",
+            ) from None
 
 
 def _log(release_id: str, actor: str, time: str, payload: dict[str, Any]) -> tuple[Event, Event]:

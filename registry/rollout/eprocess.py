@@ -17,8 +17,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_WORSE = np.array([2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 40.0])
-"""Alternatives of the halting bet, as multiples of the accepted rate."""
+_WORSE = np.array([2.0, 4.0, 6.0, 10.0, 20.0])
+_STAKES = np.array([2.0, 6.0, 6.0, 3.0, 2.0, 1.0])
+"""Alternatives of the halting bet, as multiples of the accepted rate, and the share of the stake on each; the last is on
+"almost all fail". Most lies where a canary of a hundred decides: what fails less often needs a larger one anyway.
+"""
 _BETTER = np.array([0.0, 0.02, 0.1, 0.25, 0.5])
 """Alternatives of the promoting bet, as multiples of the intolerable rate."""
 _ALMOST_ALL = 0.95
@@ -31,8 +34,9 @@ def worse_than(n: ArrayLike, failures: ArrayLike, accepted: float) -> NDArray[np
 
     Failures that are not known yet count as successes, which only lowers it: the bound holds however late reports are.
     """
-    alternatives = _WORSE[_WORSE * accepted < _ALMOST_ALL] * accepted
-    return _log_mean(n, failures, accepted, np.append(alternatives, max(_ALMOST_ALL, (1 + accepted) / 2)))
+    near = accepted * _WORSE < _ALMOST_ALL
+    alternatives = np.append(accepted * _WORSE[near], max(_ALMOST_ALL, (1 + accepted) / 2))
+    return _log_mean(n, failures, accepted, alternatives, _STAKES[np.append(near, True)])
 
 
 def better_than(n: ArrayLike, failures: ArrayLike, intolerable: float) -> NDArray[np.float64]:
@@ -77,13 +81,17 @@ def above(wins: ArrayLike, pairs: ArrayLike) -> NDArray[np.float64]:
     return _log_mean(pairs, wins, 0.5, _WINS)
 
 
-def _log_mean(n: ArrayLike, hits: ArrayLike, null: float, alternatives: NDArray[np.float64]) -> NDArray[np.float64]:
+def _log_mean(
+    n: ArrayLike, hits: ArrayLike, null: float, alternatives: NDArray[np.float64], stakes: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """``stakes``: (alternatives,) weights of the mean; equal where there are none."""
+    weights = np.ones(len(alternatives)) if stakes is None else stakes
     total = np.asarray(n, np.float64)[..., None]
     hit = np.asarray(hits, np.float64)[..., None]
     with np.errstate(divide="ignore", invalid="ignore"):
         for_hits = np.where(hit > 0, hit * np.log(alternatives / null), 0.0)
         for_misses = (total - hit) * np.log((1 - alternatives) / (1 - null))
-    return np.asarray(_log_sum_exp(for_hits + for_misses) - np.log(len(alternatives)))
+    return np.asarray(_log_sum_exp(for_hits + for_misses + np.log(weights / weights.sum())))
 
 
 def _log_sum_exp(values: NDArray[np.float64]) -> NDArray[np.float64]:

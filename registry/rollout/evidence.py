@@ -64,8 +64,9 @@ class Above:
 class Evidence:
     """``enrolled`` devices are under the cut; of the ``expected`` ones some are ok, failed or timed out, and the rest pend.
 
-    ``wave_expected`` and ``wave_pending`` are those of the cut's last widening. ``more_often``: log E that they fail more
-    often than the control group, None without one. ``metrics``: by name, those that devices reported.
+    ``wave_expected`` and ``wave_pending`` are those of the cut's last widening. ``judged`` and ``judged_bad``: devices that
+    halting gates count, which are all but those that two persons have forgiven. ``more_often``: log E that these fail more
+    often than the control group, None without one. ``metrics``: by name, those that they reported.
     """
 
     enrolled: int
@@ -75,6 +76,8 @@ class Evidence:
     timed_out: int
     wave_expected: int
     wave_pending: int
+    judged: int
+    judged_bad: int
     control: int = 0
     more_often: float | None = None
     metrics: dict[str, Above] | None = None
@@ -88,8 +91,11 @@ class Evidence:
         return self.failed + self.timed_out
 
 
-def weigh(watched: Watched, cuts: Sequence[Cut], control_from: int, rules: Rules, now: int) -> Evidence:
-    """Count a variant's devices at ``now``. ``cuts``: every widening of the variant so far, oldest first."""
+def weigh(watched: Watched, cuts: Sequence[Cut], control_from: int, rules: Rules, now: int, *, judged_from: int = 0) -> Evidence:
+    """Count a variant's devices at ``now``. ``cuts``: every widening of the variant so far, oldest first.
+
+    What was known before ``judged_from`` tells against the release no more. It still does not speak for it.
+    """
     upto = np.array([c.upto for c in cuts], np.int64)
     times = np.array([c.seconds for c in cuts], np.int64)
     wave = np.searchsorted(upto, watched.bucket, side="right")
@@ -98,7 +104,9 @@ def weigh(watched: Watched, cuts: Sequence[Cut], control_from: int, rules: Rules
     expected = inside & ((watched.first_at > 0) | (watched.seen_at >= enrolled_at - rules.report_deadline_s))
     ok, failed = expected & (watched.fate == Fate.OK), expected & (watched.fate == Fate.FAILED)
     waiting = expected & ~ok & ~failed
-    late = waiting & (now >= np.maximum(enrolled_at, watched.first_at) + rules.report_deadline_s)
+    deadline = np.maximum(enrolled_at, watched.first_at) + rules.report_deadline_s
+    late = waiting & (now >= deadline)
+    judged = expected & (np.where(late, deadline, np.where(waiting, now, watched.settled_at)) >= judged_from)
     last = expected & (wave == len(cuts) - 1)
     control = (watched.bucket >= control_from) & (watched.first_at > 0)
     return Evidence(
@@ -109,9 +117,11 @@ def weigh(watched: Watched, cuts: Sequence[Cut], control_from: int, rules: Rules
         timed_out=int(late.sum()),
         wave_expected=int(last.sum()),
         wave_pending=int((last & waiting & ~late).sum()),
+        judged=int(judged.sum()),
+        judged_bad=int((judged & (failed | late)).sum()),
         control=int(control.sum()),
-        more_often=_more_often(watched, ok | failed, failed, control) if control.any() else None,
-        metrics={m.name: _above(watched, m.name, m.limit, m.margin_bp, ok, control) for m in rules.metrics},
+        more_often=_more_often(watched, judged & (ok | failed), judged & failed, control) if control.any() else None,
+        metrics={m.name: _above(watched, m.name, m.limit, m.margin_bp, judged & ok, control) for m in rules.metrics},
     )
 
 

@@ -43,11 +43,11 @@ def read_gates(evidence: Evidence, rules: Rules, variants: int) -> tuple[Reading
     count = variants * (1 + compared + len(rules.metrics))
     against = log10(count * 10_000 / rules.alpha_halt_bp)
     found = [
-        _reading(FAILURES, evidence.expected, evidence.bad, eprocess.worse_than, rules.p0_bp, against),
+        _reading(FAILURES, evidence.judged, evidence.judged_bad, eprocess.worse_than, rules.p0_bp, against),
         *(_metric(rule, metrics[rule.name].n, metrics[rule.name].bad, against) for rule in rules.metrics if rule.name in metrics),
     ]
     if evidence.more_often is not None:
-        found.append(Reading(RELATIVE, True, evidence.control, evidence.bad, evidence.more_often / log(10), against))
+        found.append(Reading(RELATIVE, True, evidence.control, evidence.judged_bad, evidence.more_often / log(10), against))
     return (*found, _promotion(evidence, rules))
 
 

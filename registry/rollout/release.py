@@ -98,7 +98,8 @@ class Offer:
     ``created``: when devices were last told something new, by the event ``told_by``; ``length`` in bytes; ``control_from``:
     buckets kept back until it completes; ``deferred``: devices that count as if their bucket were the end of the first stage;
     ``live``: not displaced by a later release; ``cuts``: how it was opened so far; ``extended``: times the stage grew beyond
-    its plan; ``why``: the reason of its last pause, hold or halt; ``persons``: those who want it to go on after a halt.
+    its plan; ``why``: the reason of its last pause, hold or halt; ``persons``: those who want it to go on after a halt;
+    ``judged_from``: when they let it go on, from where on halting gates count anew.
     """
 
     variant: str
@@ -126,6 +127,7 @@ class Offer:
     live: bool = False
     why: str = ""
     persons: tuple[str, ...] = ()
+    judged_from: str = ""
 
     @property
     def plan(self) -> StagePlan:
@@ -358,8 +360,10 @@ def _stopped(offer: Offer, _told: Mapping[str, Any], event: Event) -> Offer:
     return replace(offer, why=event.payload.get("reason", ""), persons=())
 
 
-def _resumed(offer: Offer, _told: Mapping[str, Any], _event: Event) -> Offer:
-    return replace(offer, why="", persons=())
+def _resumed(offer: Offer, _told: Mapping[str, Any], event: Event) -> Offer:
+    """Two persons who let it go on after a halt know what had been reported by then."""
+    from_now = event.time if offer.state == State.HALTED else offer.judged_from
+    return replace(offer, why="", persons=(), judged_from=from_now)
 
 
 def _vouched(offer: Offer, _told: Mapping[str, Any], event: Event) -> Offer:

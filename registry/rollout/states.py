@@ -57,6 +57,7 @@ class Kind(StrEnum):
     ROLLED_BACK = "rolled_back"
     ABORTED = "aborted"
     COMPLETED = "completed"
+    RENEWED = "renewed"
     DISPLACED = "displaced"
     SUPERSEDED = "superseded"
     CANCELLED = "cancelled"
@@ -104,6 +105,8 @@ _EDGES = {
     (State.HALTED, Kind.ABORTED): State.ABORTED,
     (State.COMPLETED, Kind.ROLLBACK_STARTED): State.ROLLING_BACK,
     (State.ROLLING_BACK, Kind.ROLLED_BACK): State.ROLLED_BACK,
+    (State.COMPLETED, Kind.RENEWED): State.COMPLETED,
+    (State.ROLLED_BACK, Kind.RENEWED): State.ROLLED_BACK,
 }
 _HALTING = {(s, Kind.HALTED): State.HALTED for s in (State.RUNNING, State.PAUSED, State.HELD)}
 _DISPLACING = {(s, Kind.DISPLACED): s if s in TERMINAL else State.SUPERSEDED for s in OFFERED}

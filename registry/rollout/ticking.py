@@ -29,7 +29,8 @@ from registry.rollout.telling import tell
 from registry.rollout.watching import still_on, watch
 
 ACTOR = "tick"
-_WATCHED = frozenset({State.RUNNING, State.PAUSED, State.HELD, State.ROLLING_BACK})
+_ENDED_WELL = frozenset({State.COMPLETED, State.ROLLED_BACK})
+_WATCHED = frozenset({State.RUNNING, State.PAUSED, State.HELD, State.ROLLING_BACK}) | _ENDED_WELL
 _STEPS = 64
 """Steps of one variant at one tick at most: every stage with all its waves is fewer."""
 
@@ -116,14 +117,17 @@ def _due(connection: sa.Connection, release: Release, offer: Offer, groups: Iter
         return None
     if offer.state == State.ROLLING_BACK:
         return _rolled_back(connection, release, offer, now)
-    if now >= parse_stamp(offer.created) + timedelta(days=release.expires_days):
+    told, lifetime = parse_stamp(offer.created), timedelta(days=release.expires_days)
+    if offer.state in _ENDED_WELL:
+        return Step(Kind.RENEWED, "its manifest is past half of its lifetime") if now >= told + lifetime / 2 else None
+    if now >= told + lifetime:
         return Step(Kind.EXPIRED, f"its manifest was valid for {release.expires_days} days")
     return _view(connection, release, offer, groups, now).outlook.step
 
 
 def _rolled_back(connection: sa.Connection, release: Release, offer: Offer, now: datetime) -> Step | None:
-    """Done when no device says that it runs the artefact; those that stay silent are waited for one deadline long."""
-    left, _ = still_on(connection, release, offer)
+    """Done when no device says that it runs the artefact, or may; those that stay silent are waited for one deadline long."""
+    left = still_on(connection, release, offer)
     if left == 0:
         return Step(Kind.ROLLED_BACK, "no device runs it any more")
     if now >= parse_stamp(offer.created) + timedelta(seconds=release.rules.report_deadline_s):
@@ -134,7 +138,8 @@ def _rolled_back(connection: sa.Connection, release: Release, offer: Offer, now:
 def _view(connection: sa.Connection, release: Release, offer: Offer, groups: Iterable[Group], now: datetime) -> View:
     seconds = int(now.timestamp())
     watched = watch(connection, release, offer, [g for g in groups if g.variant == offer.variant])
-    evidence = weigh(watched, offer.cuts, offer.control_from, release.rules, seconds)
+    judged_from = int(parse_stamp(offer.judged_from).timestamp()) if offer.judged_from else 0
+    evidence = weigh(watched, offer.cuts, offer.control_from, release.rules, seconds, judged_from=judged_from)
     return View(offer, evidence, decide(release, offer, evidence, seconds, largest=_largest(offer, watched)))
 
 

@@ -47,13 +47,12 @@ def watch(connection: sa.Connection, release: Release, offer: Offer, groups: Ite
     return Watched(bucket=bucket, fate=fate, sound=sound, metrics=metrics, **columns)
 
 
-def still_on(connection: sa.Connection, release: Release, offer: Offer) -> tuple[int, int]:
-    """(devices that run the variant's artefact by their last word, when the latest of them was heard; seconds, or 0)."""
-    runs = (health.c.outcome.in_(sorted(RUNS)), health.c.running_sha256 == offer.artefact_sha256)
+def still_on(connection: sa.Connection, release: Release, offer: Offer) -> int:
+    """Devices that run the variant's artefact by their last word, or have begun to try it and not said how that went."""
+    runs = health.c.outcome.in_(sorted(RUNS)) & (health.c.running_sha256 == offer.artefact_sha256)
     same = (health.c.rollout_id == release.id, health.c.variant == offer.variant)
-    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.max(health.c.settled_at), 0)).where(*same, *runs)
-    count, latest = connection.execute(query).one()
-    return count, latest
+    query = sa.select(sa.func.count()).where(*same, runs | (health.c.outcome == "started"))
+    return connection.scalar(query) or 0
 
 
 def _fate(row: sa.Row[tuple[object, ...]], sha256: str, attempts: int) -> Fate:

@@ -74,6 +74,19 @@ def test_recipes_of_other_settings_are_called_stale(ran: Path, tmp_path: Path) -
     assert "note: mcu-cortex-m4: made of other data, settings or code" in muster("artefact", "recipes", copied).stderr
 
 
+def test_a_profile_that_no_recipe_suits_any_more_shows_no_older_artefact(ran: Path, tmp_path: Path) -> None:
+    copied, name = tmp_path / "copied", "gateway-x86-64"
+    shutil.copytree(ran, copied)
+    file = copied / "profiles" / f"{name}.yaml"
+    file.write_text(file.read_text().replace("model_flash_kib: 1024", "model_flash_kib: 0.5"))
+    refused = muster("step", "quantize", copied, "--profile", name, check=4)
+    assert "of memory.model_flash_kib" in refused.stderr
+    assert not (copied / "out" / "quantize" / name).exists()
+    assert not (copied / "out" / "prove" / name).exists()
+    assert (copied / "out" / "prove" / "mcu-cortex-m4").is_dir()
+    assert name in muster("step", "prove", copied, "--profile", name, check=2).stderr
+
+
 def test_each_kind_of_device_verifies_what_it_is_offered(ran: Path) -> None:
     inventory = [line.split(",") for line in (ran / "inventory.csv").read_text().splitlines()]
     column = {name: place for place, name in enumerate(inventory[0])}

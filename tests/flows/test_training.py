@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -133,3 +134,53 @@ def test_a_profile_gets_the_network_that_was_made_for_it_proven_there(fresh: Pat
         return checks["flash"]["value"]
 
     assert flash(fresh) < flash(_ran)
+
+
+def test_shapes_that_compete_are_compared_and_proven_through_the_steps(fresh: Path) -> None:
+    """Two networks for one profile: both are in the record, and what was taken is what is proven."""
+    name = "mcu-cortex-m4"
+    shapes = [
+        {"name": "whole", "profiles": [name], "recipe": "post_training"},
+        {"name": "node", "profiles": [name], "width": 8, "blocks": 1, "steps": 40},
+    ]
+    change(fresh / "muster.yaml", lambda settings: settings["model"].update(shapes=shapes))
+    muster("train", fresh)
+    for step in ("quantize", "prove"):
+        muster("step", step, fresh, "--profile", name)
+    (told,) = json.loads(muster("artefact", "recipes", fresh, "--json").stdout)["data"]
+    compiled = {tried["name"].partition(":")[0]: tried for tried in told["tried"] if tried["multiplications"]}
+    assert compiled.keys() == {"whole", "node"}
+    assert compiled["node"]["size"] < compiled["whole"]["size"]
+    assert compiled["node"]["signal_db"] < compiled["whole"]["signal_db"], "both are held against the trained network"
+    shown = json.loads(muster("artefact", "show", fresh / "out" / "quantize" / name / f"{name}.artefact", "--json").stdout)[
+        "data"
+    ]
+    assert shown["recipe"] == told["chosen"]
+    assert told["chosen"].partition(":")[0] in compiled
+    page = Path(muster("artefact", "report", fresh).stdout.strip()).read_text()
+    assert "whole: int8" in page
+    assert "node: int8" in page
+    file = fresh / "profiles" / f"{name}.yaml"
+    most = compiled["whole"]["size"] / 1024
+    change(file, lambda profile: profile["memory"].update(model_flash_kib=most - 1))
+    change(file, lambda profile: profile["numeric"].update(min_label_agreement=0.0, min_rank_correlation=-1.0))
+    muster("step", "quantize", fresh, "--profile", name)
+    (again,) = json.loads(muster("artefact", "recipes", fresh, "--json").stdout)["data"]
+    lost = {tried["name"].partition(":")[0]: tried for tried in again["tried"] if "model_flash_kib" in tried["lost"]}
+    assert lost.keys() == {"whole"}
+    assert lost["whole"]["signal_db"] is None, "it was not compared"
+    assert again["chosen"].startswith("node: int8")
+
+
+def test_a_gateway_with_openvino_is_proven_in_openvino(ran: Path) -> None:
+    if importlib.util.find_spec("openvino") is None:
+        pytest.skip("no OpenVINO (pip install 'muster-mlops[openvino]')")
+    name = "gateway-x86-64"
+    change(ran / "profiles" / f"{name}.yaml", lambda p: p["runtime"].update(name="openvino", minimal="2026.1"))
+    change(ran / "profiles" / f"{name}.yaml", lambda p: p["memory"].update(model_ram_kib=400_000))
+    for step in ("quantize", "prove"):
+        muster("step", step, ran, "--profile", name)
+    proof = json.loads((ran / "out" / "prove" / name / f"{name}.proof.json").read_text())
+    assert proof["machine"].startswith("openvino 20")
+    assert proof["passed"]
+    assert "native" in muster("profile", "check", ran / "profiles" / f"{name}.yaml").stdout

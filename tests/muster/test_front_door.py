@@ -99,11 +99,15 @@ def test_doctor_names_one_command_for_all_that_is_missing() -> None:
     assert {"riscv64-unknown-elf-gcc", "qemu-system-riscv32", "qemu-aarch64-static"} <= {f.what for f in examine()}
 
 
-@pytest.mark.parametrize("args", [["schema"], ["schema", "--profile"], ["schema", "--package"]])
-def test_the_schema_is_a_json_schema(args: list[str]) -> None:
+@pytest.mark.parametrize(("args", "kinds"), [(["schema"], 1), (["schema", "--profile"], 1), (["schema", "--package"], 2)])
+def test_the_schema_is_a_json_schema(args: list[str], kinds: int) -> None:
+    """Of packages there are two kinds: of a workspace's model, and of an imported one."""
     schema = json.loads(muster(*args).stdout)
-    assert schema["type"] == "object"
-    assert schema["additionalProperties"] is False
+    alternatives = [schema["$defs"][one["$ref"].rpartition("/")[2]] for one in schema.get("anyOf", ())] or [schema]
+    assert len(alternatives) == kinds
+    for one in alternatives:
+        assert one["type"] == "object"
+        assert one["additionalProperties"] is False
 
 
 def test_the_default_workspace_keeps_the_schema_that_is_printed(checkout: Path, tmp_path: Path) -> None:

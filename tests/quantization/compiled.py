@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from components.quantization.targets.c99.graph import read_graph
 from components.quantization.targets.c99.tensors import tensor_sources
+from components.runtime.integers import Graph
 
 STRICT = ("-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-pedantic")
 
 
 class Library:
-    """``files``: .tflite of one input and one output each."""
+    """``files``: .tflite, or graphs, of one input and one output each."""
 
-    def __init__(self, folder: Path, files: list[bytes], compiler: str = "gcc", *flags: str) -> None:
+    def __init__(self, folder: Path, files: Sequence[bytes | Graph], compiler: str = "gcc", *flags: str) -> None:
         sources = []
-        for i, data in enumerate(files):
-            graph = read_graph(data)
+        for i, given in enumerate(files):
+            graph = given if isinstance(given, Graph) else read_graph(given)
             size = graph.tensors[graph.input].size, sum(graph.tensors[t].size for t in graph.outputs.values())
-            nothing = [np.zeros((1, n), np.int8) for n in size]
+            kinds = [f"int{graph.tensors[t].bits}" for t in (graph.input, *graph.outputs.values())][:2]
+            nothing = [np.zeros((1, n), kind) for n, kind in zip(size, kinds, strict=True)]
             made = tensor_sources(graph, f"network {i}", "0" * 64, nothing[0], nothing[1])
             place = folder / str(i)
             place.mkdir(parents=True)
@@ -35,10 +38,10 @@ class Library:
         subprocess.run([compiler, *STRICT, *flags, "-shared", "-fPIC", *sources, "-o", made_library], check=True)
         self._c = ctypes.CDLL(str(made_library))
 
-    def run(self, number: int, codes: np.ndarray, size: int) -> np.ndarray:
-        """(rows, inputs) -> (rows, ``size``)."""
+    def run(self, number: int, codes: np.ndarray, size: int, kind: type = np.int8) -> np.ndarray:
+        """(rows, inputs) -> (rows, ``size``) of ``kind``."""
         run = self._c[f"model_run_{number}"]
-        outputs = np.zeros((len(codes), size), np.int8)
+        outputs = np.zeros((len(codes), size), kind)
         for row, out in zip(np.ascontiguousarray(codes), outputs, strict=True):
             run(row.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.c_void_p))
         return outputs

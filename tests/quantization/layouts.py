@@ -42,11 +42,11 @@ def _entry(flat: Flat, rng: Random, shape: tuple[int, ...]) -> tuple[int, float]
     return flat.tensor(shape, scale, _zero(rng)), scale
 
 
-def _image(rng: Random, channels: int = 9) -> tuple[int, int, int, int]:
+def image_of(rng: Random, channels: int = 9) -> tuple[int, int, int, int]:
     return 1, int(rng.integers(1, 12)), int(rng.integers(1, 12)), int(rng.integers(1, channels))
 
 
-def _kernel(rng: Random, shape: tuple[int, ...], *, dilated: bool) -> tuple[dict[str, int], tuple[int, int], tuple[int, int]]:
+def kernel_of(rng: Random, shape: tuple[int, ...], *, dilated: bool) -> tuple[dict[str, int], tuple[int, int], tuple[int, int]]:
     """(options, kernel, output height and width) that fit an image of ``shape``."""
     padding = int(rng.integers(0, 2))
     stride = rng.integers(1, 4, 2).tolist()
@@ -77,9 +77,9 @@ def _weights(flat: Flat, rng: Random, shape: tuple[int, ...], scale: float, axis
 
 
 def convolution(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
-    shape = _image(rng)
+    shape = image_of(rng)
     x, scale = _entry(flat, rng, shape)
-    options, kernel, out = _kernel(rng, shape, dilated=True)
+    options, kernel, out = kernel_of(rng, shape, dilated=True)
     count = int(rng.integers(1, 9))
     weights, bias, step = _weights(flat, rng, (count, *kernel, shape[3]), scale, 0)
     y = flat.tensor((1, *out, count), step, _zero(rng))
@@ -89,9 +89,9 @@ def convolution(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
 
 
 def depthwise(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
-    shape = _image(rng, 14)
+    shape = image_of(rng, 14)
     x, scale = _entry(flat, rng, shape)
-    options, kernel, out = _kernel(rng, shape, dilated=True)
+    options, kernel, out = kernel_of(rng, shape, dilated=True)
     factor = int(rng.choice([1, 1, 1, 2, 3, 8]))
     weights, bias, step = _weights(flat, rng, (1, *kernel, shape[3] * factor), scale, 3)
     y = flat.tensor((1, *out, shape[3] * factor), step, _zero(rng))
@@ -113,10 +113,10 @@ def dense(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
 
 
 def pool(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
-    shape = _image(rng)
+    shape = image_of(rng)
     scale, zero = _scale(rng), _zero(rng)
     x = flat.tensor(shape, scale, zero)
-    options, kernel, out = _kernel(rng, shape, dilated=False)
+    options, kernel, out = kernel_of(rng, shape, dilated=False)
     y = flat.tensor((1, *out, shape[3]), scale, zero)
     options |= {"filterHeight": kernel[0], "filterWidth": kernel[1], "fusedActivationFunction": int(rng.choice(ACTIVATIONS))}
     flat.add("AVERAGE_POOL_2D" if rng.random() < 0.6 else "MAX_POOL_2D", [x], [y], "Pool2DOptions", **options)
@@ -124,7 +124,7 @@ def pool(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
 
 
 def pad(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
-    shape = _image(rng)[int(rng.integers(0, 3)) :]
+    shape = image_of(rng)[int(rng.integers(0, 3)) :]
     scale, zero = _scale(rng), _zero(rng)
     x = flat.tensor(shape, scale, zero)
     width = rng.integers(0, 4, (len(shape), 2)).astype(np.int32)
@@ -143,7 +143,7 @@ def pad(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
 
 def elementwise(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
     """Both operands come from the input: as it is, and by another scale, or a constant that may repeat."""
-    shape = _image(rng)
+    shape = image_of(rng)
     x, scale = _entry(flat, rng, shape)
     other = _scale(rng)
     if rng.random() < 0.5:
@@ -161,7 +161,7 @@ def elementwise(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
 
 
 def reduction(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
-    shape = _image(rng)
+    shape = image_of(rng)
     scale, zero = _scale(rng), _zero(rng)
     x = flat.tensor(shape, scale, zero)
     axes = [(1, 2), (2, 1), (1,), (2,), (3,), (2, 3), (-3, -2)][int(rng.integers(0, 7))]
@@ -179,7 +179,7 @@ def reduction(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
 
 
 def join(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
-    shape = _image(rng)
+    shape = image_of(rng)
     scale, zero = _scale(rng), _zero(rng)
     x = flat.tensor(shape, scale, zero)
     axis = int(rng.integers(-3, 4)) or 3
@@ -197,7 +197,7 @@ def join(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
 
 
 def transpose(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
-    shape = _image(rng)[int(rng.integers(0, 3)) :]
+    shape = image_of(rng)[int(rng.integers(0, 3)) :]
     scale, zero = _scale(rng), _zero(rng)
     x = flat.tensor(shape, scale, zero)
     order = rng.permutation(len(shape)).astype(np.int32)
@@ -208,7 +208,7 @@ def transpose(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
 
 def strided_slice(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
     """Begins and ends from either side, masks, strides, and axes of which one place is taken."""
-    shape = _image(rng)
+    shape = image_of(rng)
     scale, zero = _scale(rng), _zero(rng)
     x = flat.tensor(shape, scale, zero)
     begin = [int(rng.integers(0, n)) for n in shape]
@@ -235,7 +235,7 @@ def strided_slice(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
 
 def split(flat: Flat, rng: Random) -> tuple[int, int, tuple[int, ...]]:
     """Into parts, of which the first and the last are put together again."""
-    count, axis, shape = int(rng.integers(2, 4)), int(rng.integers(1, 4)), list(_image(rng, 4))
+    count, axis, shape = int(rng.integers(2, 4)), int(rng.integers(1, 4)), list(image_of(rng, 4))
     shape[axis] *= count
     scale, zero = _scale(rng), _zero(rng)
     x = flat.tensor(tuple(shape), scale, zero)

@@ -100,7 +100,7 @@ def model(data: Windows, width: int = 16, blocks: int = 3, kernel: int = 7, seed
 
 def profile(runtime: str, **changes: Any) -> Profile:
     """A profile for int8 that everything fits, or does not, by ``changes`` of its sections."""
-    family = {"onnxruntime": "x86-64", "litert": "aarch64", "c99": "armv7e-m"}[runtime]
+    family = {"onnxruntime": "x86-64", "openvino": "x86-64", "litert": "aarch64", "c99": "armv7e-m"}[runtime]
     sections: dict[str, Any] = {
         "name": f"test-{runtime}",
         "description": "test",

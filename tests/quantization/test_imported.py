@@ -66,7 +66,7 @@ def profile(tmp_path):
 
 def test_an_imported_model_says_what_is_in_it(file, tmp_path):
     found = data(run(model.app, "import", file, "--name", "gesture", "--out", tmp_path / "kept", "--json"))
-    assert found["input"] == {"name": "image", "shape": [1, 8, 6, 2], "scale": pytest.approx(0.05), "zero": -3}
+    assert found["input"] == {"name": "image", "shape": [1, 8, 6, 2], "scale": pytest.approx(0.05), "zero": -3, "bits": 8}
     assert [port["shape"] for port in found["outputs"]] == [[1, 3]]
     assert found["operators"] == {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1, "MEAN": 1, "SOFTMAX": 1}
     assert found["macs"] == 12 * 8 * 18 + 12 * 8 * 9 + 24

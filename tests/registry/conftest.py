@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from components.workspace import Workspace, open_workspace
+from muster.app import main
 from registry import rollout
 from registry.inventory import import_devices
+from tests.registry.cli import Run
 from tests.registry.faults import object_store
 from tests.registry.servers import postgresql_server
 from tests.registry.workspaces import artefacts, make_workspace, proofs, release, version
@@ -48,6 +51,18 @@ def released(tmp_path: Path, _released_template: Path) -> Workspace:
     """Release north-r1 runs in its first stage."""
     shutil.copytree(_released_template, tmp_path / "w")
     return open_workspace(tmp_path / "w")
+
+
+@pytest.fixture
+def muster(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["muster", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -253,6 +253,19 @@ def test_a_stage_that_opens_lets_its_devices_be_heard(fleet: Workspace, say: Say
     assert say(signed(late)).answers == ("accepted",)
 
 
+def test_a_rollback_is_over_when_nobody_says_any_more_that_the_release_runs(fleet: Workspace, say: Say) -> None:
+    """Who has not heard of it yet says in good faith that the new version was installed: that is no fall-back."""
+    second = release(fleet, 2, "b")
+    device = min((d for d in cohort(fleet) + cohort(fleet, inside=False)), key=lambda d: bucket(second.id, d))
+    new, old = artefact_of(fleet, release=second.id), artefact_of(fleet)
+    rollout.rollback(fleet, second.id, rollout.Order("ana", "too many alarms"))
+    told = {"rollout_id": second.id, "outcome": "installed", "reason": None, "self_test_passed": True}
+    assert say(signed(device, 1, running_sha256=new, **told)).answers == ("accepted",)
+    assert {v for step in rollout.tick(fleet) for v in step.variants} == {"gateway-v3", "node-v2"}
+    assert say(signed(device, 2, running_sha256=old, **told)).answers == ("accepted",)
+    assert [(s.event, s.variants) for s in rollout.tick(fleet)] == [("rolled_back", ("gateway-v2",))]
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> list[tuple[int, int, int, str]]:
     """(device, attempt, counter, outcome) of reports whose keys differ."""

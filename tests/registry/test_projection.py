@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from components.workspace import Workspace
-from muster.app import main
 from registry import models, projection, rollout
 from registry.models import ModelVersion
 from registry.rollout import Order
+from tests.registry.cli import Run
 from tests.registry.workspaces import artefacts, make_workspace, proofs, register
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def muster(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["muster", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def released(workspace: Workspace, muster: Run, version: ModelVersion, label: str) -> str:

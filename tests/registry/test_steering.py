@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.workspace import Workspace
-from muster.app import main
 from registry import rollout
 from registry.contract.times import utc_now
 from registry.device import check
 from registry.rollout import State
+from tests.registry.cli import Run
 from tests.registry.rollouts import VARIANT, large, let_in, say, started
 from tests.registry.workspaces import canary, image_root, release, repository_of
 
-Run = Callable[..., tuple[int, str, str]]
 ANA, BEN = ("--person", "ana", "--reason", "because"), ("--person", "ben", "--reason", "because")
-
-
-@pytest.fixture
-def muster(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["muster", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def states(workspace: Workspace) -> dict[str, State]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from components.workspace.errors import Conflict, GateFailed
+from components.workspace import open_workspace
+from components.workspace.errors import ApprovalNeeded, Conflict, GateFailed, InputError
 from registry import rollout
 from registry.device import check
 from registry.rollout import Order, State
@@ -245,3 +246,51 @@ def test_a_first_release_has_nothing_to_go_back_to(tmp_path: Path) -> None:
     with pytest.raises(Conflict, match="there is nothing to go back to"):
         rollout.rollback(workspace, begun.id, Order("ana", "no"))
     assert rollout.show_release(workspace, begun.id) == begun
+
+
+def test_after_two_persons_let_it_go_on_only_new_reports_can_halt_it_again(tmp_path: Path) -> None:
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    inside = let_in(workspace, begun.id)
+    say(workspace, begun.id, "failed", inside[:8], after(minutes=10))
+    say(workspace, begun.id, "installed", inside[8:], after(minutes=10))
+    assert [s.event for s in rollout.tick(workspace, now=after(hours=1))] == ["halted"]
+    with pytest.raises(ApprovalNeeded):
+        rollout.resume(workspace, begun.id, Order("ana", "a flat battery"), now=after(hours=2))
+    rollout.resume(workspace, begun.id, Order("ben", "all of one batch"), now=after(hours=2))
+    assert [s.event for s in rollout.tick(workspace, now=after(hours=3))] == ["widened"]
+    fresh = [d for d in let_in(workspace, begun.id) if d not in inside]
+    say(workspace, begun.id, "failed", fresh[:8], after(hours=4))
+    (step,) = rollout.tick(workspace, now=after(hours=5))
+    assert step.reason.startswith("failures: 8 of 8")
+
+
+def test_what_everyone_runs_is_told_anew_before_it_expires(tmp_path: Path) -> None:
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    done = walk(workspace, begun.id, hours=8).offer(VARIANT)
+    assert rollout.tick(workspace, now=after(days=40)) == ()
+    assert [s.event for s in rollout.tick(workspace, now=after(days=46))] == ["renewed"]
+    told = rollout.show_release(workspace, begun.id).offer(VARIANT)
+    assert (told.state, told.sequence > done.sequence, told.created > done.created) == (State.COMPLETED, True, True)
+
+
+def test_a_release_that_nobody_goes_on_with_expires(tmp_path: Path) -> None:
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    rollout.pause(workspace, begun.id, Order("ana", "later"), now=after(hours=1))
+    assert [s.event for s in rollout.tick(workspace, now=after(days=91))] == ["expired"]
+
+
+def test_a_manifest_longer_than_devices_read_is_refused_at_the_draft(tmp_path: Path) -> None:
+    workspace = large(tmp_path, policy="  canary_per_site: 1\n  windows: ['22:00-05:00', '06:00-07:00']\n")
+    text = (workspace.root / "muster.yaml").read_text()
+    names = [f"s{'x' * 58}-{i:02}" for i in range(15)]
+    stages = "".join(f"    - {{name: {n}, share: {0.16 + i / 20}}}\n" for i, n in enumerate(names))
+    head, _, tail = text.partition("    - {name: canary")
+    pinned = ", ".join(f"gw-{i:04}" for i in range(32))
+    changed = head + stages + "    - {name: all, share: 1.0}\n" + tail[tail.index("  canary_per") :]
+    changed = changed.replace("    inventory: inventory.csv\n", f"    inventory: inventory.csv\n    pinned: [{pinned}]\n")
+    (workspace.root / "muster.yaml").write_text(changed)
+    with pytest.raises(InputError, match="fewer stages or shorter names"):
+        rollout.draft(open_workspace(workspace.root), version(), artefacts(), proofs(), "pipeline")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from components.quantization.imported.litert import answers
 from components.quantization.operators import check_operators
@@ -15,7 +14,7 @@ from components.quantization.targets.c99.tensors import tensor_sources
 from components.runtime.integers import Graph
 from components.runtime.interpreter import infer
 from components.values.compiled import CompiledModel, Golden
-from components.values.imported import ImportedModel
+from components.values.imported import Codes, ImportedModel
 from components.workspace.errors import InputError
 from components.workspace.profiles import Profile
 
@@ -54,18 +53,18 @@ def build_imported(model: ImportedModel, profile: Profile) -> CompiledModel:
     )
 
 
-def exact(graph: Graph, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
+def exact(graph: Graph, inputs: Codes) -> Codes:
     """What C must answer: (vectors, size of all outputs)."""
     return np.concatenate(list(infer(graph, inputs).values()), axis=1)
 
 
 def _self_test(golden: Golden, most: int) -> Golden:
     """As many vectors as fit the flash that a self-test may take, at least two."""
-    size = golden.inputs.shape[1] + golden.outputs.shape[1]
+    size = golden.inputs[0].nbytes + golden.outputs[0].nbytes
     count = max(2, min(most, _SELF_TEST_BYTES // size))
     return Golden(_chosen(golden.inputs, count), _chosen(golden.outputs, count))
 
 
-def _chosen(rows: NDArray[np.int8], most: int) -> NDArray[np.int8]:
+def _chosen(rows: Codes, most: int) -> Codes:
     """Evenly spread rows, first and last among them."""
     return np.ascontiguousarray(rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)])

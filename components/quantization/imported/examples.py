@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.values.imported import Port
+from components.values.imported import Codes, Port
 from components.workspace.errors import InputError, NotFound
 
 MOST_ROWS = 1000
@@ -37,22 +37,42 @@ def read_examples(file: Path) -> NDArray[Any]:
     return values
 
 
-def example_codes(values: NDArray[Any], port: Port) -> NDArray[np.int8]:
-    """int8 arrays are codes already, all others are values that the input's scale makes codes of: (rows, size).
+def example_codes(values: NDArray[Any], port: Port) -> Codes:
+    """(rows, size). Arrays of the input's own width are codes already, all others are values that its scale makes codes of.
 
     Raises:
         InputError: rows of another size than the input's, or values that are no numbers.
     """
-    size = int(np.prod(port.shape))
-    rows = values.reshape(len(values), -1)
-    if rows.shape[1] != size:
-        raise InputError(f"examples: rows of {rows.shape[1]} numbers, the input has {size}", hint=f"its shape is {port.shape}")
-    kept = spread_rows(rows, 1)
-    if kept.dtype == np.int8:
+    kept = spread_rows(rows_of(values, port.shape), port.bits // 8)
+    if kept.dtype == port.kind:
         return np.ascontiguousarray(kept)
     if not np.isfinite(kept).all():
         raise InputError("the examples hold values that are no numbers", hint="leave such rows out")
-    return np.clip(np.rint(kept.astype(np.float64) / port.scale) + port.zero, -128, 127).astype(np.int8)
+    limits = np.iinfo(port.kind)
+    return np.clip(np.rint(kept.astype(np.float64) / port.scale) + port.zero, limits.min, limits.max).astype(port.kind)
+
+
+def rows_of(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """(rows, ...) -> (rows, size) where a row is flat, or of the ``shape`` of an input, axes of one left out or not.
+
+    Raises:
+        InputError: rows of another size, or of the same in another shape, such as channels first where they come last.
+    """
+    rows = values.reshape(len(values), -1)
+    size = int(np.prod(shape))
+    if rows.shape[1] != size:
+        raise InputError(f"examples: rows of {rows.shape[1]} numbers, the input has {size}", hint=f"its shape is {shape}")
+    given = values.shape[1:]
+    if len(_long(given)) > 1 and _long(given) != _long(shape):
+        raise InputError(
+            f"examples: rows of shape {given}, the input has {shape}",
+            hint="bring the axes into its order (numpy.transpose), or give flat rows that lie in it already",
+        )
+    return rows
+
+
+def _long(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
 
 
 def _only(names: list[str]) -> str:
@@ -61,11 +81,13 @@ def _only(names: list[str]) -> str:
     return names[0]
 
 
-def random_codes(port: Port) -> NDArray[np.int8]:
+def random_codes(port: Port) -> Codes:
     """Uniform over the codes, the same on every call, with both ends of the range."""
     size = int(np.prod(port.shape))
-    codes = np.random.default_rng(0).integers(-128, 128, (min(_RANDOM_ROWS, _most(size)), size)).astype(np.int8)
-    codes[0], codes[-1] = -128, 127
+    limits = np.iinfo(port.kind)
+    drawn = np.random.default_rng(0).integers(limits.min, limits.max + 1, (min(_RANDOM_ROWS, _most(size)), size))
+    codes: Codes = drawn.astype(np.int8) if port.bits == 8 else drawn.astype(np.int16)
+    codes[0], codes[-1] = limits.min, limits.max
     return codes
 
 

@@ -55,7 +55,7 @@ def import_model(
 
 
 def in_codes(data: bytes, origin: Path, name: str, classes: tuple[str, ...], values: NDArray[Any] | None) -> ImportedModel:
-    """The int8 .tflite in ``data``, made of ``origin``, with codes of ``values`` or random ones.
+    """The int8 or int16x8 .tflite in ``data``, made of ``origin``, with codes of ``values`` or random ones.
 
     Raises:
         InputError: it is damaged, needs an operator without a kernel, or has another size than ``values`` or ``classes``.
@@ -84,5 +84,5 @@ def in_codes(data: bytes, origin: Path, name: str, classes: tuple[str, ...], val
 def ports(graph: Graph, entry: str) -> tuple[Port, tuple[Port, ...]]:
     """The input, called ``entry``, and the outputs of ``graph``."""
     named = [(entry, graph.input), *graph.outputs.items()]
-    made = [Port(name, (t := graph.tensors[index]).shape, t.scale, t.zero) for name, index in named]
+    made = [Port(name, (t := graph.tensors[index]).shape, t.scale, t.zero, t.bits) for name, index in named]
     return made[0], tuple(made[1:])

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from components.quantization.targets.alone import MODULES, Measured, resident
 from components.values.compiled import CompiledModel
-from components.values.imported import Port
+from components.values.imported import Codes, Port
 from components.workspace.errors import BackendUnreachable
 
 _RUNS, _WARM_UP = 300, 20
 _TIME_LIMIT_S = 600
 
 
-def answers(data: bytes, inputs: NDArray[np.int8], entry: Port, outputs: tuple[Port, ...]) -> NDArray[np.int8]:
+def answers(data: bytes, inputs: Codes, entry: Port, outputs: tuple[Port, ...]) -> Codes:
     """(vectors, size) codes -> (vectors, size of all outputs); floats and bytes at its ends become codes."""
     interpreter = _open(data)
     return np.stack([_run(interpreter, row, entry, outputs) for row in inputs])
@@ -68,7 +68,7 @@ def _open(data: bytes) -> Any:
     return interpreter
 
 
-def _run(interpreter: Any, row: NDArray[np.int8], entry: Port, outputs: tuple[Port, ...]) -> NDArray[np.int8]:
+def _run(interpreter: Any, row: Codes, entry: Port, outputs: tuple[Port, ...]) -> Codes:
     detail = interpreter.get_input_details()[0]
     interpreter.set_tensor(detail["index"], _entry(row, detail["dtype"], entry).reshape(detail["shape"]))
     interpreter.invoke()
@@ -76,19 +76,20 @@ def _run(interpreter: Any, row: NDArray[np.int8], entry: Port, outputs: tuple[Po
     return np.concatenate([_codes(values.ravel(), port) for values, port in zip(found, outputs, strict=True)])
 
 
-def _entry(row: NDArray[np.int8], kind: type[np.generic], port: Port) -> NDArray[Any]:
+def _entry(row: Codes, kind: type[np.generic], port: Port) -> NDArray[Any]:
     """Codes as the file takes them."""
     if kind == np.float32:
         return (row.astype(np.float32) - port.zero) * np.float32(port.scale)
-    return row if kind == np.int8 else (row.astype(np.int16) + 128).astype(np.uint8)
+    return row if kind == port.kind else (row.astype(np.int16) + 128).astype(np.uint8)
 
 
-def _codes(values: NDArray[Any], port: Port) -> NDArray[np.int8]:
-    if values.dtype == np.int8:
+def _codes(values: NDArray[Any], port: Port) -> Codes:
+    if values.dtype == port.kind:
         return values
     if values.dtype == np.uint8:
         return (values.astype(np.int16) - 128).astype(np.int8)
-    return np.clip(np.rint(values / port.scale) + port.zero, -128, 127).astype(np.int8)
+    limits = np.iinfo(port.kind)
+    return np.clip(np.rint(values / port.scale) + port.zero, limits.min, limits.max).astype(port.kind)
 
 
 if __name__ == "__main__":

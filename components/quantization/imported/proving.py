@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.metadata import version
 
 import numpy as np
-from numpy.typing import NDArray
 
 from components.quantization.checks import at_least, at_most
 from components.quantization.imported import litert
@@ -16,6 +15,7 @@ from components.quantization.levels import family, reach
 from components.quantization.targets.c99.graph import read_graph
 from components.values import Check, Proof
 from components.values.compiled import CompiledModel
+from components.values.imported import Codes
 from components.workspace.errors import GateFailed
 from components.workspace.profiles import Profile
 
@@ -45,7 +45,7 @@ def _prove_c(made: CompiledModel, profile: Profile) -> Proof:
 
 def _wrong(said: bytes, made: CompiledModel) -> int:
     """How many golden vectors came out wrong on this machine."""
-    got = np.frombuffer(said, np.int8)
+    got = np.frombuffer(said, made.golden.outputs.dtype)
     if got.size != made.golden.outputs.size:
         raise GateFailed(f"the compiled model put out {got.size} codes", hint="report this with the artefact")
     return int((got.reshape(made.golden.outputs.shape) != made.golden.outputs).any(axis=1).sum())
@@ -70,7 +70,7 @@ def _prove_litert(made: CompiledModel, profile: Profile) -> Proof:
     return Proof(profile.name, made.runtime, made.sha256, reached.level, machine, tuple(checks), missing)
 
 
-def _agreement(made: CompiledModel, profile: Profile, got: NDArray[np.int8], wanted: NDArray[np.int8]) -> list[Check]:
+def _agreement(made: CompiledModel, profile: Profile, got: Codes, wanted: Codes) -> list[Check]:
     """Share of golden vectors with the class of the exact arithmetic, where the model has classes."""
     if not made.classes:
         return []

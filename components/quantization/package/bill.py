@@ -9,15 +9,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from components.values import Artefact
+from components.values.deliverable import Deliverable
 from components.workspace.errors import InputError
 from components.workspace.files import sha256_json
 
 FILE = "sbom.cdx.json"
-_RUNTIMES = {"onnxruntime": ("onnxruntime", "MIT"), "litert": ("ai-edge-litert", "Apache-2.0")}
+_RUNTIMES = {
+    "onnxruntime": ("onnxruntime", "MIT"),
+    "openvino": ("openvino", "Apache-2.0"),
+    "litert": ("ai-edge-litert", "Apache-2.0"),
+}
 
 
-def bill_of_materials(artefact: Artefact, files: Mapping[str, str], toolchain: Mapping[str, str], *, verifier: bool) -> bytes:
+def bill_of_materials(artefact: Deliverable, files: Mapping[str, str], toolchain: Mapping[str, str], *, verifier: bool) -> bytes:
     """``files``: name -> sha256 of the package's files. The serial number follows from them.
 
     Raises:
@@ -51,7 +55,7 @@ def bill_of_materials(artefact: Artefact, files: Mapping[str, str], toolchain: M
     return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
 
-def _model(artefact: Artefact) -> dict[str, Any]:
+def _model(artefact: Deliverable) -> dict[str, Any]:
     return {
         "type": "machine-learning-model",
         "bom-ref": f"model:{artefact.model_digest}",
@@ -61,7 +65,7 @@ def _model(artefact: Artefact) -> dict[str, Any]:
     }
 
 
-def _artefact(artefact: Artefact) -> dict[str, Any]:
+def _artefact(artefact: Deliverable) -> dict[str, Any]:
     return {
         "type": "data",
         "bom-ref": f"artefact:{artefact.sha256}",
@@ -71,7 +75,7 @@ def _artefact(artefact: Artefact) -> dict[str, Any]:
     }
 
 
-def _code(artefact: Artefact, toolchain: Mapping[str, str]) -> list[dict[str, Any]]:
+def _code(artefact: Deliverable, toolchain: Mapping[str, str]) -> list[dict[str, Any]]:
     """What runs the model: generated code, or a runtime that the device has."""
     if artefact.runtime == "c99":
         return [

@@ -10,23 +10,30 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from components.quantization.package import archive, bill, vectors
 from components.quantization.package.description import FILE, PackageDescription, describe
+from components.quantization.package.imported.description import ImportedDescription
 from components.quantization.package.library import SOURCES, library_files
 from components.quantization.package.readme import readme
 from components.quantization.package.texts import text
 from components.values import Artefact, Proof
+from components.values.deliverable import Deliverable
 from components.workspace.errors import GateFailed, InputError, VerificationFailed
 from components.workspace.files import sha256_bytes
 from components.workspace.profiles import Profile
 
 SUMS = "SHA256SUMS"
-_MADE_BY = {"onnxruntime": ("onnx", "onnxruntime"), "litert": ("tensorflow", "ai-edge-litert"), "c99": ("tensorflow",)}
+_MADE_BY = {
+    "onnxruntime": ("onnx", "onnxruntime"),
+    "openvino": ("onnx", "onnxruntime", "openvino"),
+    "litert": ("tensorflow", "ai-edge-litert"),
+    "c99": ("tensorflow",),
+}
 
 
 @dataclass(frozen=True)
 class Package:
     """``data``: the archive; ``files``: what is in it, `package.json` and SHA256SUMS included."""
 
-    description: PackageDescription
+    description: PackageDescription | ImportedDescription
     files: dict[str, bytes]
     data: bytes
 
@@ -46,21 +53,26 @@ def build_package(
     Raises:
         VerificationFailed: ``data`` is no artefact.
         GateFailed: the proof is missing, failed, or of another artefact.
-        InputError: ``firmware`` is no PEP 440 range, or ``profile`` is another one than the artefact's.
+        InputError: ``firmware`` is no PEP 440 range or holds no version, or ``profile`` is another one than the artefact's.
     """
     artefact = Artefact.from_bytes(data)
     _check_members(artefact)
-    _check(artefact, proof, profile, firmware, unproven=unproven)
-    toolchain = _toolchain(artefact.runtime)
+    check_packable(artefact, proof, profile, firmware, unproven=unproven)
+    toolchain = toolchain_of(artefact.runtime)
     files = _contents(artefact, data)
     is_library = artefact.runtime == "c99"
-    files[bill.FILE] = bill.bill_of_materials(artefact, _digests(files), toolchain, verifier=is_library)
+    files[bill.FILE] = bill.bill_of_materials(artefact, digests(files), toolchain, verifier=is_library)
 
     def described() -> PackageDescription:
-        return describe(artefact, proof, profile, firmware, toolchain, _digests(files), vectors.FILE)
+        return describe(artefact, proof, profile, firmware, toolchain, digests(files), vectors.FILE)
 
     files["README.txt"] = readme(described())
-    description = described()
+    return sealed_package(described(), files)
+
+
+def sealed_package(description: PackageDescription | ImportedDescription, files: dict[str, bytes]) -> Package:
+    """The archive of ``files`` and of their description."""
+    files = dict(files)
     files[FILE] = (description.model_dump_json(indent=2) + "\n").encode()
     files[SUMS] = sums(files)
     return Package(description, files, archive.pack(files))
@@ -68,8 +80,8 @@ def build_package(
 
 def sums(files: Mapping[str, bytes]) -> bytes:
     """What `sha256sum` writes for all files but this one."""
-    digests = _digests(files)
-    return "".join(f"{digests[name]}  {name}\n" for name in sorted(digests) if name != SUMS).encode()
+    found = digests(files)
+    return "".join(f"{found[name]}  {name}\n" for name in sorted(found) if name != SUMS).encode()
 
 
 def _contents(artefact: Artefact, data: bytes) -> dict[str, bytes]:
@@ -88,20 +100,22 @@ def _check_members(artefact: Artefact) -> None:
         )
 
 
-def _check(artefact: Artefact, proof: Proof | None, profile: Profile | None, firmware: str | None, *, unproven: bool) -> None:
+def check_packable(
+    artefact: Deliverable, proof: Proof | None, profile: Profile | None, firmware: str | None, *, unproven: bool
+) -> None:
+    """Raises:
+    GateFailed, InputError: as `build_package`.
+    """
     if profile is not None and profile.name != artefact.profile:
         raise InputError(
             f"the artefact is for profile '{artefact.profile}', not '{profile.name}'", hint="name its own profile's file"
         )
     if firmware is not None:
-        try:
-            SpecifierSet(firmware)
-        except InvalidSpecifier:
-            raise InputError(f"'{firmware}' is no range of versions", hint="write it as PEP 440 has it: '>=2.1,<3'") from None
+        _check_range(firmware)
     if proof is not None and proof.artefact_sha256 != artefact.sha256:
         raise GateFailed(
             f"the proof is of artefact {proof.artefact_sha256[:12]}, not of {artefact.sha256[:12]}",
-            hint="muster step prove makes the proof of what muster step quantize made",
+            hint="prove it again: muster step prove, of an imported model muster artefact prove",
         )
     if unproven:
         return
@@ -115,11 +129,20 @@ def _check(artefact: Artefact, proof: Proof | None, profile: Profile | None, fir
         )
 
 
-def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
+def _check_range(firmware: str) -> None:
+    try:
+        versions = SpecifierSet(firmware)
+    except InvalidSpecifier:
+        raise InputError(f"'{firmware}' is no range of versions", hint="write it as PEP 440 has it: '>=2.1,<3'") from None
+    if versions.is_unsatisfiable():
+        raise InputError(f"no version is in '{firmware}'", hint="write the older bound first: '>=2.1,<3'")
+
+
+def digests(files: Mapping[str, bytes]) -> dict[str, str]:
     return {name: sha256_bytes(content) for name, content in sorted(files.items())}
 
 
-def _toolchain(runtime: str) -> dict[str, str]:
+def toolchain_of(runtime: str) -> dict[str, str]:
     found = {}
     for key, name in (("muster", "muster-mlops"), *((n, n) for n in _MADE_BY[runtime])):
         try:

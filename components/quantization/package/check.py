@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from pydantic import ValidationError
@@ -9,7 +10,10 @@ from pydantic import ValidationError
 from components.quantization.package import archive
 from components.quantization.package.build import SUMS, Package, sums
 from components.quantization.package.description import FILE, PackageDescription
+from components.quantization.package.imported.check import built_in
+from components.quantization.package.imported.description import ImportedDescription
 from components.values import Artefact
+from components.values.deliverable import Deliverable
 from components.workspace.errors import VerificationFailed
 from components.workspace.files import sha256_bytes
 
@@ -42,13 +46,34 @@ def open_package(data: bytes) -> Package:
     return Package(description, files, data)
 
 
-def _description(data: bytes) -> PackageDescription:
+def artefact_in(files: Mapping[str, bytes], description: PackageDescription | ImportedDescription) -> Deliverable:
+    """Raises:
+    VerificationFailed: it is not the one that is described.
+    """
+    if isinstance(description, ImportedDescription):
+        return built_in(files, description)
+    artefact = Artefact.from_bytes(files.get(description.artefact.file, b""))
+    if (artefact.sha256, artefact.profile) != (description.artefact.sha256, description.profile.name):
+        raise VerificationFailed(f"{description.artefact.file} is not the artefact that {FILE} describes", hint=_AGAIN)
+    return artefact
+
+
+def _description(data: bytes) -> PackageDescription | ImportedDescription:
+    kind = ImportedDescription if _says_imported(data) else PackageDescription
     try:
-        return PackageDescription.model_validate_json(data)
+        return kind.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise VerificationFailed(f"{FILE} does not parse: {where}: {first['msg']}", hint=_AGAIN) from None
+
+
+def _says_imported(data: bytes) -> bool:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and value.get("kind") == "imported"
 
 
 def _listed(table: bytes) -> str:
@@ -66,11 +91,9 @@ def _compare(files: Mapping[str, bytes], wanted: Mapping[str, str]) -> None:
         raise VerificationFailed("; ".join(problems), hint=_AGAIN)
 
 
-def _hold_artefact(files: Mapping[str, bytes], description: PackageDescription) -> None:
+def _hold_artefact(files: Mapping[str, bytes], description: PackageDescription | ImportedDescription) -> None:
     """The artefact inside is the one that is described, and the sources or model beside it are its own."""
-    artefact = Artefact.from_bytes(files.get(description.artefact.file, b""))
-    if (artefact.sha256, artefact.profile) != (description.artefact.sha256, description.profile.name):
-        raise VerificationFailed(f"{description.artefact.file} is not the artefact that {FILE} describes", hint=_AGAIN)
+    artefact = artefact_in(files, description)
     beside = {
         name.rpartition("/")[2]: data for name, data in files.items() if name.startswith(("src/", "model/", "examples/loop/"))
     }

@@ -45,7 +45,7 @@ class ProfileIdentity(Section):
 
 
 class RuntimeNeeded(Section):
-    name: Literal["onnxruntime", "litert", "c99"]
+    name: Literal["onnxruntime", "openvino", "litert", "c99"]
     minimal: str = Field(description="oldest version that the profile asks for; of c99: that of the C interface")
 
 
@@ -115,9 +115,12 @@ class PackageDescription(Section):
     @property
     def file_name(self) -> str:
         """Of the archive: one a profile and firmware variant."""
-        firmware = re.sub(r"[<>=!~]=?", lambda sign: _OPERATORS.get(sign[0], ""), self.firmware or "").replace(",", "-")
-        named = "-".join(filter(None, [self.name, self.profile.name, firmware])) + ".zip"
-        return re.sub(r"[^\w.-]", "", named).lstrip(".")
+        return archive_name(self.name, self.profile.name, self.firmware)
+
+
+def archive_name(name: str, profile: str, firmware: str | None) -> str:
+    told = re.sub(r"[<>=!~]=?", lambda sign: _OPERATORS.get(sign[0], ""), firmware or "").replace(",", "-")
+    return re.sub(r"[^\w.-]", "", "-".join(filter(None, [name, profile, told])) + ".zip").lstrip(".")
 
 
 def describe(
@@ -161,13 +164,13 @@ def describe(
         units=artefact.units,
         alarm=Alarm(threshold=scoring.threshold, raise_after=scoring.raise_after, clear_after=scoring.clear_after),
         proven=proof is not None and proof.passed,
-        proof=None if proof is None else _record(proof),
+        proof=None if proof is None else proof_record(proof),
         golden_vectors=GoldenVectors(file=vectors_file, count=len(test.raw), surprise_tolerance=test.tolerance),
         toolchain=toolchain,
         files=files,
     )
 
 
-def _record(proof: Proof) -> ProofRecord:
+def proof_record(proof: Proof) -> ProofRecord:
     checks = tuple(CheckRecord(name=c.name, value=c.value, limit=c.limit, passed=c.passed, unit=c.unit) for c in proof.checks)
     return ProofRecord(level=proof.level, machine=proof.machine, passed=proof.passed, checks=checks, missing=proof.missing)

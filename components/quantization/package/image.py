@@ -13,7 +13,9 @@ import numpy as np
 
 from components.quantization.boards import BOARDS, Board
 from components.quantization.package import elf
-from components.values import Artefact, ImageRecord
+from components.quantization.targets.c99.blob import FILE
+from components.values import ImageRecord
+from components.values.deliverable import Deliverable
 from components.workspace.errors import GateFailed, InputError
 from components.workspace.files import sha256_bytes
 
@@ -31,7 +33,7 @@ class Attached:
     payload: bytes
 
 
-def attach_image(artefact: Artefact, image: bytes, name: str, board: str | None = None) -> Attached:
+def attach_image(artefact: Deliverable, image: bytes, name: str, board: str | None = None) -> Attached:
     """Bind ``image``, the content of the file ``name``, to ``artefact``.
 
     ``board``: an emulated one, on which an ELF runs; it must print "mismatches 0" by semihosting and exit with 0.
@@ -43,7 +45,7 @@ def attach_image(artefact: Artefact, image: bytes, name: str, board: str | None 
     payload = elf.flash_bytes(image) if image.startswith(elf.MAGIC) else image
     if len(payload) > elf.MOST:
         raise InputError(f"{name} has {len(payload):,} bytes; {elf.MOST:,} are taken", hint="attach what goes into flash")
-    if artefact.runtime != "c99" and (sha256_bytes(image) == artefact.sha256 or image in artefact.members.values()):
+    if _is_model(artefact, image):
         return _attached(artefact, image, name, payload, "model", "identical", "a file of the artefact")
     found = _find_model(artefact, payload)
     machine, level, missing = found, "model-inside", "an ELF that runs on an emulated board (--board)"
@@ -59,8 +61,15 @@ def attach_image(artefact: Artefact, image: bytes, name: str, board: str | None 
     return _attached(artefact, image, name, payload, "firmware", level, machine, missing)
 
 
+def _is_model(artefact: Deliverable, image: bytes) -> bool:
+    """Whether ``image`` is a file that a runtime, or the loader of the C, takes as it is."""
+    if artefact.runtime == "c99":
+        return image == artefact.members.get(FILE)
+    return sha256_bytes(image) == artefact.sha256 or image in artefact.members.values()
+
+
 def _attached(
-    artefact: Artefact,
+    artefact: Deliverable,
     image: bytes,
     name: str,
     payload: bytes,
@@ -86,7 +95,7 @@ def _attached(
     return Attached(record, payload)
 
 
-def _find_model(artefact: Artefact, payload: bytes) -> str:
+def _find_model(artefact: Deliverable, payload: bytes) -> str:
     """How much of the model lies in the image, in words."""
     parts = model_parts(artefact)
     if not parts:
@@ -100,10 +109,10 @@ def _find_model(artefact: Artefact, payload: bytes) -> str:
     return f"{len(parts)} tables of the model, {sum(map(len, parts.values())):,} bytes, lie in the image"
 
 
-def model_parts(artefact: Artefact) -> dict[str, bytes]:
+def model_parts(artefact: Deliverable) -> dict[str, bytes]:
     """What an image must hold: the constant tables of `model.c` as the compiler lays them out, or the model's file."""
     if artefact.runtime != "c99":
-        return artefact.members
+        return dict(artefact.members)
     parts = {}
     for kind, name, values in _TABLE.findall(artefact.members["model.c"].decode()):
         content = np.array(re.findall(r"-?\d+", values), np.int64).astype(np.dtype(kind).newbyteorder("<")).tobytes()
@@ -139,5 +148,5 @@ def _run(image: bytes, board: Board) -> None:
         )
 
 
-def _interface(artefact: Artefact) -> str:
+def _interface(artefact: Deliverable) -> str:
     return artefact.interface or ".".join([*artefact.runtime_minimal.split("."), "0"][:2])

@@ -13,17 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.models.reference import Array, inputs, tensors
-from components.models.simulation import weight_scales
+from components.models.weights import bits_of, rounded
 from components.values import Architecture
 
 
-def corrected(architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8], limit: int) -> dict[str, Array]:
-    """``weights`` with other biases. ``codes``: (windows, steps, channels); ``limit``: the largest code of a weight."""
+def corrected(
+    architecture: Architecture, weights: Mapping[str, Array], codes: NDArray[np.int8], limit: int, precision: str = "int8"
+) -> dict[str, Array]:
+    """``weights`` with other biases. ``codes``: (windows, steps, channels); ``limit``: the largest code of a weight of 8 bits;
+    ``precision``: of the recipe, which says how many bits each layer has.
+    """
     found = tensors(architecture, weights, codes) | {"input": inputs(architecture, codes)}
     changed = dict(weights)
     for layer, source, whole in _layers(architecture):
-        weight = weights[f"{layer}.weight"].astype(np.float64)
-        moved = _moved(_rounded(weight, limit) - weight, found[source], whole=whole)
+        weight = weights[f"{layer}.weight"]
+        moved = _moved(rounded(weight, bits_of(precision, layer), limit) - weight, found[source], whole=whole)
         changed[f"{layer}.bias"] = (changed[f"{layer}.bias"] - moved).astype(np.float32)
     return changed
 
@@ -42,12 +46,6 @@ def _layers(architecture: Architecture) -> list[tuple[str, str, bool]]:
             summary, hidden = f"summary.{head.task}", f"hidden.{head.task}"
             layers += [(summary, h, True), (hidden, summary, False), (f"head.{head.task}", hidden, False)]
     return layers
-
-
-def _rounded(weight: NDArray[np.float64], limit: int) -> NDArray[np.float64]:
-    scales = weight_scales(weight.astype(np.float32), limit)
-    flat = np.rint(weight.reshape(len(weight), -1) / scales[:, None]) * scales[:, None]
-    return np.asarray(flat.reshape(weight.shape))
 
 
 def _moved(error: NDArray[np.float64], source: Array, *, whole: bool) -> NDArray[np.float64]:

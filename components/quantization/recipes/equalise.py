@@ -13,6 +13,7 @@ layer of a regression, the hidden layer and its head.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ def equalised(architecture: Architecture, weights: Mapping[str, Array], codes: N
     for first, second in _pairs(architecture):
         reach = np.abs(found[first].reshape(-1, found[first].shape[-1])).max(axis=0)
         reader = changed[f"{second}.weight"]
-        factor = _factors(reach, np.abs(reader.reshape(*reader.shape[:2])).max(axis=0))
+        factor = factors(reach, np.abs(reader.reshape(*reader.shape[:2])).max(axis=0))
         changed[f"{first}.weight"] = _times(changed[f"{first}.weight"], 1 / factor, axis=0)
         changed[f"{first}.bias"] = (changed[f"{first}.bias"] / factor).astype(np.float32)
         changed[f"{second}.weight"] = _times(reader, factor, axis=1)
@@ -47,11 +48,19 @@ def _pairs(architecture: Architecture) -> list[tuple[str, str]]:
     return pairs
 
 
-def _factors(reach: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float64]:
+def factors(reach: NDArray[Any], weight: NDArray[Any]) -> NDArray[np.float64]:
     """(channels,) with geometric mean 1; 1 for a channel that nothing comes out of, or that nothing reads."""
     heard = (reach > 0) & (weight > 0)
-    logs = np.zeros(len(reach))
-    logs[heard] = np.log(reach[heard].astype(np.float64) / weight[heard]) / 2
+    ratio = np.zeros(len(reach))
+    ratio[heard] = np.sqrt(reach[heard].astype(np.float64) / weight[heard])
+    return spread(ratio)
+
+
+def spread(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(channels,) of the same proportions with geometric mean 1, none of them extreme; 1 where ``ratio`` is 0."""
+    heard = ratio > 0
+    logs = np.zeros(len(ratio))
+    logs[heard] = np.log(ratio[heard])
     if heard.any():
         logs[heard] -= logs[heard].mean()
     return np.asarray(np.exp(np.clip(logs, -np.log(_MOST), np.log(_MOST))))

@@ -1,11 +1,15 @@
 """Which recipe suits a profile: what it allows is tried in order of cost, and what loses is kept with the reason.
 
-1. In integers, every calibrator and then each rewrite on top of the best one, in simulated arithmetic, which takes no compiler:
+1. What cannot fit is out before any answer is compared: by its weights alone, and once compiled by its operators, its file, or
+   in C by its tables and static memory.
+2. In integers, every calibrator and then each rewrite on top of the best one, in simulated arithmetic, which takes no compiler:
    the least noise wins.
-2. Every precision is compiled with that and judged in its own runtime, on calibration windows that neither training nor the
-   proof uses. It loses where it does not fit the profile's memory, breaks one of its promises (`numeric`), or is slower than
-   floats on the same runtime, where these are allowed.
-3. Of those left, `quantization.prefer` decides: size, accuracy or latency.
+3. Every precision is compiled with that and judged in its own runtime, on calibration windows that neither training nor the
+   proof uses. It loses where it breaks one of the profile's promises (`numeric`), or is slower than floats on the same runtime,
+   where these are allowed.
+4. Of those left, `quantization.prefer` decides: size, accuracy or latency.
+
+Where several of `model.shapes` name the profile, each of them goes this way and all compete (`forms`).
 """
 
 from __future__ import annotations
@@ -15,11 +19,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.models.selection import Mine, enough, own_windows, range_codes, range_windows
-from components.models.simulation import WEIGHT_LIMIT
+from components.models.weights import WEIGHT_LIMIT
 from components.quantization.operators import check_operators
-from components.quantization.recipes.fidelity import Judged, fidelity, judged
+from components.quantization.recipes.fidelity import fidelity
+from components.quantization.recipes.fitting import misfit, takes, too_many_weights
+from components.quantization.recipes.forms import Form, forms_of
 from components.quantization.recipes.integers import best_in_integers
 from components.quantization.recipes.pace import paces
 from components.quantization.recipes.tried import Tried, settled
@@ -27,7 +34,7 @@ from components.quantization.recipes.write import write
 from components.quantization.targets import Network, Written
 from components.training.train import calibration_split
 from components.values import BoostedModel, ElectraModel, TrainedModel, Windows
-from components.values.recipe import INTEGER, WHOLE, Recipe
+from components.values.recipe import INTEGER, PACKED, WHOLE, Recipe
 from components.workspace.errors import GateFailed
 from components.workspace.files import write_json
 from components.workspace.profiles import Profile
@@ -54,53 +61,91 @@ class Search:
         return {one.recipe.name: one.latency_ms for one in self.tried if one.latency_ms is not None}
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    form: Form
+    recipe: Recipe
+    written: Written
+
+
 def search(profile: Profile, model: TrainedModel, windows: Windows, cache: Path) -> Search:
     """The network of ``model`` for ``profile`` by the recipe that suits it best. ``cache`` keeps what was compiled.
 
     Raises:
-        GateFailed: no recipe keeps the profile's promises, or trees need an operator that it does not allow.
+        GateFailed: no recipe keeps the profile's promises, or trees do not fit it.
     """
     if isinstance(model, BoostedModel):
-        from components.quantization.targets import trees
-
-        network = trees.compile_trees(profile, model)
-        check_operators(profile, network.operators)
-        return Search(network, WHOLE)
-    mine = own_windows(model, windows, profile.name)
-    model = model.for_profile(profile.name)
+        return _trees(profile, model)
     assert isinstance(model, ElectraModel)  # noqa: S101 - there are two kinds
-    codes, wanted, limit = range_windows(windows, mine), _judged(model, windows, mine), _weight_limit(profile)
-    best, lost = Recipe(""), list[Tried]()
-    if set(profile.precisions) & set(INTEGER):
-        best, lost = best_in_integers(profile.quantization, model, codes, wanted, limit)
-    recipes = [_recipe(precision, best) for precision in profile.precisions]
-    networks = _compiled(profile, [write(model, recipe, codes, limit) for recipe in recipes], cache)
-    tried = settled(_tried(profile, model, recipes, networks, wanted), profile)
+    mine = own_windows(model, windows, profile.name)
+    codes = range_windows(windows, mine)
+    found, lost = list[_Candidate](), list[Tried]()
+    for form in forms_of(model, profile.name, _judging(windows, mine)):
+        candidates, out = _candidates(profile, form, codes)
+        found, lost = found + candidates, lost + out
+    networks = _compiled(profile, [one.written for one in found], cache)
+    tried = settled(_tried(profile, found, networks), profile)
     for one, network in zip(tried, networks, strict=True):
         if not one.lost:
             return Search(network, one.recipe, (*tried, *lost))
+    reasons = "; ".join(f"{one.recipe.name}: {one.lost}" for one in (*tried, *(t for t in lost if t.fidelity is None)))
     raise GateFailed(
-        f"profile '{profile.name}': no recipe will do ({'; '.join(f'{one.recipe.name}: {one.lost}' for one in tried)})",
+        f"profile '{profile.name}': no recipe will do ({reasons})",
         hint="allow more quantization.precisions, loosen numeric, give it memory, or shape a network for it (model.shapes)",
     )
 
 
-def _judged(model: ElectraModel, windows: Windows, mine: Mine) -> Judged:
+def _trees(profile: Profile, model: BoostedModel) -> Search:
+    from components.quantization.targets import trees
+
+    network = trees.compile_trees(profile, model)
+    check_operators(profile, network.operators)
+    if lost := misfit(profile, network, takes(profile, model, network)):
+        raise GateFailed(
+            f"profile '{profile.name}': the trees do not fit: {lost}",
+            hint="train smaller ones (model.trees.rounds, model.trees.depth), or give it memory",
+        )
+    return Search(network, WHOLE)
+
+
+def _judging(windows: Windows, mine: Mine) -> NDArray[np.int8]:
     late = calibration_split(windows)[1]
-    return judged(model, range_codes(windows.codes, enough(late if len(late) else np.flatnonzero(windows.train), mine)))
+    return range_codes(windows.codes, enough(late if len(late) else np.flatnonzero(windows.train), mine))
 
 
-def _recipe(precision: str, best: Recipe) -> Recipe:
-    """What was ``best`` in int8, in another precision: 16 bits have resolution to spare, and nothing to clip for."""
+def _candidates(profile: Profile, form: Form, codes: NDArray[np.int8]) -> tuple[list[_Candidate], list[Tried]]:
+    """What of a network is worth compiling, and what is not. ``codes``: that activations are measured on."""
+    limit, lost, kept = _weight_limit(profile), list[Tried](), list[str]()
+    for precision in profile.precisions:
+        if reason := too_many_weights(profile, form.model.architecture, precision):
+            lost.append(Tried(Recipe(precision, shape=form.shape), None, lost=reason))
+        else:
+            kept.append(precision)
+    best = Recipe("")
+    if set(kept) & set(INTEGER):
+        best, simulated = best_in_integers(profile.quantization, form, codes, limit)
+        lost += simulated
+    recipes = [_recipe(precision, best, profile, form.shape) for precision in kept]
+    return [_Candidate(form, recipe, write(form.model, recipe, codes, limit)) for recipe in recipes], lost
+
+
+def _recipe(precision: str, best: Recipe, profile: Profile, shape: str) -> Recipe:
+    """What was ``best`` in int8, in another precision: 16 bits have resolution to spare, and nothing to clip for; weights of
+    fewer bits than 8 move means so far that biases make up for it wherever that is allowed.
+    """
     if precision == "int8":
         return best
-    return replace(best, precision=precision, calibrator="minmax") if precision in INTEGER else Recipe(precision)
+    if precision in PACKED:
+        return replace(best, precision=precision, corrected="correct" in profile.quantization.rewrites)
+    if precision in INTEGER:
+        return replace(best, precision=precision, calibrator="minmax")
+    return Recipe(precision, shape=shape)
 
 
 def _weight_limit(profile: Profile) -> int:
     from components.quantization.targets import onnx_runtime
 
-    return onnx_runtime.WEIGHT_LIMIT if profile.runtime.name == "onnxruntime" else WEIGHT_LIMIT
+    return onnx_runtime.WEIGHT_LIMIT if profile.runtime.name in ("onnxruntime", "openvino") else WEIGHT_LIMIT
 
 
 def _compiled(profile: Profile, written: Sequence[Written], cache: Path) -> list[Network]:
@@ -108,22 +153,42 @@ def _compiled(profile: Profile, written: Sequence[Written], cache: Path) -> list
         from components.quantization.targets import onnx_runtime
 
         return [onnx_runtime.compile_network(one) for one in written]
-    if profile.runtime.name == "litert":
-        from components.quantization.targets import litert
+    if profile.runtime.name == "openvino":
+        from components.quantization.targets import openvino
 
+        return [openvino.compile_network(one) for one in written]
+    from components.quantization.targets import litert
+
+    if profile.runtime.name == "litert":
         return litert.compile_networks(written, cache)
     from components.quantization.targets import c99
 
+    eights = [one for one in written if one.recipe.precision == "int8"]
+    litert.tflites(eights, cache)  # all in one go, for TensorFlow takes seconds to start
     return [c99.compile_network(profile, one, cache) for one in written]
 
 
-def _tried(
-    profile: Profile, model: ElectraModel, recipes: Sequence[Recipe], networks: Sequence[Network], wanted: Judged
-) -> list[Tried]:
-    """Sizes and latencies are those of files that a runtime here reads; C is measured when it is proven."""
-    found = [Tried(r, fidelity(model, n, wanted), operators=n.operators) for r, n in zip(recipes, networks, strict=True)]
-    if profile.runtime.name == "c99":
-        return found
-    sizes = [sum(map(len, network.members.values())) for network in networks]
-    latencies = paces([network.engine for network in networks], wanted.codes)
-    return [replace(one, size=size, latency_ms=ms) for one, size, ms in zip(found, sizes, latencies, strict=True)]
+def _tried(profile: Profile, found: Sequence[_Candidate], networks: Sequence[Network]) -> list[Tried]:
+    """What fits is run. Latencies are those of files that a runtime here reads; the cost of C is told by its multiplications."""
+    tried = [_weighed(profile, *both) for both in zip(found, networks, strict=True)]
+    running = [place for place, one in enumerate(tried) if not one.lost]
+    for place in running:
+        form, network = found[place].form, networks[place]
+        tried[place] = replace(tried[place], fidelity=fidelity(form.model, network, form.wanted))
+    if profile.runtime.name != "c99" and running:
+        windows = found[0].form.wanted.codes
+        for place, ms in zip(running, paces([networks[place].engine for place in running], windows), strict=True):
+            tried[place] = replace(tried[place], latency_ms=ms)
+    return tried
+
+
+def _weighed(profile: Profile, candidate: _Candidate, network: Network) -> Tried:
+    size = takes(profile, candidate.form.model, network)
+    return Tried(
+        candidate.recipe,
+        None,
+        size.flash,
+        multiplications=candidate.form.model.architecture.multiplications,
+        lost=misfit(profile, network, size),
+        operators=network.operators,
+    )

@@ -22,5 +22,5 @@ def write(model: ElectraModel, recipe: Recipe, codes: NDArray[np.int8], limit: i
     # An input code is a network code.
     spans |= {"input": (-128 * architecture.input_scale, 127 * architecture.input_scale)}
     if recipe.corrected:
-        weights = corrected(architecture, weights, codes, limit)
+        weights = corrected(architecture, weights, codes, limit, recipe.precision)
     return Written(architecture, weights, spans, codes, recipe)

@@ -18,16 +18,22 @@ _LEAST_NOISE = 1e-12
 @dataclass(frozen=True)
 class TriedRecipe:
     """``size`` and ``latency_ms``: None where it was only simulated. ``signal_db``: signal-to-noise ratio of the outputs, against
-    the float model. ``agreement``: least share of windows with the same class. ``lost``: why it was not taken.
+    the float model. ``agreement``: least share of windows with the same class. Both are None of what cannot fit. ``lost``: why it
+    was not taken. ``multiplications``: of a window, None where they were not counted.
     """
 
     name: str
     size: int | None
     latency_ms: float | None
-    signal_db: float
-    agreement: float
+    signal_db: float | None
+    agreement: float | None
     front: bool
     lost: str
+    multiplications: int | None = None
+
+    @property
+    def cost(self) -> float:
+        return float((self.multiplications or 0) if self.latency_ms is None else self.latency_ms)
 
 
 @dataclass(frozen=True)
@@ -84,16 +90,17 @@ def _tried(told: dict[str, Any], timed: dict[str, float]) -> TriedRecipe:
         told["name"],
         told["size"],
         timed.get(told["name"]),
-        -10 * log10(max(near["noise"], _LEAST_NOISE)),
-        near["agreement"],
-        bool(told["operators"]),
+        None if near is None else -10 * log10(max(near["noise"], _LEAST_NOISE)),
+        None if near is None else near["agreement"],
+        near is not None and (told["size"] is not None or bool(told["operators"])),
         told["lost"],
+        told.get("multiplications"),
     )
 
 
 def _with_front(tried: list[TriedRecipe]) -> tuple[TriedRecipe, ...]:
     """Simulation alone is no candidate."""
     compiled = [one for one in tried if one.front]
-    flags = on_front([(one.size or 0, -one.signal_db, one.latency_ms or 0.0) for one in compiled])
+    flags = on_front([(one.size or 0, -(one.signal_db or 0.0), one.cost) for one in compiled])
     best = {one.name for one, front in zip(compiled, flags, strict=True) if front}
     return tuple(replace(one, front=one.front and one.name in best) for one in tried)

@@ -9,7 +9,9 @@ from components.training.reporting.plots import Line, line_plot
 from components.validation.page import page, paragraph, table
 from components.values import Check
 
-RECIPE_COLUMNS = ("recipe", "bytes", "ms a window", "signal to noise, dB", "same class", "best of something", "why not")
+RECIPE_COLUMNS = (
+    "recipe", "bytes", "multiplications", "ms a window", "signal to noise, dB", "same class", "best of something", "why not",
+)  # fmt: skip
 
 
 def artefacts_page(name: str, compiled: Sequence[Compiled]) -> str:
@@ -17,7 +19,9 @@ def artefacts_page(name: str, compiled: Sequence[Compiled]) -> str:
     sections = [
         paragraph(
             "A recipe is a way of writing a network's numbers. Each is judged on calibration windows against the float model; "
-            "what is released is proven on windows of devices that nothing was learned from."
+            "what is released is proven on windows of devices that nothing was learned from. Where several shapes compete for a "
+            "profile, a recipe begins with the name of its shape, and all are judged against the trained network. Bytes of C are "
+            "those of its tables; code comes on top."
         ),
         *_plot(compiled),
         table("Proofs", ("profile", "recipe", "level", "passed", "bytes", "RAM", "time a window", "where"), _proofs(compiled)),
@@ -35,25 +39,25 @@ def artefacts_page(name: str, compiled: Sequence[Compiled]) -> str:
 
 
 def recipe_row(tried: TriedRecipe) -> tuple[object, ...]:
-    """Under `RECIPE_COLUMNS`; what was only simulated has neither bytes nor time."""
+    """Under `RECIPE_COLUMNS`; what was only simulated has neither bytes nor time, what cannot fit was not compared."""
     return (
         tried.name,
         "-" if tried.size is None else tried.size,
+        "-" if tried.multiplications is None else tried.multiplications,
         "-" if tried.latency_ms is None else round(tried.latency_ms, 4),
-        round(tried.signal_db, 1),
-        round(tried.agreement, 4),
+        "-" if tried.signal_db is None else round(tried.signal_db, 1),
+        "-" if tried.agreement is None else round(tried.agreement, 4),
         tried.front,
         tried.lost or "taken",
     )
 
 
 def _plot(compiled: Sequence[Compiled]) -> list[str]:
-    """Size against signal to noise; C has one recipe, whose size is the proof's."""
+    """Size against signal to noise, of what was compiled and compared."""
     lines = []
     for one in compiled:
-        flash = one.measured("flash")
-        points = [(tried.size or (flash if not tried.lost else None), tried.signal_db) for tried in one.tried]
-        known = sorted((size / 1024, signal) for size, signal in points if size)
+        points = [(tried.size, tried.signal_db) for tried in one.tried]
+        known = sorted((size / 1024, signal) for size, signal in points if size is not None and signal is not None)
         if known:
             lines.append(Line(one.profile, known, dots=True, joined=False))
     if not lines:

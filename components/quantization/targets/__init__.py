@@ -1,4 +1,7 @@
-"""One module a runtime: onnx_runtime, litert, c99. A trained model becomes a `Network`, an artefact is tried in a `Trial`."""
+"""One module a runtime: onnx_runtime, openvino, litert, c99.
+
+A trained model becomes a `Network`, an artefact is tried in a `Trial`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from components.models.reference import Array
 from components.models.simulation import activations
 from components.runtime.engines import Engine
 from components.runtime.scoring import Quantized
-from components.runtime.surprise import Verdict
+from components.runtime.surprise import Calibrated, Verdict
 from components.values import Architecture, Artefact
 from components.values.recipe import Recipe
 
@@ -38,12 +41,21 @@ class Written:
 
 
 @dataclass(frozen=True)
+class Footprint:
+    """Bytes that generated C takes at least, known without a compiler: its tables in ``flash``, its static memory in ``ram``."""
+
+    flash: int
+    ram: int
+
+
+@dataclass(frozen=True)
 class Network:
     """The model of one runtime: its files, its tensors' scales, and a way to run it here.
 
     ``tensors`` names 'input', 'correction', 'embedding', 'logits.<task>' and 'number.<task>' of a network; trees have none.
     ``operators``: those of the file that a runtime reads or that C was made from, empty where there is none.
-    ``sources`` writes the files where they hold score and self-test too, as C does; ``members`` are then empty.
+    ``sources`` writes the files where they hold score and self-test too, as C does; ``members`` are then empty, and
+    ``footprint`` says what the model takes with a score.
     """
 
     members: dict[str, bytes]
@@ -51,6 +63,7 @@ class Network:
     engine: Engine
     sources: Callable[[Artefact], dict[str, bytes]] | None = None
     operators: frozenset[str] = frozenset()
+    footprint: Callable[[Calibrated], Footprint] | None = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from components.runtime.engines import open_engine
 from components.values import Artefact
 from components.workspace.errors import BackendUnreachable
 
-MODULES = {"onnxruntime": "onnxruntime", "litert": "ai_edge_litert.interpreter"}
+MODULES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "litert": "ai_edge_litert.interpreter"}
 _RUNS, _WARM_UP = 300, 20
 _STATUS = Path("/proc/self/status")
 

@@ -1,4 +1,4 @@
-"""Try artefacts whose runtime this machine has: ONNX Runtime and LiteRT."""
+"""Try artefacts whose runtime this machine has: ONNX Runtime, OpenVINO and LiteRT."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ from components.quantization.levels import family, reach
 from components.quantization.selftest import mismatches
 from components.quantization.targets import Trial
 from components.quantization.targets.alone import measure
+from components.quantization.targets.openvino import check_installed
 from components.runtime.engines import open_engine
 from components.values import Artefact
 from components.workspace.profiles import Profile
 
-_PACKAGES = {"onnxruntime": "onnxruntime", "litert": "ai-edge-litert"}
+_PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "litert": "ai-edge-litert"}
 
 
 def try_here(profile: Profile, artefact: Artefact, codes: NDArray[np.int8]) -> Trial:
-    """Run all of ``codes`` (windows, steps, channels) here, and single windows in a process of their own."""
+    """Run all of ``codes`` (windows, steps, channels) here, and single windows in a process of their own.
+
+    Raises:
+        BackendUnreachable: the runtime is not installed.
+    """
+    if artefact.runtime == "openvino":
+        check_installed()
     engine = open_engine(artefact.runtime, artefact.members, artefact.tensors, artefact.optional)
     measured = measure(artefact, codes)
     reached = reach(profile)

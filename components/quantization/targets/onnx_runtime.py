@@ -28,14 +28,24 @@ _ALIASES = {"channels_first": "input", "correct": "correction", "mean": "embeddi
 
 def compile_network(written: Written) -> Network:
     """In integers: weights of 7 bits a channel, int8 activations. In floats its answers are brought to codes afterwards."""
-    proto = float_graph(written)
-    tensors = written.ends
-    if written.recipe.precision != "float32":
-        proto = quantized(proto, _ranges(proto, written.spans))
-        tensors = {"input": tensors["input"]} | _outputs(proto)
-    members = {"model.onnx": bytes(proto.SerializeToString(deterministic=True))}
+    if written.recipe.precision == "int8":
+        data, tensors = in_integers(written)
+    else:
+        data, tensors = serialized(float_graph(written)), written.ends
+    members = {"model.onnx": data}
     engine = open_engine("onnxruntime", members, tensors, written.architecture.optional)
     return Network(members, tensors, engine, operators=of_onnx(members["model.onnx"]))
+
+
+def in_integers(written: Written) -> tuple[bytes, dict[str, Quantized]]:
+    """The network with QuantizeLinear and DequantizeLinear, and scale and zero point of its ends."""
+    proto = float_graph(written)
+    proto = quantized(proto, _ranges(proto, written.spans))
+    return serialized(proto), {"input": written.ends["input"]} | _outputs(proto)
+
+
+def serialized(proto: Any) -> bytes:
+    return bytes(proto.SerializeToString(deterministic=True))
 
 
 def float_graph(written: Written) -> Any:

@@ -43,22 +43,22 @@ def networks_in_integers(windows: Windows, rows: Rows, model: ElectraModel) -> I
     A network that knows device types computes each window as devices of its type do; one that was made for such a type speaks
     for windows from there alone.
     """
-    groups = [("", rows)]
+    groups = [("", "", rows)]
     if model.architecture.types:
         profiles = windows.profiles[rows].astype(str)
-        groups = [(str(profile), rows[profiles == profile]) for profile in np.unique(profiles)]
+        groups = [(str(profile), "", rows[profiles == profile]) for profile in np.unique(profiles)]
     yield _together(INTEGERS, windows, model, groups), rows
     for shape in model.shapes:
         mine = own_windows(model, windows, shape.profiles[0])
         own = rows if mine is None else rows[mine[rows]]
         if len(own):
-            yield _together(f"{INTEGERS}-{shape.name}", windows, model, [(shape.profiles[0], own)]), own
+            yield _together(f"{INTEGERS}-{shape.name}", windows, model, [(shape.profiles[0], shape.name, own)]), own
 
 
-def _together(name: str, windows: Windows, model: ElectraModel, groups: list[tuple[str, Rows]]) -> Method:
-    """``groups``: profile and the rows that its devices would judge; '' stands for the trained network as it is."""
+def _together(name: str, windows: Windows, model: ElectraModel, groups: list[tuple[str, str, Rows]]) -> Method:
+    """``groups``: profile, shape and the rows that its devices would judge; '' stands for the trained network as it is."""
     said = [_said(windows, model, *group) for group in groups]
-    order = np.argsort(np.concatenate([mine for _, mine in groups]), kind="stable")
+    order = np.argsort(np.concatenate([mine for *_, mine in groups]), kind="stable")
     scoring, verdicts = said[0][0], [verdict for _, verdict in said]
     classes = {task: np.concatenate([v.classes[task] for v in verdicts])[order] for task in verdicts[0].classes}
     values = {task: np.concatenate([s.gauges[task].in_unit(v.values[task]) for s, v in said])[order] for task in scoring.gauges}
@@ -68,9 +68,9 @@ def _together(name: str, windows: Windows, model: ElectraModel, groups: list[tup
     return Method(name, surprise, float(scoring.threshold), classes, values)
 
 
-def _said(windows: Windows, model: ElectraModel, profile: str, rows: Rows) -> tuple[Calibrated, Verdict]:
+def _said(windows: Windows, model: ElectraModel, profile: str, shape: str, rows: Rows) -> tuple[Calibrated, Verdict]:
     mine = own_windows(model, windows, profile)
-    model = model.for_profile(profile)
+    model = model.for_profile(profile, shape) if shape else model.trained_for(profile)
     network = simulate(model.architecture, model.weights, range_windows(windows, mine))
     scoring = calibrate(model, network, normal_windows(model, windows, mine))
     codes = np.asarray(windows.codes[rows])

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from components.models.ranges import ranges
-from components.models.simulation import WEIGHT_LIMIT, activations, weight_scales
+from components.models.simulation import activations
 from components.models.telemetry_electra import network_input
+from components.models.weights import WEIGHT_LIMIT, weight_scales
 from components.runtime.scoring import Quantized
 from components.values.architecture import Architecture, Weights
 

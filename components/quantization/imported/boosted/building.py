@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from components.quantization.imported.boosted.integers import integer_trees
@@ -18,6 +20,7 @@ from components.workspace.profiles import Profile
 
 LEAST_AGREEMENT = 0.999
 """Share of rows with the class of the imported model: what is lost to whole samples and leaves stays below it."""
+_CALLED = {"litert": "LiteRT", "openvino": "OpenVINO"}
 _SELF_TEST_BYTES = 32 << 10  # of flash, where the self-test is linked
 
 
@@ -37,7 +40,10 @@ def build_trees(model: ImportedTrees, profile: Profile) -> CompiledTrees:
     elif profile.runtime.name == "onnxruntime":
         made = _onnx(model, ensemble, profile)
     else:
-        raise InputError(f"profile '{profile.name}': LiteRT has no trees", hint="set its runtime.name to onnxruntime or c99")
+        raise InputError(
+            f"profile '{profile.name}': {_CALLED[profile.runtime.name]} has no trees",
+            hint="set its runtime.name to onnxruntime or c99",
+        )
     same = agreement(made, made.golden.outputs)
     if same < LEAST_AGREEMENT:
         raise GateFailed(
@@ -61,7 +67,8 @@ def _c(model: ImportedTrees, ensemble: Ensemble, profile: Profile) -> CompiledTr
     title = f"{model.name} for {profile.name}"
     members = row_sources(trees, title, model.digest, model.sampling, ensemble.names, model.classes, tested)
     golden = GoldenRows(raw, trees.margins(raw), ensemble.margins(model.examples))
-    return _compiled(model, ensemble, profile, trees.bits, members, golden)
+    made = _compiled(model, ensemble, profile, trees.bits, members, golden)
+    return replace(made, sampling=model.sampling)
 
 
 def _onnx(model: ImportedTrees, ensemble: Ensemble, profile: Profile) -> CompiledTrees:
@@ -86,4 +93,5 @@ def _compiled(
         bits=bits,
         members=members,
         golden=golden,
+        features=ensemble.names,
     )

@@ -5,6 +5,10 @@ examining     a first run, in a process of its own
 session       ONNX Runtime on one thread
 folding       the graph with a batch of one, and all that is constant computed
 activations   how far each activation reaches
+layers        its convolutions and dense layers, and the graph with other weights in them
+channels      what the channels of activations hold
+equalising    channels between two layers brought to like ranges
+correcting    biases that make up for rounded weights
 candidates    float32, and int8 under a calibrator
 choosing      which candidate suits a profile
 twin          the same network in Keras, for runtimes that take an int8 .tflite

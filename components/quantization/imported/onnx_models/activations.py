@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,19 +31,24 @@ class Activations:
 
 def measured(proto: Any, entry: Signal, rows: Floats) -> Activations:
     """Of the folded ``proto`` over (rows, size) inputs. Outputs keep their whole range: nothing of an answer is clipped."""
-    watched, names = _watched(proto)
     spans: dict[str, tuple[float, float]] = {}
-    for row in rows:
-        for name, value in _values(watched, names, entry, row).items():
+    for found in watched_values(proto, entry, rows):
+        for name, value in found.items():
             low, high = spans.get(name, (0.0, 0.0))
             spans[name] = min(low, float(value.min())), max(high, float(value.max()))
     inner = {name: span for name, span in spans.items() if span[0] < span[1] and name not in {o.name for o in proto.graph.output}}
     counts = {name: np.zeros(_BINS) for name in inner}
-    for row in rows:
-        found = _values(watched, names, entry, row)
+    for found in watched_values(proto, entry, rows):
         for name, span in inner.items():
             counts[name] += np.histogram(found[name], _BINS, span)[0]
     return Activations(spans, counts)
+
+
+def watched_values(proto: Any, entry: Signal, rows: Floats) -> Iterator[dict[str, NDArray[Any]]]:
+    """Of each row: every tensor of floats in the folded ``proto``, by its name."""
+    watched, names = _watched(proto)
+    for row in rows:
+        yield _values(watched, names, entry, row)
 
 
 def _watched(proto: Any) -> tuple[Any, list[str]]:

@@ -34,6 +34,11 @@ def build_onnx(model: ImportedOnnx, profile: Profile) -> CompiledOnnx | Compiled
     """
     if profile.runtime.name == "onnxruntime":
         return _build(model, profile)
+    if profile.runtime.name == "openvino":
+        raise InputError(
+            f"profile '{profile.name}': imported ONNX models are not written for OpenVINO",
+            hint="set its runtime.name to onnxruntime, which runs on the same processors",
+        )
     return build_imported(as_tflite(model, profile), profile)
 
 

@@ -1,6 +1,7 @@
 """Which way of writing an ONNX model suits a profile; what loses is kept with the reason.
 
-1. int8 under every calibrator that the profile allows, with ranges of every second example: the least noise on the others wins.
+1. int8 under every calibrator that the profile allows, with ranges of every second example, then each rewrite on top of the
+   best one: the least noise on the others wins.
 2. That and float32 are judged on these others. A recipe loses where it does not fit the profile's memory, breaks one of its
    promises (`numeric`), needs an operator that it does not list, or is slower than float32.
 3. Of those left, `quantization.prefer` decides.
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 
 from components.quantization.imported.onnx_models.activations import measured
 from components.quantization.imported.onnx_models.candidates import in_integers
+from components.quantization.imported.onnx_models.correcting import corrected
+from components.quantization.imported.onnx_models.equalising import equalised
 from components.quantization.imported.onnx_models.folding import folded
 from components.quantization.imported.onnx_models.likeness import likeness
 from components.quantization.imported.onnx_models.session import Floats, answers, open_session, run
@@ -30,7 +33,6 @@ from components.workspace.errors import GateFailed, InputError
 from components.workspace.profiles import Profile
 
 _MOST_ROWS = 256
-_LOST = Fidelity(1.0, 0.0, None, 1.0)
 
 
 @dataclass(frozen=True)
@@ -80,15 +82,31 @@ def _in_integers(
     model: ImportedOnnx, profile: Profile, ranged: Floats, judged: Callable[[Recipe, bytes], _Candidate]
 ) -> tuple[list[_Candidate], list[Tried]]:
     """The int8 candidate with the least noise, and those that lost to it; none where the quantiser takes nothing."""
-    proto = folded(model.data, model.input)
+    proto, allowed = folded(model.data, model.input), profile.quantization
     reach = measured(proto, model.input, ranged)
     try:
-        found = [judged(Recipe("int8", c), in_integers(proto, reach.under(c))) for c in profile.quantization.calibrators]
+        found = [judged(Recipe("int8", c), in_integers(proto, reach.under(c))) for c in allowed.calibrators]
+        for rewrite in allowed.rewrites:
+            before = _best(found).recipe
+            recipe = replace(before, equalised=True) if rewrite == "equalise" else replace(before, corrected=True)
+            if (other := _rewritten(proto, model.input, ranged, recipe)) is not None:
+                spans = measured(other, model.input, ranged).under(recipe.calibrator)  # type: ignore[arg-type]
+                found.append(judged(recipe, in_integers(other, spans)))
     except InputError as error:
-        return [], [Tried(Recipe("int8"), _LOST, lost=error.message)]
-    best = min(found, key=lambda one: one.fidelity.noise)
+        return [], [Tried(Recipe("int8"), None, lost=error.message)]
+    best = _best(found)
     lost = [Tried(c.recipe, c.fidelity, lost=f"more noise than {best.recipe.name}") for c in found if c is not best]
     return [best], lost
+
+
+def _rewritten(proto: Any, entry: Signal, rows: Floats, recipe: Recipe) -> Any | None:
+    """The folded ``proto`` as ``recipe`` has it; None where it finds nothing to rewrite."""
+    made = equalised(proto, entry, rows) if recipe.equalised else proto
+    return corrected(made, entry, rows) if recipe.corrected and made is not None else made
+
+
+def _best(found: list[_Candidate]) -> _Candidate:
+    return min(found, key=lambda one: one.fidelity.noise)
 
 
 def _tried(entry: Signal, found: list[_Candidate], rows: Floats) -> list[Tried]:

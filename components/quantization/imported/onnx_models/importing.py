@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.quantization.imported.classes import check_classes
-from components.quantization.imported.examples import spread_rows
+from components.quantization.imported.examples import rows_of, spread_rows
 from components.quantization.imported.onnx_models.examining import examine
 from components.values.imported_onnx import ImportedOnnx
 from components.workspace.errors import InputError
@@ -31,6 +31,7 @@ def import_onnx(file: Path, origin: Path, name: str, classes: tuple[str, ...], v
     if not np.isfinite(rows).all():
         raise InputError("the examples hold values that are no numbers", hint="leave such rows out")
     found = examine(file, rows, str(origin))
+    rows_of(values, found.input.shape)
     check_classes(classes, [port.size for port in found.outputs])
     return ImportedOnnx(
         name=name,

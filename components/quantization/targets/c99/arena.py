@@ -12,7 +12,9 @@ _ALIGNMENT = 4
 
 @dataclass(frozen=True)
 class Arena:
-    """``offsets``: tensor -> first byte. ``copies``: number of an operation -> that of its patches. ``size`` in bytes."""
+    """``offsets``: tensor -> first byte, a multiple of four. ``copies``: number of an operation -> that of its patches. ``size``
+    in bytes.
+    """
 
     offsets: dict[int, int]
     copies: dict[int, int]
@@ -35,7 +37,7 @@ def plan(graph: Graph, *, keep_input: bool = True) -> Arena:
     The outputs live to the end, and with ``keep_input`` so does the input, because the score reads it.
     """
     lives = lifetimes(graph, keep_input=keep_input)
-    blocks = {(tensor, False): _Block(_padded(graph.tensors[tensor].size), *life) for tensor, life in lives.items()}
+    blocks = {(tensor, False): _Block(_padded(graph.tensors[tensor].bytes), *life) for tensor, life in lives.items()}
     for i, operation in enumerate(graph.operations):
         if copied := copied_bytes(operation):
             blocks[i, True] = _Block(_padded(copied), i, i)
@@ -61,10 +63,11 @@ def copied_bytes(operation: Operation) -> int:
     if not isinstance(operation, Layer):
         return 0
     sweep = operation.sweep
-    patch = prod(sweep.kernel) * sweep.image[2]
+    patch = prod(sweep.kernel) * sweep.image[2] * operation.bits // 8
     if operation.depthwise:
         return 0 if sweep.inside else patch
-    return 0 if sweep.inside and _in_one_piece(sweep) else patch * min(prod(sweep.out), 2)
+    pairs = operation.bits == operation.weight_bits == 8  # kernels that share the loads of weights by two outputs
+    return 0 if sweep.inside and _in_one_piece(sweep) else patch * min(prod(sweep.out), 2 if pairs else 1)
 
 
 def _in_one_piece(sweep: Sweep) -> bool:

@@ -74,13 +74,15 @@ def _layer(
 ) -> Layer:
     out = weights.shape[-1] if weights.ndim == 3 else len(weights)
     demand(operator, ends[1].channels == out, f"an output of shape {ends[1].shape}")
-    bias = np.zeros(out, np.int64)
+    bias, long = np.zeros(out, np.int64), ends[0].bits == 16
     if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
-        bias = reading.constant(operator, 2, "INT32").astype(np.int64)
+        # Of 16 bits, TensorFlow Lite Micro sums in 64, but for a convolution whose bias has 32.
+        long &= operator.name != "CONV_2D" or reading.slot(operator, operator.inputs[2]).kind == "INT64"
+        bias = reading.constant(operator, 2, "INT64" if long else "INT32").astype(np.int64)
         demand(operator, bias.shape == (out,), f"a bias of shape {bias.shape}")
     low, high = limits(operator, operator.options.get("FusedActivationFunction", 0), ends[1])
     source, target = reading.source(operator.inputs[0]), reading.source(operator.outputs[0])
-    return layer(source, target, ends, weights, bias, products, sweep, low=low, high=high)
+    return layer(source, target, ends, weights, bias, products, sweep, low=low, high=high, long=long)
 
 
 def _products(reading: Reading, operator: Operator, x: Tensor, out: int) -> list[float]:

@@ -38,7 +38,7 @@ def network_body(scoring: Scoring, graph: Graph, optional: tuple[int, ...] = ())
         classes=_picks(scoring, graph, arena, heads),
         values="".join(reads),
     )
-    parts = [graph_code(graph, arena, places), _input_tables(optional), _score_tables(scoring), pipeline]
+    parts = [graph_code(graph, arena, places), input_tables(optional), _score_tables(scoring), pipeline]
     memory = wide_memory(*shape) if scoring.wide else 0
     return Body(arena.size + memory, tuple(heads), "\n".join(parts), tuple(numbers))
 
@@ -59,7 +59,7 @@ def _outputs(graph: Graph, kind: str) -> dict[str, int]:
     return {name.removeprefix(kind): tensor for name, tensor in graph.outputs.items() if name.startswith(kind)}
 
 
-def _input_tables(optional: tuple[int, ...]) -> str:
+def input_tables(optional: tuple[int, ...]) -> str:
     tables = array("OPTIONAL", "uint8_t", optional) if optional else ""
     return defines({"OPTIONALS": len(optional), "ABSENT": ABSENT}) + tables
 

@@ -8,10 +8,13 @@ from math import prod
 from string import Template
 from typing import Any
 
+import numpy as np
+
 from components.quantization.targets.c99.arena import Arena
 from components.quantization.targets.c99.text import array, braced, defines, kernel
 from components.runtime.fixed_point import Multiplier
 from components.runtime.integers import (
+    Curve,
     Graph,
     Grid,
     Join,
@@ -21,17 +24,37 @@ from components.runtime.integers import (
     Pad,
     Pool,
     Product,
+    Ramp,
     Reduction,
     Softmax,
+    Softmax16,
     Sum,
     Table,
+    Tensor,
     constants_of,
 )
+from components.runtime.lookup import EXP, RECIPROCAL, SIGMOID
+from components.runtime.packing import packed
 
 _ORDER = (
-    "layer.c", "patch.c", "words.c", "dense.c", "convolution.c", "depthwise.c", "widening.c",
-    "grid.c", "addition.c", "product.c", "pool.c", "table.c", "softmax.c", "reduction.c", "pad.c", "join.c", "move.c",
+    "layer.c", "layer16.c", "patch.c", "words.c", "dense.c", "convolution.c", "depthwise.c", "widening.c", "convolution16.c",
+    "depthwise16.c", "grid.c", "addition.c", "product.c", "pool.c", "table.c", "ramp.c", "curve.c", "softmax.c", "softmax16.c",
+    "reduction.c", "pad.c", "join.c", "move.c", "dot4.c", "dot1.c", "packed.c",
 )  # fmt: skip
+_COMPUTING = ("layer.c", "addition.c", "product.c", "pool.c", "softmax.c", "softmax16.c", "reduction.c")
+"""Kernels that, in 8 bits, need its arithmetic."""
+_WIDTHS = {
+    "": {"n": "", "code": "int8_t", "least": "-128", "greatest": "127", "headroom": "20", "outside": "l->in_zero"},
+    "16": {"n": "16", "code": "int16_t", "least": "-32768", "greatest": "32767", "headroom": "15", "outside": "0"},
+    "4": {"n": "4"},
+    "1": {"n": "1"},
+    "16_of_8": {"n": "16_of_8", "from": "int8_t", "code": "int16_t"},
+    "16_of_16": {"n": "16_of_16", "from": "int16_t", "code": "int16_t"},
+    "8_of_16": {"n": "8_of_16", "from": "int16_t", "code": "int8_t"},
+}
+"""By width of the codes: what is filled into kernels that are there in several."""
+Kernel = tuple[str, str]
+"""A text, and the width that it is written for."""
 
 _WORTH_A_KERNEL = 0.1
 
@@ -40,7 +63,7 @@ _WORTH_A_KERNEL = 0.1
 class _Code:
     """``kernels`` that an operation needs, its constant ``tables``, and the ``calls`` that run it."""
 
-    kernels: tuple[str, ...]
+    kernels: tuple[Kernel, ...]
     tables: str
     calls: tuple[str, ...]
 
@@ -55,12 +78,22 @@ class _Place:
     dense: bool  # whether layers of one output are worth a kernel of their own
 
     def at(self, tensor: int) -> str:
-        return f"K{tensor}" if tensor in self.graph.constants else f"arena.bytes + {self.arena.offsets[tensor]}"
+        return (
+            f"K{tensor}" if tensor in self.graph.constants else place_of(self.graph.tensors[tensor], self.arena.offsets[tensor])
+        )
 
-    @property
-    def copies(self) -> str:
-        place = self.arena.copies.get(self.number)
-        return "0" if place is None else f"arena.bytes + {place}"
+    def copies(self, layer: Layer) -> str:
+        """Where patches are gathered. When none are, compilers make out of a null what would be written to it with 16 bits."""
+        place = self.arena.copies.get(self.number, 0 if layer.bits == 16 else None)
+        return "0" if place is None else place_of(self.graph.tensors[layer.source], place)
+
+    def width(self, tensor: int) -> str:
+        return "" if self.graph.tensors[tensor].bits == 8 else "16"
+
+
+def place_of(tensor: Tensor, offset: int) -> str:
+    """The C of a pointer to codes like those of ``tensor``, ``offset`` bytes into the arena."""
+    return f"arena.bytes + {offset}" if tensor.bits == 8 else f"arena.codes16 + {offset // 2}"
 
 
 def graph_code(graph: Graph, arena: Arena, names: dict[str, int]) -> str:
@@ -68,27 +101,51 @@ def graph_code(graph: Graph, arena: Arena, names: dict[str, int]) -> str:
     dense = _dense_share(graph) > _WORTH_A_KERNEL
     written = [_WRITERS[type(o)](o, _Place(i, graph, arena, dense)) for i, o in enumerate(graph.operations)]
     used = {name for code in written for name in code.kernels}
-    wide = any(isinstance(o, Layer) and o.wide for o in graph.operations)
+    layers = [o for o in graph.operations if isinstance(o, Layer)]
+    wide = any(o.wide for o in layers if o.bits == 8)
+    has_16 = any(t.bits == 16 for t in graph.tensors.values())
+    has_8 = any((name, "") in used for name in _COMPUTING)
     parts = [
-        "#if defined(__ARM_FEATURE_DSP)\n#include <arm_acle.h>\n#endif\n" if "words.c" in used else "",
-        defines(_shortcuts([o for o in graph.operations if isinstance(o, Layer)])),
-        Template(kernel("arithmetic.c")).substitute(sum="int64_t" if wide else "int32_t"),
-        *(kernel(name) for name in _ORDER if name in used),
+        "#if defined(__ARM_FEATURE_DSP)\n#include <arm_acle.h>\n#endif\n" if ("words.c", "") in used else "",
+        defines(_shortcuts(layers)),
+        kernel("spare.c"),
+        Template(kernel("arithmetic.c")).substitute(sum="int64_t" if wide else "int32_t") if has_8 else "",
+        kernel("arithmetic16.c") if has_16 else "",
+        _types_of_16([o for o in layers if o.bits == 16]),
+        array("SIGMOID", "uint16_t", SIGMOID) if ("curve.c", "") in used else "",
+        array("EXP", "int16_t", EXP) + array("RECIPROCAL", "int16_t", RECIPROCAL) if ("softmax16.c", "") in used else "",
+        *(filled(*one) for one in sorted(used, key=lambda one: (_ORDER.index(one[0]), one[1]))),
         *(code.tables for code in written),
-        *(array(f"K{index}", "int8_t", codes.ravel()) for index, codes in constants_of(graph)),
-        _storage(arena, names),
+        *(array(f"K{index}", f"{codes.dtype}_t", codes.ravel()) for index, codes in constants_of(graph)),
+        _storage(graph, arena, names),
         "static void network(void)\n{\n" + "".join(f"    {call};\n" for code in written for call in code.calls) + "}\n",
     ]
     return "\n".join(filter(None, parts))
 
 
+def filled(name: str, width: str) -> str:
+    return Template(kernel(name)).substitute(_WIDTHS[width])
+
+
+def _types_of_16(layers: list[Layer]) -> str:
+    """Sums in 64 bits only where they need them, and biases too."""
+    if not layers:
+        return ""
+    sums = "int64_t" if any(o.wide and o.long for o in layers) else "int32_t"
+    biases = "int64_t" if any(o.bias.dtype == np.int64 for o in layers) else "int32_t"
+    return f"typedef {sums} sum16;\ntypedef {biases} bias16;\n"
+
+
 def _shortcuts(layers: list[Layer]) -> dict[str, int]:
     """What a compiler may leave out of the kernels: cases of rounding, rows of an image, what words of four leave over."""
+    one_row = all(o.sweep.image[0] == o.sweep.kernel[0] == o.sweep.out[0] == 1 for o in layers)
+    shifts = [m.shift for o in layers if o.bits == 8 for m in o.multipliers]
+    layers = [o for o in layers if o.bits == o.weight_bits == 8]
     rows = [prod(o.sweep.kernel) * o.sweep.image[2] for o in layers if not o.depthwise]
     return {
         "WIDE_SUMS": int(any(o.wide for o in layers)),
-        "RIGHT_SHIFTS": int(all(m.shift < 0 for o in layers for m in o.multipliers)),
-        "ONE_ROW": int(all(o.sweep.image[0] == o.sweep.kernel[0] == o.sweep.out[0] == 1 for o in layers)),
+        "RIGHT_SHIFTS": int(all(shift < 0 for shift in shifts)),
+        "ONE_ROW": int(one_row),
         "ODD_ROWS": int(any(n % 4 for n in rows)),
         "ODD_CHANNELS": int(any(o.weights.shape[-1] % 4 for o in layers if o.depthwise)),
     }
@@ -99,9 +156,10 @@ def _dense_share(graph: Graph) -> float:
     return sum(o.macs for o in graph.operations if isinstance(o, Layer) and _one_piece(o)) / max(graph.macs, 1)
 
 
-def _storage(arena: Arena, names: dict[str, int]) -> str:
-    places = "".join(f"#define {name} (arena.bytes + {arena.offsets[tensor]})\n" for name, tensor in names.items())
-    union = f"static union {{\n    int8_t bytes[{arena.size}];\n    uint32_t words[1];\n}} arena;\n"
+def _storage(graph: Graph, arena: Arena, names: dict[str, int]) -> str:
+    places = "".join(f"#define {name} ({place_of(graph.tensors[t], arena.offsets[t])})\n" for name, t in names.items())
+    codes16 = f"    int16_t codes16[{arena.size // 2}];\n" if any(t.bits == 16 for t in graph.tensors.values()) else ""
+    union = f"static union {{\n    int8_t bytes[{arena.size}];\n{codes16}    uint32_t words[1];\n}} arena;\n"
     return f"/* A union, so that the bytes are aligned to words. */\n{union}{places}"
 
 
@@ -109,44 +167,47 @@ def _layer(layer: Layer, place: _Place) -> _Code:
     i, sweep = place.number, layer.sweep
     channels = layer.weights.shape[-1] if layer.depthwise else len(layer.weights)
     shape = (sweep.image[2], channels, *sweep.image[:2], *sweep.out, *sweep.kernel, *sweep.before)
-    fields = (
-        f"W{i}",
-        f"B{i}",
-        f"M{i}",
-        f"R{i}",
-        *shape,
-        *sweep.stride,
-        *sweep.dilation,
-        layer.in_zero,
-        layer.out_zero,
-        layer.low,
-        layer.high,
-    )
+    ends = (layer.low, layer.high, int(not layer.long)) if layer.bits == 16 else _ends(layer)
+    fields = (f"W{i}", f"B{i}", f"M{i}", f"R{i}", *shape, *sweep.stride, *sweep.dilation, *ends)
     tables = (
-        array(f"W{i}", "int8_t", layer.weights.ravel())
-        + array(f"B{i}", "int32_t", layer.bias)
+        array(f"W{i}", "int8_t", packed(layer))
+        + array(f"B{i}", "int32_t" if layer.bits == 8 else "bias16", layer.bias)
         + array(f"M{i}", "int32_t", [m.value for m in layer.multipliers])
         + array(f"R{i}", "int8_t", [m.shift for m in layer.multipliers])
-        + f"static const layer L{i} = {braced(fields)};\n"
+        + f"static const layer{place.width(layer.source)} L{i} = {braced(fields)};\n"
     )
-    ends = f"{place.at(layer.source)}, {place.at(layer.target)}"
+    name, more = _kernel_of(layer, place)
+    width = place.width(layer.source)
+    x, y = place.at(layer.source), place.at(layer.target)
+    if name == "dense":
+        return _Code((*more, ("dense.c", "")), tables, (f"dense(&L{i}, {x}, {prod(sweep.kernel) * sweep.image[2]}, {y})",))
+    own = () if layer.weight_bits != 8 else ((f"{name}.c", ""),)
+    kernels = ((f"layer{width}.c", ""), ("patch.c", width), *more, *own)
+    return _Code(kernels, tables, (f"{name}(&L{i}, {x}, {y}, {place.copies(layer)})",))
+
+
+def _ends(layer: Layer) -> tuple[int, ...]:
+    return layer.in_zero, layer.out_zero, layer.low, layer.high
+
+
+def _kernel_of(layer: Layer, place: _Place) -> tuple[str, tuple[Kernel, ...]]:
+    """(its kernel, what that needs beside its like)."""
+    if layer.bits == 16:
+        return ("depthwise16" if layer.depthwise else "convolution16"), ()
+    if layer.weight_bits != 8:
+        n = str(layer.weight_bits)
+        return f"convolution{n}", ((f"dot{n}.c", ""), ("packed.c", n))
+    words = (("words.c", ""),)
     if layer.depthwise:
-        name = "depthwise" if channels == sweep.image[2] else "widening"
-        words = ("words.c",) if name == "depthwise" else ()
-        return _Code(("layer.c", "patch.c", *words, f"{name}.c"), tables, (f"{name}(&L{i}, {ends}, {place.copies})",))
-    if place.dense and _one_piece(layer):
-        size = prod(sweep.kernel) * sweep.image[2]
-        x, y = place.at(layer.source), place.at(layer.target)
-        return _Code(("layer.c", "words.c", "dense.c"), tables, (f"dense(&L{i}, {x}, {size}, {y})",))
-    kernels = ("layer.c", "patch.c", "words.c", "convolution.c")
-    return _Code(kernels, tables, (f"convolution(&L{i}, {ends}, {place.copies})",))
+        return ("depthwise", words) if layer.weights.shape[-1] == layer.sweep.image[2] else ("widening", ())
+    return ("dense", (("layer.c", ""), *words)) if place.dense and _one_piece(layer) else ("convolution", words)
 
 
 def _one_piece(layer: Layer) -> bool:
     """One output that reads the whole image as it lies."""
-    return (
-        not layer.depthwise and layer.sweep.out == (1, 1) and layer.sweep.kernel == layer.sweep.image[:2] and layer.sweep.inside
-    )
+    sweep = layer.sweep
+    whole = sweep.out == (1, 1) and sweep.kernel == sweep.image[:2] and sweep.inside
+    return whole and not layer.depthwise and layer.bits == layer.weight_bits == 8
 
 
 def _sum(operation: Sum, place: _Place) -> _Code:
@@ -171,8 +232,10 @@ def _product(operation: Product, place: _Place) -> _Code:
 
 def _binary(operation: Sum | Product, place: _Place, kind: str, function: str, fields: tuple[Any, ...]) -> _Code:
     left, right, y = (place.at(i) for i in (*operation.sources, operation.target))
-    table = f"static const {kind} S{place.number} = {braced(fields)};\n"
-    return _Code(("grid.c", f"{kind}.c"), table, (f"{function}(&S{place.number}, {left}, {right}, {y})",))
+    n = place.width(operation.target)
+    table = f"static const {kind}{n} S{place.number} = {braced(fields)};\n"
+    call = f"{function}{n}(&S{place.number}, {left}, {right}, {y})"
+    return _Code((("grid.c", ""), (f"{kind}.c", n)), table, (call,))
 
 
 def _grid(grid: Grid) -> str:
@@ -182,54 +245,80 @@ def _grid(grid: Grid) -> str:
 def _pool(pool: Pool, place: _Place) -> _Code:
     sweep = pool.sweep
     shape = (sweep.image[2], *sweep.image[:2], *sweep.out, *sweep.kernel, *sweep.stride, *sweep.before)
-    table = f"static const pool P{place.number} = {braced((*shape, pool.low, pool.high))};\n"
-    call = f"pooled(&P{place.number}, {place.at(pool.source)}, {place.at(pool.target)}, {int(pool.largest)})"
-    return _Code(("pool.c",), table, (call,))
+    n = place.width(pool.target)
+    table = f"static const pool{n} P{place.number} = {braced((*shape, pool.low, pool.high))};\n"
+    call = f"pooled{n}(&P{place.number}, {place.at(pool.source)}, {place.at(pool.target)}, {int(pool.largest)})"
+    return _Code((("pool.c", n),), table, (call,))
 
 
 def _table(operation: Table, place: _Place) -> _Code:
     size = place.graph.tensors[operation.target].size
     call = f"look_up(T{place.number}, {place.at(operation.source)}, {place.at(operation.target)}, {size})"
-    return _Code(("table.c",), array(f"T{place.number}", "int8_t", operation.codes), (call,))
+    return _Code((("table.c", ""),), array(f"T{place.number}", "int8_t", operation.codes), (call,))
+
+
+def _ramp(operation: Ramp, place: _Place) -> _Code:
+    source, target = (place.graph.tensors[t] for t in (operation.source, operation.target))
+    factor, below = operation.factor, operation.below
+    fields = (factor.value, below.value, factor.shift, below.shift, *operation.zeros, operation.low, operation.high)
+    n = f"{target.bits}_of_{source.bits}"
+    call = f"scale{n}(&Q{place.number}, {place.at(operation.source)}, {place.at(operation.target)}, {target.size})"
+    return _Code((("ramp.c", n),), f"static const ramp{n} Q{place.number} = {braced(fields)};\n", (call,))
+
+
+def _curve(operation: Curve, place: _Place) -> _Code:
+    size = place.graph.tensors[operation.target].size
+    how = f"{int(operation.tanh)}, {operation.multiplier}, {operation.shift}"
+    return _Code((("curve.c", ""),), "", (f"curve({how}, {place.at(operation.source)}, {place.at(operation.target)}, {size})",))
 
 
 def _softmax(operation: Softmax, place: _Place) -> _Code:
     rows = place.graph.tensors[operation.target].size // operation.classes
     ends = f"{place.at(operation.source)}, {place.at(operation.target)}"
     call = f"softmax(E{place.number}, {ends}, {rows}, {operation.classes})"
-    return _Code(("softmax.c",), array(f"E{place.number}", "int32_t", operation.exps), (call,))
+    return _Code((("softmax.c", ""),), array(f"E{place.number}", "int32_t", operation.exps), (call,))
+
+
+def _softmax16(operation: Softmax16, place: _Place) -> _Code:
+    rows = place.graph.tensors[operation.target].size // operation.classes
+    ends = f"{place.at(operation.source)}, {place.at(operation.target)}"
+    factor = f"{operation.factor.value}, {operation.factor.shift}"
+    return _Code((("softmax16.c", ""),), "", (f"softmax16({factor}, {ends}, {rows}, {operation.classes})",))
 
 
 def _reduction(operation: Reduction, place: _Place) -> _Code:
     factor = operation.factor or Multiplier(0, 0)
     fields = (*operation.shape, factor.value, factor.shift, operation.in_zero, operation.out_zero)
     ends = f"{place.at(operation.source)}, {place.at(operation.target)}"
-    call = f"reduce(&D{place.number}, {ends}, {int(operation.factor is None)})"
-    return _Code(("reduction.c",), f"static const reduction D{place.number} = {braced(fields)};\n", (call,))
+    n = place.width(operation.target)
+    call = f"reduce{n}(&D{place.number}, {ends}, {int(operation.factor is None)})"
+    return _Code((("reduction.c", n),), f"static const reduction{n} D{place.number} = {braced(fields)};\n", (call,))
 
 
 def _pad(operation: Pad, place: _Place) -> _Code:
     out = (b + n + a for n, b, a in zip(operation.shape, operation.before, operation.after, strict=True))
     fields = (braced(operation.shape), braced(operation.before), braced(out), operation.value)
-    call = f"pad(&A{place.number}, {place.at(operation.source)}, {place.at(operation.target)})"
-    return _Code(("pad.c",), f"static const padding A{place.number} = {braced(fields)};\n", (call,))
+    n = place.width(operation.target)
+    call = f"pad{n}(&A{place.number}, {place.at(operation.source)}, {place.at(operation.target)})"
+    return _Code((("pad.c", n),), f"static const padding{n} A{place.number} = {braced(fields)};\n", (call,))
 
 
 def _join(operation: Join, place: _Place) -> _Code:
-    return _Code(("join.c",), "", tuple(_joins(operation, place)))
+    return _Code((("join.c", place.width(operation.target)),), "", tuple(_joins(operation, place)))
 
 
 def _joins(operation: Join, place: _Place) -> Iterator[str]:
-    at, row = 0, sum(operation.sizes)
+    at, row, n = 0, sum(operation.sizes), place.width(operation.target)
     for source, size in zip(operation.sources, operation.sizes, strict=True):
-        yield f"join({place.at(source)}, {place.at(operation.target)} + {at}, {operation.rows}, {size}, {row})"
+        yield f"join{n}({place.at(source)}, {place.at(operation.target)} + {at}, {operation.rows}, {size}, {row})"
         at += size
 
 
 def _move(operation: Move, place: _Place) -> _Code:
     table = f"static const grid G{place.number} = {_grid(operation.grid)};\n"
-    call = f"move(&G{place.number}, {place.at(operation.source)} + {operation.first}, {place.at(operation.target)})"
-    return _Code(("grid.c", "move.c"), table, (call,))
+    n = place.width(operation.target)
+    call = f"move{n}(&G{place.number}, {place.at(operation.source)} + {operation.first}, {place.at(operation.target)})"
+    return _Code((("grid.c", ""), ("move.c", n)), table, (call,))
 
 
 _WRITERS: dict[type[Operation], Callable[[Any, _Place], _Code]] = {
@@ -238,7 +327,10 @@ _WRITERS: dict[type[Operation], Callable[[Any, _Place], _Code]] = {
     Product: _product,
     Pool: _pool,
     Table: _table,
+    Ramp: _ramp,
+    Curve: _curve,
     Softmax: _softmax,
+    Softmax16: _softmax16,
     Reduction: _reduction,
     Pad: _pad,
     Join: _join,

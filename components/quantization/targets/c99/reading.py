@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.quantization.targets.c99.tflite import File, Operator, Slot
-from components.runtime.integers import Codes, Graph, Operation, Tensor
+from components.runtime.integers import Bits, Codes, Graph, Operation, Tensor
 from components.workspace.errors import InputError
 
 _NONE, _RELU, _RELU_N1_TO_1, _RELU6 = 0, 1, 2, 3  # tflite.ActivationFunctionType
 _SCALE_SLACK = 1e-6
+_BITS: dict[str, Bits] = {"INT8": 8, "INT16": 16}
 
 
 class Reading:
@@ -61,7 +63,13 @@ class Reading:
         return {self._file.slots[i].kind for i in indices if i >= 0}
 
     def ends(self, operator: Operator, sources: int = 1, most: int | None = None) -> tuple[list[Tensor], Tensor]:
-        """(activations that it reads, what it writes): the first ``sources`` inputs, int8 with one scale each."""
+        """(activations that it reads, what it writes): the first ``sources`` inputs, with one scale each, all of one width."""
+        shaped, target = self.any_ends(operator, sources, most)
+        demand(operator, {t.bits for t in shaped} == {target.bits}, "codes of 8 and of 16 bits together")
+        return shaped, target
+
+    def any_ends(self, operator: Operator, sources: int = 1, most: int | None = None) -> tuple[list[Tensor], Tensor]:
+        """The same of any widths."""
         _count(operator, operator.inputs, sources, most or sources)
         _count(operator, operator.outputs, 1, 1)
         inputs = [self._tensors[self.source(i, operator)] for i in operator.inputs[:sources]]
@@ -102,7 +110,9 @@ def demand(operator: Operator | None, holds: bool, what: str) -> None:
     InputError: the C kernels do not compute ``what``, or the file is wrong.
     """
     if not holds:
-        raise InputError(f"no C kernel for {operator or 'this model'}: {what}", hint="convert the model to full int8 again")
+        raise InputError(
+            f"no C kernel for {operator or 'this model'}: {what}", hint="convert the model to full int8 or int16x8 again"
+        )
 
 
 def limits(operator: Operator, activation: int, y: Tensor) -> tuple[int, int]:
@@ -111,8 +121,8 @@ def limits(operator: Operator, activation: int, y: Tensor) -> tuple[int, int]:
     low = {_NONE: None, _RELU: 0.0, _RELU_N1_TO_1: -1.0, _RELU6: 0.0}[activation]
     high = {_NONE: None, _RELU: None, _RELU_N1_TO_1: 1.0, _RELU6: 6.0}[activation]
     return (
-        -128 if low is None else max(-128, code_of(low, y)),
-        127 if high is None else min(127, code_of(high, y)),
+        y.low if low is None else max(y.low, code_of(low, y)),
+        y.high if high is None else min(y.high, code_of(high, y)),
     )
 
 
@@ -137,14 +147,15 @@ def _check_bytes(operator: Operator, outside: Slot, inside: Slot) -> None:
 
 
 def _tensor(operator: Operator | None, slot: Slot) -> Tensor:
-    demand(operator, slot.kind == "INT8", f"{slot.name} is {slot.kind}, not INT8")
+    demand(operator, slot.kind in _BITS, f"{slot.name} is {slot.kind}, not INT8 or INT16")
     demand(operator, len(slot.scales) == 1, f"{slot.name} has {len(slot.scales)} scales, not one")
     demand(operator, -128 <= slot.zeros[0] <= 127, f"{slot.name} has zero point {slot.zeros[0]}")
-    return Tensor(slot.shape, slot.scales[0], slot.zeros[0])
+    demand(operator, slot.kind == "INT8" or slot.zeros[0] == 0, f"{slot.name} has 16 bits and zero point {slot.zeros[0]}")
+    return Tensor(slot.shape, slot.scales[0], slot.zeros[0], _BITS[slot.kind])
 
 
 def _reshaped(tensor: Tensor, slot: Slot) -> Tensor:
-    return Tensor(slot.shape, tensor.scale, tensor.zero)
+    return replace(tensor, shape=slot.shape)
 
 
 def _count(operator: Operator, indices: tuple[int, ...], least: int, most: int) -> None:

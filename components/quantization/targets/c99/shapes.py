@@ -36,7 +36,7 @@ def pad_of(reading: Reading, operator: Operator) -> Operation:
     demand(operator, tuple((width.sum(axis=1) + x.shape).tolist()) == y.shape, f"an output of shape {y.shape}")
     value = y.zero
     if len(operator.inputs) == 3:
-        given = reading.constant(operator, 2, "INT8")
+        given = reading.constant(operator, 2, f"INT{y.bits}")
         demand(operator, given.size == 1, "a value that is not one")
         value = int(given.ravel()[0])
     lead = 4 - len(x.shape)
@@ -61,7 +61,9 @@ def reduction_of(reading: Reading, operator: Operator) -> Operation:
         same_scale(operator, x, y)
         return Reduction(source, target, (outer, reduced, inner))
     factor = _mean(x.scale / y.scale, reduced)
-    demand(operator, reduced * 255 << max(factor.shift, 0) < 1 << 30, "an output scale far below that of the input")
+    demand(
+        operator, (reduced * (x.high - x.low)) << max(factor.shift, 0) < 1 << 30, "an output scale far below that of the input"
+    )
     return Reduction(source, target, (outer, reduced, inner), x.zero, y.zero, factor)
 
 

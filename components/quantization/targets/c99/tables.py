@@ -6,7 +6,7 @@ Sources: `reference_integer_ops::Logistic` and `Tanh`, `reference_ops::HardSwish
 
 from __future__ import annotations
 
-from math import floor, frexp
+from math import floor, frexp, log2
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from components.quantization.targets.c99.reading import code_of
 from components.runtime import fixed_point
 from components.runtime.fixed_point import Multiplier, Wide, by, halved, quantize_multiplier
-from components.runtime.integers import Codes, Tensor
+from components.runtime.integers import Tensor
 
 MOST_CLASSES = 4096
 """Of a softmax: more could overflow the 12 bits that its sum has before the point."""
 _CODES = np.arange(-128, 128, dtype=np.int64)
+Codes = NDArray[np.int8]
 _INTEGER_BITS = 4  # before the point in the argument of logistic and tanh
 
 
@@ -39,9 +40,25 @@ def relu6(x: Tensor) -> Codes:
 
 def leaky_relu(x: Tensor, y: Tensor, slope: float) -> Codes:
     value, ratio = _CODES - x.zero, _ratio(x.scale, y.scale)
-    steep = _ratio(float(np.float32(x.scale) * np.float32(slope)), y.scale)
-    below = _signed(steep)
+    below = signed(_ratio(float(np.float32(x.scale) * np.float32(slope)), y.scale))
     return _clamped(np.where(value >= 0, by(value, quantize_multiplier(ratio)), by(value, below)) + y.zero)
+
+
+def signed(real: float) -> Multiplier:
+    """`QuantizeMultiplier` of a slope that may be negative."""
+    factor = quantize_multiplier(abs(real))
+    return factor if real >= 0 else Multiplier(-factor.value, factor.shift)
+
+
+def curve_factor(scale: float, *, tanh: bool) -> tuple[int, int]:
+    """(multiplier, shift) of int16 codes for the table of logistic and tanh: `SigmoidPrepare`, `TanhPrepare`."""
+    left = 12 + round(log2(scale))
+    if 2.0 ** (left - 12) == scale and left in ((0, 1) if tanh else (0,)):
+        return 3 << left, 0
+    multiplier, shift = scale * 4096 * 3, 0
+    while multiplier <= 32767 / 2 and shift <= 30:
+        multiplier, shift = multiplier * 2, shift + 1
+    return int(multiplier), shift
 
 
 def logistic(x: Tensor) -> Codes:
@@ -125,12 +142,6 @@ def _saturated16(x: Wide) -> Wide:
 def _ratio(a: float, b: float) -> float:
     """In single precision."""
     return float(np.float32(a) / np.float32(b))
-
-
-def _signed(real: float) -> Multiplier:
-    """`QuantizeMultiplier` of a slope that may be negative."""
-    factor = quantize_multiplier(abs(real))
-    return factor if real >= 0 else Multiplier(-factor.value, factor.shift)
 
 
 def _clamped(codes: NDArray[Any], low: int = -128, high: int = 127) -> Codes:

@@ -5,29 +5,34 @@ from __future__ import annotations
 import re
 from string import Template
 
-import numpy as np
-from numpy.typing import NDArray
-
 from components.quantization.targets.c99.arena import plan
 from components.quantization.targets.c99.emit import INTERFACE
-from components.quantization.targets.c99.operations import graph_code
+from components.quantization.targets.c99.operations import graph_code, place_of
 from components.quantization.targets.c99.text import array, defines, identifier, kernel
 from components.runtime.fixed_point import quantize_multiplier
-from components.runtime.integers import Graph, Tensor
+from components.runtime.integers import Codes, Graph, Tensor
+from components.workspace.errors import InputError
 
 
 def tensor_sources(
-    graph: Graph, name: str, digest: str, inputs: NDArray[np.int8], outputs: NDArray[np.int8], classes: tuple[str, ...] = ()
+    graph: Graph, name: str, digest: str, inputs: Codes, outputs: Codes, classes: tuple[str, ...] = ()
 ) -> dict[str, bytes]:
     """`model.h`, `model.c`, `model_selftest.c` and the example `main.c`.
 
     ``inputs``, ``outputs``: (vectors, size) of the self-test, the outputs of the graph one after the other.
+
+    Raises:
+        InputError: outputs of different widths.
     """
+    entry, exits = graph.tensors[graph.input], [graph.tensors[t] for t in graph.outputs.values()]
+    if len({t.bits for t in exits}) > 1:
+        raise InputError("outputs of 8 and of 16 bits", hint="quantize all outputs of the model alike")
     title = _harmless(name)
     arena = plan(graph, keep_input=False)
     body = graph_code(graph, arena, {"INPUT": graph.input})
     copies = "".join(
-        f"    memcpy(output + MODEL_OUTPUT{i}_AT, arena.bytes + {arena.offsets[t]}, MODEL_OUTPUT{i}_SIZE);\n"
+        f"    memcpy(output + MODEL_OUTPUT{i}_AT, {place_of(graph.tensors[t], arena.offsets[t])}, "
+        f"MODEL_OUTPUT{i}_SIZE * sizeof *output);\n"
         for i, t in enumerate(graph.outputs.values())
     )
     texts = {
@@ -39,12 +44,15 @@ def tensor_sources(
             macs=graph.macs,
             vectors=len(inputs),
             ports=_ports(graph),
+            codes=f"int{entry.bits}" if entry.bits == exits[0].bits else f"int{entry.bits}, outputs of int{exits[0].bits},",
+            input=f"int{entry.bits}_t",
+            output=f"int{exits[0].bits}_t",
             classes=_classes(classes),
         ),
         "model.c": f'/* {title}. Made by Muster; do not edit. */\n#include "model.h"\n\n#include <string.h>\n\n{body}\n'
         + Template(kernel("tensors_run.c")).substitute(outputs=copies),
         "model_selftest.c": Template(kernel("tensors_selftest.c")).substitute(
-            title=title, tables=array("INPUTS", "int8_t", inputs) + array("OUTPUTS", "int8_t", outputs)
+            title=title, tables=array("INPUTS", "model_in", inputs) + array("OUTPUTS", "model_out", outputs)
         ),
         "main.c": kernel("tensors_main.c"),
     }

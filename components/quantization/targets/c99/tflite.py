@@ -18,7 +18,7 @@ MOST_BYTES = 64 << 20
 _MOST_TENSORS, _MOST_OPERATORS, _MOST_AXES, _MOST_CODES = 10_000, 4_000, 6, 1 << 24
 _MOST_ENDS, _MOST_SCALES = 256, 1 << 22  # of one operator; of all tensors, which may share the bytes of theirs
 _LEAST_SCALE, _MOST_SCALE = 2.0**-60, 2.0**30  # far beyond any network; products and ratios stay within 64 bits
-_KINDS: dict[str, type[np.generic]] = {"INT8": np.int8, "INT32": np.int32, "INT64": np.int64}
+_KINDS: dict[str, type[np.generic]] = {"INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64}
 _DAMAGE = (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError, KeyError, AssertionError, MemoryError)
 """What the flatbuffer library raises when an offset leads outside the file."""
 

@@ -12,6 +12,11 @@ from components.runtime.window_features import BASE
 
 def wide_code(wide: Mapping[str, Joined], channels: int, steps: int) -> str:
     """`decided` and the tables of each task: `WIDE_<number>` in the order of ``wide``."""
+    return "\n".join([wide_kernels(wide, channels, steps), *(_tables(i, one) for i, one in enumerate(wide.values()))])
+
+
+def wide_kernels(wide: Mapping[str, Joined], channels: int, steps: int) -> str:
+    """`decided` alone."""
     units = units_of(steps)
     constants = {
         "NAMES": len(units),
@@ -23,7 +28,6 @@ def wide_code(wide: Mapping[str, Joined], channels: int, steps: int) -> str:
         features_code(channels, steps, parts_of(steps)),
         defines(constants) + array("UNIT", "uint8_t", units),
         kernel("wide.c"),
-        *(_tables(i, one) for i, one in enumerate(wide.values())),
     ]
     return "\n".join(parts)
 

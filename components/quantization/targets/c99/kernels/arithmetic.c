@@ -14,14 +14,14 @@ static inline int32_t scaled(int32_t x, int32_t multiplier)
 }
 
 /* x * multiplier * 2^(shift - 31), rounded at 2^-31 and again at the shift, where halves go away from zero. */
-static inline int32_t rescale(int32_t x, int32_t multiplier, int shift)
+SPARE static inline int32_t rescale(int32_t x, int32_t multiplier, int shift)
 {
     const int left = shift > 0 ? shift : 0, right = left - shift;
     const $sum high = scaled((int32_t)((uint32_t)x << left), multiplier);
     return (int32_t)((high + ((($sum)1 << right) >> 1) - ((high < 0) & (right > 0))) >> right);
 }
 
-static inline int8_t to_code(int32_t x, int low, int high)
+SPARE static inline int8_t to_code(int32_t x, int low, int high)
 {
     return (int8_t)(x < low ? low : x > high ? high : x);
 }

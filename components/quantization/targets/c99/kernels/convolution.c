@@ -37,10 +37,11 @@ static void convolution(const layer *restrict l, const int8_t *x, int8_t *y, int
 {
     const int n = (ONE_ROW ? 1 : l->kernel_height) * l->kernel_width * l->in_channels, channels = l->out_channels;
     const int outputs = ONE_ROW ? l->out_width : l->out_height * l->out_width;
+    int8_t *next = copies ? copies + n : copies; /* none where every patch lies in one piece */
     for (int p = 0; p < outputs; p += 2, y += 2 * channels) {
         const int more = p + 1 < outputs; /* an odd last one is computed twice */
         const int8_t *x0 = patch_of(l, x, p, copies, 0);
-        const int8_t *x1 = more ? patch_of(l, x, p + 1, copies + n, 0) : x0;
+        const int8_t *x1 = more ? patch_of(l, x, p + 1, next, 0) : x0;
         int8_t *y1 = more ? y + channels : y;
         for (int o = 0; o < channels; o += 2) {
             const int pair = o + 1 < channels;

@@ -2,10 +2,10 @@ typedef struct {
     int32_t channels;
     int16_t in_height, in_width, out_height, out_width, kernel_height, kernel_width, stride_y, stride_x, before_y, before_x;
     int16_t low, high;
-} pool;
+} pool${n};
 
 /* Mean, halves away from zero, or maximum of what lies in the image. */
-static void pooled(const pool *restrict l, const int8_t *x, int8_t *restrict y, int largest)
+static void pooled${n}(const pool${n} *restrict l, const $code *x, $code *restrict y, int largest)
 {
     for (int oy = 0; oy < l->out_height; oy++)
         for (int ox = 0; ox < l->out_width; ox++) {
@@ -15,16 +15,16 @@ static void pooled(const pool *restrict l, const int8_t *x, int8_t *restrict y, 
             const int x1 = left + l->kernel_width < l->in_width ? left + l->kernel_width : l->in_width;
             const int32_t count = (y1 - y0) * (x1 - x0);
             for (int c = 0; c < l->channels; c++) {
-                int32_t sum = 0, most = -128;
+                int32_t sum = 0, most = $least;
                 for (int i = y0; i < y1; i++) {
-                    const int8_t *at = x + (i * l->in_width + x0) * l->channels + c;
+                    const $code *at = x + (i * l->in_width + x0) * l->channels + c;
                     for (int j = x0; j < x1; j++, at += l->channels) {
                         sum += *at;
                         if (*at > most) most = *at;
                     }
                 }
                 sum = (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
-                *y++ = to_code(largest ? most : sum, l->low, l->high);
+                *y++ = to_code${n}(largest ? most : sum, l->low, l->high);
             }
         }
 }

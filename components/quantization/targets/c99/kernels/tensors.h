@@ -16,14 +16,17 @@ extern "C" {
 #define MODEL_MACS $macs /* multiply-accumulates of one inference */
 #define MODEL_VECTORS $vectors
 
-/* Tensors of int8 codes, innermost axis last: value = (code - ZERO) * MANTISSA * 2^(EXPONENT - 31). */
+typedef $input model_in;
+typedef $output model_out;
+
+/* Tensors of $codes codes, innermost axis last: value = (code - ZERO) * MANTISSA * 2^(EXPONENT - 31). */
 $ports
 $classes/* Where an input may be written that needs no memory of its own: inside the arena. A run overwrites it. */
-int8_t *model_input(void);
+model_in *model_input(void);
 
 /* One inference. input: model_input(), or MODEL_INPUT_SIZE codes elsewhere, which stay as they are.
    output: MODEL_OUTPUT_SIZE codes, each output from its MODEL_OUTPUT<n>_AT on. */
-void model_run(const int8_t *input, int8_t *output);
+void model_run(const model_in *input, model_out *output);
 
 /* Run the vectors of model_selftest.c; returns how many come out wrong: 0 on a sound device. */
 int model_selftest(void);

@@ -5,7 +5,8 @@
 
 int main(void)
 {
-    static int8_t input[MODEL_INPUT_SIZE], output[MODEL_OUTPUT_SIZE];
+    static model_in input[MODEL_INPUT_SIZE];
+    static model_out output[MODEL_OUTPUT_SIZE];
     while (fread(input, sizeof input, 1, stdin) == 1) {
         model_run(input, output);
         fwrite(output, sizeof output, 1, stdout);

@@ -1,10 +1,10 @@
-int8_t *model_input(void)
+model_in *model_input(void)
 {
     return INPUT;
 }
 
-void model_run(const int8_t *input, int8_t *output)
+void model_run(const model_in *input, model_out *output)
 {
-    if (input != INPUT) memcpy(INPUT, input, MODEL_INPUT_SIZE);
+    if (input != INPUT) memcpy(INPUT, input, MODEL_INPUT_SIZE * sizeof *input);
     network();
 $outputs}

@@ -4,7 +4,7 @@
 $tables
 int model_selftest_vector(int vector)
 {
-    static int8_t output[MODEL_OUTPUT_SIZE];
+    static model_out output[MODEL_OUTPUT_SIZE];
     int wrong = 0;
     model_run(INPUTS[vector], output);
     for (int i = 0; i < MODEL_OUTPUT_SIZE; i++) wrong |= output[i] != OUTPUTS[vector][i];
