@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tuf.api.metadata import Metadata, Timestamp
 
 from components.workspace import Workspace, open_workspace
 from components.workspace.errors import MusterError
@@ -21,11 +23,13 @@ from registry.contract.times import utc_now
 from registry.device import check
 from registry.repository import publish
 from registry.repository.store import Overtaken, Store, open_store
+from registry.repository.versions import given
 from registry.rollout import Order, Release
 from registry.rollout.publication import _publish, reconcile
+from tests.registry.cli import Run
 from tests.registry.faults import Dying, Killed, to_bucket
 from tests.registry.many import many_fleets
-from tests.registry.workspaces import canary, image_root, release, repository_of, two_fleets
+from tests.registry.workspaces import canary, image_root, register, release, repository_of, two_fleets
 
 ONE = ("gateway-v2",)
 
@@ -252,3 +256,72 @@ class Counting(Dying):
     def read(self, name: str) -> bytes | None:
         self.read_names.append(name)
         return super().read(name)
+
+
+def _everything(workspace: Workspace) -> dict[str, bytes]:
+    files = {f.relative_to(workspace.root).as_posix(): f for f in workspace.root.rglob("*") if f.is_file()}
+    return {name: file.read_bytes() for name, file in files.items() if not name.endswith((".lock", "-shm", "-wal"))}
+
+
+def test_a_dry_run_names_what_would_be_written_and_writes_nothing(released: Workspace, muster: Run) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("registry.rollout.steering.reconcile", lambda *_a, **_k: ())
+        halt(released)
+    before, versions = _everything(released), given(released)
+    for arguments in (("publish", released.root), ("start", "north-r1", released.root)):
+        code, output, _ = muster("release", *arguments, "--dry-run", "--json")
+        data = json.loads(output)["data"]
+        assert code == 0
+        assert data["roles"] == ["fleet-north", "snapshot", "timestamp"]
+        assert [name.rpartition("/")[2] for name in data["files"][:3]] == [
+            "2.fleet-north.json",
+            "2.snapshot.json",
+            "timestamp.json",
+        ]
+        assert data["files"][3].startswith("targets/fleets/north/gateway-v2/")
+    assert (_everything(released), given(released)) == (before, versions)
+    muster("release", "publish", released.root)
+    assert {f for f in _everything(released) if f not in before} == {f".muster/repository/{f}" for f in data["files"]} - set(
+        before
+    )
+    assert json.loads(muster("release", "publish", released.root, "--dry-run", "--json")[1])["data"] == {"roles": [], "files": []}
+
+
+def test_a_release_that_waits_is_not_rehearsed(drafted: Workspace, muster: Run) -> None:
+    assert muster("release", "start", "north-r1", drafted.root, "--dry-run")[0] == 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["folder", "bucket"])
+def test_another_place_is_published_to_and_versions_never_go_back_there(
+    kind: str, released: Workspace, muster: Run, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A device that reads the other place sees versions rise, even when all files there were lost."""
+    started = rollout.show_release(released, "north-r1")
+    place = address = str(tmp_path / "mirror")
+    if kind == "bucket":
+        place, address = "s3://fleet/edge", request.getfixturevalue("bucket")
+    register(released, "a")
+    seen = []
+    for lose in (False, True, False):
+        if lose:
+            store = open_store(released, place)
+            for name in [*store.below("metadata"), *store.below("targets")]:
+                _delete(place, name)
+        halt(released) if not seen else None
+        code, output, _ = muster("release", "publish", released.root, "--to", place, "--json")
+        assert code == 0, output
+        assert told(released, address, tmp_path / "device", started).state == "halted"
+        stamp = Metadata[Timestamp].from_bytes(open_store(released, place).read("metadata/timestamp.json") or b"")
+        seen.append(stamp.signed.version)
+    assert seen[0] < seen[1] == seen[2]
+    assert rollout.verify(released).published, "the configured repository stays as it is"
+
+
+def _delete(place: str, name: str) -> None:
+    if place.startswith("s3://"):
+        import boto3
+
+        boto3.client("s3").delete_object(Bucket="fleet", Key=f"edge/{name}")
+    else:
+        (Path(place) / name).unlink()
