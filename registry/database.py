@@ -1,7 +1,8 @@
 """The registry's database: SQLite by default, PostgreSQL by URL, brought up to date whenever it is opened.
 
 The event log is the truth. The other tables index it or make two writers collide: ``publications`` hands out the
-sequence numbers of a fleet's variant, ``role_versions`` the versions of what persons sign, each number once.
+sequence numbers of a fleet's variant, ``role_versions`` the versions of what persons sign, each number once, for a release
+or, by its digest, for what they signed anew (``renewals`` has who signed what).
 ``given_versions`` remembers what the online keys signed, for the day the repository is lost.
 """
 
@@ -33,6 +34,7 @@ devices = sa.Table(
     sa.Column("firmware_version", sa.String(64), nullable=False),
     sa.Column("site", sa.String(128), nullable=False),
     sa.Column("via", sa.String(128), nullable=False),
+    sa.Column("hardware_revision", sa.String(64), nullable=False, server_default=""),
 )
 releases = sa.Table(
     "releases",
@@ -74,13 +76,25 @@ role_versions = sa.Table(
     metadata,
     sa.Column("role", sa.String(64), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("release_id", sa.String(128), sa.ForeignKey("releases.id"), nullable=False),
+    sa.Column("release_id", sa.String(128), sa.ForeignKey("releases.id"), nullable=True),
+    sa.Column("digest", sa.String(64), nullable=True),
+)
+renewals = sa.Table(
+    "renewals",
+    metadata,
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("keyid", sa.String(64), primary_key=True),
+    sa.Column("person", sa.String(128), nullable=False),
+    sa.Column("signature", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("time", sa.String(32), nullable=False),
 )
 given_versions = sa.Table(
     "given_versions",
     metadata,
     sa.Column("role", sa.String(64), primary_key=True),
-    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
 )
 documents = sa.Table(
     "documents",

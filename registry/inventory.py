@@ -42,6 +42,7 @@ class Device:
     site: str
     public_key: str
     via: str
+    hardware_revision: str = ""
 
 
 @dataclass(frozen=True)

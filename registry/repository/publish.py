@@ -1,10 +1,10 @@
 """Sign and write what changed, so that every reader sees the old repository or the new one.
 
-Order: target files, earlier roots, targets, releases, fleets, snapshot, timestamp, and the newest root last, because
-the root before it accepts what is signed now (see registry/rotation.py). Until the timestamp names the new snapshot
-nobody reads what stands before it, so a publisher may die after any write; the next one takes up the files that
-already say what it wants. Version numbers go on from what is stored and what was ever given (versions.py), and no
-device sees one twice.
+Order: target files, those new roots that accept what is published, targets, releases, fleets, snapshot, timestamp, and
+the other roots last, because those before them accept what is signed now (see registry/keys/rotation.py). Until the
+timestamp names the new snapshot nobody reads what stands before it, so a publisher may die after any write; the next one
+takes up the files that already say what it wants. Version numbers go on from what is stored and what was ever given
+(versions.py), and no device sees one twice.
 
 The timestamp is replaced only if it is still the one that was there before the log was read. So whatever is published
 was decided after all that is published already, however many publish at once.
@@ -13,13 +13,13 @@ was decided after all that is published already, however many publish at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import Metadata, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 
 from components.workspace import Workspace
 from components.workspace.errors import Conflict, NotFound, VerificationFailed
@@ -138,8 +138,7 @@ class _Publication:
         self, fleets: Mapping[str, Mapping[str, TargetFile]], releases: InForce | None, *, alone: bool = False
     ) -> tuple[str, ...]:
         """A fleet or the releases that are not given stay as they are published."""
-        newest = f"{self._root.signed.version}.root.json"
-        self._copy_trust(Root.type, without=newest)
+        self._copy_trust(Root.type, without=self._roots_for_later())
         self._copy_trust(Targets.type)
         self._releases(releases)
         roles = (self._top.signed.delegations.roles or {}) if self._top.signed.delegations else {}
@@ -178,10 +177,33 @@ class _Publication:
             return None
         return shot, data
 
-    def _copy_trust(self, role: str, *, without: str = "") -> None:
+    def _roots_for_later(self) -> tuple[str, ...]:
+        """New roots from the first on that does not accept what is published now: devices go to the newest that they find."""
+        new = [f for f in trust.files_of(self._workspace, Root.type) if f.name not in self._names]
+        for index, file in enumerate(new):
+            root = Metadata[Root].from_bytes(file.read_bytes()).signed
+            if not all(_accepts(root, role, data) for role, data in self._published_files().items()):
+                return tuple(f.name for f in new[index:])
+        return ()
+
+    def _published_files(self) -> dict[str, bytes | None]:
+        """What the root signs for, as devices find it; nothing before the first publication."""
+        stamp = _parse(self._basis, Timestamp)
+        if stamp is None:
+            return {Timestamp.type: self._basis}
+        data = self._store.read(f"metadata/{stamp.signed.snapshot_meta.version}.snapshot.json")
+        shot = _parse(data, Snapshot)
+        top = shot.signed.meta["targets.json"].version if shot and "targets.json" in shot.signed.meta else 0
+        return {
+            Timestamp.type: self._basis,
+            Snapshot.type: data,
+            Targets.type: self._store.read(f"metadata/{top}.targets.json"),
+        }
+
+    def _copy_trust(self, role: str, *, without: Collection[str] = ()) -> None:
         files = trust.files_of(self._workspace, role)
         for file in files:
-            if file.name not in self._names and file.name != without:
+            if file.name not in self._names and file.name not in without:
                 self._write(role, file.name, file.read_bytes())
         newest = int(files[-1].name.partition(".")[0])
         if self._stored.get(role, 0) > newest:
@@ -247,7 +269,9 @@ class _Publication:
         if stored and stored.signed.snapshot_meta == metadata.pin(version, snapshot) and self._is_good("timestamp", stored):
             self._remember(version, stored.signed.version)
             return
-        number = max(stored.signed.version if stored else 0, self._given.get("timestamp", 0)) + 1
+        # A version under a key that does not count any more may be a thief's; devices have forgotten it.
+        seen = stored.signed.version if stored and self._is_signed("timestamp", stored) else 0
+        number = max(seen, self._given.get("timestamp", 0)) + 1
         fresh = metadata.timestamp(number, snapshot, version, self._now)
         self._seal("timestamp", fresh)
         self._remember(version, number)
@@ -299,6 +323,11 @@ class _Publication:
     def _is_signed(self, role: str, stored: Metadata[Any]) -> bool:
         delegator: Root | Targets = self._root.signed if role in self._root.signed.roles else self._top.signed
         return bool(delegator.get_verification_result(role, stored.signed_bytes, stored.signatures).verified)
+
+
+def _accepts(root: Root, role: str, data: bytes | None) -> bool:
+    found = _parse(data, Signed)
+    return found is not None and bool(root.get_verification_result(role, found.signed_bytes, found.signatures).verified)
 
 
 def _versions_in(shot: tuple[Metadata[Snapshot], bytes] | None) -> dict[str, int]:

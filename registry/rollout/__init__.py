@@ -16,6 +16,8 @@ telling.py      one more event, and a new sequence number for those who hear of 
 documents.py    what persons sign, by digest
 publication.py  the reconciler: log -> repository
 restoring.py    artefacts that the repository lost
+renewing.py     what is released, signed anew by two persons
+staffing.py     persons come, go, and get new keys
 verification.py whether logs and repository are still as they were decided
 
 The log is the truth. Whatever the repository lacks, `reconcile` publishes again, and publishing what is there
@@ -28,6 +30,8 @@ from registry.rollout.draft import draft
 from registry.rollout.publication import Rehearsal, reconcile, rehearse
 from registry.rollout.query import history, list_releases, show_release
 from registry.rollout.release import Offer, Release
+from registry.rollout.renewing import Renewal, renew
+from registry.rollout.staffing import add_person, remove_person, rotate_person
 from registry.rollout.states import State
 from registry.rollout.steering import Order, abort, halt, hold, pause, promote, resume, rollback
 from registry.rollout.ticking import Taken, View, tick, views
@@ -39,11 +43,13 @@ __all__ = [
     "Order",
     "Rehearsal",
     "Release",
+    "Renewal",
     "State",
     "Taken",
     "Verified",
     "View",
     "abort",
+    "add_person",
     "approve",
     "changes",
     "deny",
@@ -57,8 +63,11 @@ __all__ = [
     "promote",
     "reconcile",
     "rehearse",
+    "remove_person",
+    "renew",
     "resume",
     "rollback",
+    "rotate_person",
     "show_release",
     "start",
     "tick",

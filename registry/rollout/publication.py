@@ -19,7 +19,7 @@ from components.workspace import Workspace
 from components.workspace.errors import Conflict, VerificationFailed
 from registry import trust
 from registry.contract.manifest import manifest_path
-from registry.database import open_database, publications, reading, role_versions
+from registry.database import open_database, publications, reading, renewals, role_versions
 from registry.keys import require_keys
 from registry.repository import InForce, Overtaken, look, publish
 from registry.repository.store import Overlay, Store, open_store
@@ -136,16 +136,21 @@ def in_force(connection: sa.Connection) -> Metadata[Targets] | None:
     row = connection.execute(query).first()
     if row is None:
         return None
-    release = replay(events.read(connection, row.release_id))
-    body = kept(connection, release.proposal.digest) if release.proposal else None
+    if row.release_id is None:
+        digest, what = row.digest, f"version {row.version} of what is released"
+        signed = connection.execute(sa.select(renewals.c.keyid, renewals.c.signature).where(renewals.c.digest == digest))
+        signatures = [Signature(s.keyid, s.signature) for s in signed.all()]
+    else:
+        release = replay(events.read(connection, row.release_id))
+        digest, what = release.proposal.digest if release.proposal else "", f"release '{release.id}'"
+        signatures = [Signature(a.keyid, a.signature) for a in release.approvals]
+    body = kept(connection, digest)
     if body is None:
         raise VerificationFailed(
-            f"what was signed for release '{release.id}' is missing or changed",
-            hint="restore the registry database from a backup",
+            f"what was signed for {what} is missing or changed", hint="restore the registry database from a backup"
         )
     metadata = Metadata[Targets].from_bytes(body)
-    for approval in release.approvals:
-        metadata.signatures[approval.keyid] = Signature(approval.keyid, approval.signature)
+    metadata.signatures |= {s.keyid: s for s in signatures}
     return metadata
 
 

@@ -10,17 +10,16 @@ import pytest
 import sqlalchemy as sa
 
 from components.workspace import Workspace
-from components.workspace.errors import Conflict, InputError, NotFound, VerificationFailed
+from components.workspace.errors import Conflict, NotFound, VerificationFailed
 from registry import rollout
 from registry.contract.times import utc_now
 from registry.database import given_versions, open_database, writing
 from registry.device import check
-from registry.keys import show_keys
+from registry.keys import rotate_key
 from registry.repository import InForce, expiring_offline, publish, refresh_expiring
 from registry.repository.store import Folder, Store, open_store
 from registry.repository.versions import given, remember
 from registry.rollout.publication import reconcile
-from registry.rotation import rotate_key
 from tests.registry.faults import Dying, Killed, to_bucket
 from tests.registry.workspaces import (
     artefacts,
@@ -240,37 +239,6 @@ def test_offline_roles_near_their_expiry_are_named(stocked: Workspace) -> None:
     release(stocked)
     assert expiring_offline(stocked) == ()
     assert expiring_offline(stocked, now=utc_now() + timedelta(days=60)) == ("targets", "releases")
-
-
-@pytest.mark.parametrize("role", ["timestamp", "snapshot", "fleet-north"])
-def test_a_key_is_rotated_without_a_device_noticing(released: Workspace, tmp_path: Path, role: str) -> None:
-    """Killed at any write of the publication after it: a device sees the old repository or the new one."""
-    stolen = (released.state / f"keys/{role}.key").read_bytes()
-    done = rotate_key(released, role)
-    kills = 0
-    while not _published(released, Dying(open_store(released), 1)):
-        assert ask(released, tmp_path / "device") == 1
-        kills += 1
-    assert kills > 1
-    assert ask(released, tmp_path / "device") == 1
-    assert done.before not in {h.keyid for h in show_keys(released)}
-    assert done.after in {h.keyid for h in show_keys(released)}
-    (released.state / f"keys/{role}.key").write_bytes(stolen)
-    with pytest.raises(VerificationFailed, match="not the one that devices trust"):
-        refresh_expiring(released, now=utc_now() + timedelta(days=5))
-
-
-def _published(workspace: Workspace, store: Store) -> bool:
-    try:
-        reconcile(workspace, store=store)
-    except Killed:
-        return False
-    return True
-
-
-def test_only_online_keys_are_rotated(released: Workspace) -> None:
-    with pytest.raises(InputError, match="'releases' has no online key"):
-        rotate_key(released, "releases")
 
 
 def test_devices_read_a_bucket_as_they_read_a_folder(stocked: Workspace, bucket: str, tmp_path: Path) -> None:
