@@ -299,7 +299,7 @@ def test_two_persons_renew_what_nears_its_expiry(stocked: Workspace, tmp_path: P
 
 def test_the_whole_story_on_the_command_line(released: Workspace, muster: Run, tmp_path: Path) -> None:
     root, why = released.root, ("--reason", "the laptop was stolen")
-    code, output, error = muster("keys", "rotate", "people/ana", root, "--dry-run", "--json")
+    code, output, _ = muster("keys", "rotate", "people/ana", root, "--dry-run", "--json")
     assert (code, json.loads(output)["data"][0]["after"]) == (0, "")
     assert muster("keys", "rotate", "people/ana", root, "--compromised")[0] == 7
     assert "waits for 1 more" in muster("keys", "renew", root, "--person", "ana", *why)[1]
