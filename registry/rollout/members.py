@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from registry.database import devices
 from registry.inventory import Group
+from registry.inventory.devices import GROUPED
 
 _CHUNK = 10_000
 """Bound parameters a query; SQLite takes 32,766, PostgreSQL 65,535."""
@@ -39,5 +40,4 @@ def count_sites(connection: sa.Connection, groups: Iterable[Group]) -> int:
 
 
 def _in(groups: Iterable[Group]) -> sa.ColumnElement[bool]:
-    keys = [(g.fleet, g.profile, g.firmware) for g in groups]
-    return sa.tuple_(devices.c.fleet, devices.c.hardware_profile, devices.c.firmware_version).in_(keys)
+    return sa.tuple_(*GROUPED).in_([g.key for g in groups])
