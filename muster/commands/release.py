@@ -38,19 +38,32 @@ def draft(
     actor: Annotated[str | None, typer.Option(help="who drafts (default: you)")] = None,
     again: Annotated[bool, typer.Option("--again", help="draft anew where the version's earlier release has ended")] = False,
     not_before: Annotated[str | None, typer.Option(help="no device installs earlier: 2026-12-01T02:00:00Z")] = None,
+    firmware_image: Annotated[Path | None, typer.Option(help="offer this firmware instead of a model; with the next two")] = None,
+    firmware_version: Annotated[str | None, typer.Option(help="version of the firmware: 3.0.1")] = None,
+    profile: Annotated[str | None, typer.Option(help="profile of the devices that the firmware is for")] = None,
+    fleet: Annotated[str | None, typer.Option(help="with firmware: one fleet; default: all with older devices")] = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Offer a registered model version to every fleet; each release then waits for two persons."""
+    """Offer a registered model version, or a firmware image, to every fleet; each release then waits for two persons."""
     import getpass
 
     from registry import models, rollout
 
     start, who = _stamp(not_before), actor or getpass.getuser()
     opened = open_workspace(workspace)
-    found = models.find_version(opened, version)
-    artefacts, proofs = _fetch(opened, found), models.read_proofs(opened, found)
-    drafted = rollout.draft(opened, found, artefacts, proofs, who, again=again, dry_run=dry_run, not_before=start)
+    if firmware_image or firmware_version or profile or fleet:
+        if not (firmware_image and firmware_version and profile):
+            raise InputError(
+                "a firmware takes --firmware-image, --firmware-version and --profile", hint="a model is offered without them"
+            )
+        drafted = rollout.draft_firmware(
+            opened, firmware_image, profile, firmware_version, who, fleet=fleet, again=again, dry_run=dry_run, not_before=start
+        )
+    else:
+        found = models.find_version(opened, version)
+        artefacts, proofs = _fetch(opened, found), models.read_proofs(opened, found)
+        drafted = rollout.draft(opened, found, artefacts, proofs, who, again=again, dry_run=dry_run, not_before=start)
     if json:
         emit_json("releases", [r.to_json() for r in drafted])
     else:
@@ -143,7 +156,7 @@ def list_all(workspace: WorkspacePath = Path(), json: Json = False) -> None:
     if json:
         emit_json("releases", [r.to_json() for r in found])
         return
-    columns = ("release", "fleet", "model", "state", "stage", "variants", "devices", "approved by")
+    columns = ("release", "fleet", "offers", "state", "stage", "variants", "devices", "approved by")
     emit_table("Releases", columns, [_row(r) for r in found])
 
 
@@ -242,7 +255,7 @@ def _row(release: Release) -> tuple[object, ...]:
     return (
         release.id,
         release.fleet,
-        f"{release.model_name} {release.model_version}",
+        release.title,
         release.state.replace("_", " "),
         release.stage + 1,
         len(release.manifests),

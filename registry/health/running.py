@@ -32,10 +32,10 @@ def running(workspace: Workspace, device_ids: Iterable[str]) -> dict[str, Runnin
         said = health.c.outcome.in_(sorted(RUNS)) & health.c.running_sha256.is_not(None)
         query = sa.select(*columns).where(said, among(connection, health.c.device_id, device_ids))
         rows = connection.execute(query.order_by(health.c.settled_at, health.c.rollout_id)).all()
-        latest = {row.device_id: row for row in rows}
-        names: dict[str, str] = {}
-        for rollout_id in sorted({row.rollout_id for row in latest.values()}):
-            names |= _names(replay(events.read(connection, rollout_id)))
+        found = {i: replay(events.read(connection, i)) for i in sorted({row.rollout_id for row in rows})}
+    models = {i: release for i, release in found.items() if release.kind == "model"}
+    latest = {row.device_id: row for row in rows if row.rollout_id in models}
+    names = {sha256: name for release in models.values() for sha256, name in _names(release).items()}
     return {
         device: Running(row.running_sha256, names.get(row.running_sha256, row.running_sha256[:12]), row.settled_at)
         for device, row in latest.items()

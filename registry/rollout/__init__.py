@@ -7,6 +7,7 @@ manifests.py    Release -> the manifests and the `releases` entries that devices
 admission.py    artefacts and proofs -> what may be released at all
 plan.py         a variant's devices -> exact stages and waves, as cuts of its cohort
 draft.py        that, devices and cohorts -> a draft
+firmware.py     a firmware image -> a draft, beside the models; firmware_needs.py says whom it brings in
 approval.py     two persons' signatures, or a refusal
 starting.py     the moment a release takes its numbers; older ones step back
 steering.py     what persons do with a release that runs
@@ -27,6 +28,7 @@ changes nothing.
 from registry.rollout.approval import approve, deny, preview, start
 from registry.rollout.comparing import Change, changes
 from registry.rollout.draft import draft
+from registry.rollout.firmware import draft_firmware
 from registry.rollout.publication import Rehearsal, reconcile, rehearse
 from registry.rollout.query import history, list_releases, show_release
 from registry.rollout.release import Offer, Release
@@ -54,6 +56,7 @@ __all__ = [
     "changes",
     "deny",
     "draft",
+    "draft_firmware",
     "halt",
     "history",
     "hold",

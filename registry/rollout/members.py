@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from registry.database import devices
 from registry.inventory import Group
 from registry.inventory.devices import GROUPED
+from registry.rollout.release import Offer
 
 _CHUNK = 10_000
 """Bound parameters a query; SQLite takes 32,766, PostgreSQL 65,535."""
+
+
+def takes(offer: Offer, group: Group) -> bool:
+    """Whether an offer is for the devices of a group. Firmware is for those that have an older one, or have it by now."""
+    if offer.kind == "model":
+        return group.variant == offer.variant
+    if offer.hardware_revisions and group.revision not in offer.hardware_revisions:
+        return False
+    fits = SpecifierSet(offer.firmware).contains(Version(group.firmware), prereleases=True)
+    return group.profile == offer.profile and fits
 
 
 def members(connection: sa.Connection, groups: Iterable[Group], *, without: Sequence[str] = ()) -> list[str]:

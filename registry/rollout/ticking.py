@@ -21,6 +21,7 @@ from registry.database import open_database, reading, rehearsing, releases, writ
 from registry.inventory import Group, count_devices
 from registry.rollout import events
 from registry.rollout.evidence import Evidence, Watched, weigh
+from registry.rollout.members import takes
 from registry.rollout.policy import Outlook, Step, decide
 from registry.rollout.publication import reconcile
 from registry.rollout.release import Offer, Release, Wave, replay
@@ -137,7 +138,7 @@ def _rolled_back(connection: sa.Connection, release: Release, offer: Offer, now:
 
 def _view(connection: sa.Connection, release: Release, offer: Offer, groups: Iterable[Group], now: datetime) -> View:
     seconds = int(now.timestamp())
-    watched = watch(connection, release, offer, [g for g in groups if g.variant == offer.variant])
+    watched = watch(connection, release, offer, [g for g in groups if takes(offer, g)])
     judged_from = int(parse_stamp(offer.judged_from).timestamp()) if offer.judged_from else 0
     evidence = weigh(watched, offer.cuts, offer.control_from, release.rules, seconds, judged_from=judged_from)
     return View(offer, evidence, decide(release, offer, evidence, seconds, largest=_largest(offer, watched)))
