@@ -13,7 +13,7 @@ from components.values import Artefact, Dataset, Proof
 from components.values.curves import load_curves
 from components.workspace import Workspace
 from components.workspace.errors import GateFailed, NotFound
-from components.workspace.files import sha256_file, sha256_json, write_json
+from components.workspace.files import sha256_json, write_json
 from components.workspace.store import digest_of
 from flows.artefacts import write_page
 
@@ -123,14 +123,16 @@ def already_released(workspace: Workspace) -> Released | None:
 
 
 def release_key(workspace: Workspace) -> str:
+    from registry.inventory.sources import digest_of as digest_of_inventory
+
     settings = workspace.settings
-    inventories = [workspace.path(fleet.inventory) for fleet in settings.fleets]
+    inventories = [digest_of_inventory(workspace, fleet.inventory) for fleet in settings.fleets]
     return sha256_json(
         [
             digest_of(workspace.out / "prove"),
             digest_of(workspace.out / "quantize"),
             settings.model_dump(mode="json", include={"name", "fleets", "release", "registry"}),
-            [sha256_file(file) if file.is_file() else None for file in inventories],
+            inventories,
             [os.environ.get(name) for name in ("MUSTER_TRACKING_URI", "MUSTER_DATABASE_URL")],
         ]
     )

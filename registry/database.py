@@ -1,15 +1,16 @@
 """The registry's database: SQLite by default, PostgreSQL by URL, brought up to date whenever it is opened.
 
 The event log is the truth. The other tables index it or make two writers collide: ``publications`` hands out the
-sequence numbers of a fleet's variant, ``role_versions`` the versions of what persons sign, each number once.
+sequence numbers of a fleet's variant, ``role_versions`` the versions of what persons sign, each number once, for a release
+or, by its digest, for what they signed anew (``renewals`` has who signed what).
 ``given_versions`` remembers what the online keys signed, for the day the repository is lost.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ devices = sa.Table(
     sa.Column("firmware_version", sa.String(64), nullable=False),
     sa.Column("site", sa.String(128), nullable=False),
     sa.Column("via", sa.String(128), nullable=False),
+    sa.Column("hardware_revision", sa.String(64), nullable=False, server_default=""),
 )
 releases = sa.Table(
     "releases",
@@ -74,13 +76,25 @@ role_versions = sa.Table(
     metadata,
     sa.Column("role", sa.String(64), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("release_id", sa.String(128), sa.ForeignKey("releases.id"), nullable=False),
+    sa.Column("release_id", sa.String(128), sa.ForeignKey("releases.id"), nullable=True),
+    sa.Column("digest", sa.String(64), nullable=True),
+)
+renewals = sa.Table(
+    "renewals",
+    metadata,
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("keyid", sa.String(64), primary_key=True),
+    sa.Column("person", sa.String(128), nullable=False),
+    sa.Column("signature", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("time", sa.String(32), nullable=False),
 )
 given_versions = sa.Table(
     "given_versions",
     metadata,
     sa.Column("role", sa.String(64), primary_key=True),
-    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
 )
 documents = sa.Table(
     "documents",
@@ -88,6 +102,8 @@ documents = sa.Table(
     sa.Column("digest", sa.String(64), primary_key=True),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
+
+_alembic_version = sa.table("alembic_version", sa.column("version_num"))  # Alembic's own, no part of this schema
 
 _BUSY_MS = 10_000
 _UPGRADE_LOCK = 7_239_901  # PostgreSQL advisory lock, an arbitrary constant of this project
@@ -102,9 +118,11 @@ def open_database(url: str) -> sa.Engine:
         BackendUnreachable: the server does not answer or refuses the credentials.
     """
     engine = _engine(url)
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
     try:
         with engine.connect() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
+            current = _revision(connection)
         if current != _head():
             _upgrade(engine)
     except OperationalError as error:
@@ -159,7 +177,9 @@ def rehearsing(engine: sa.Engine) -> Iterator[sa.Connection]:
             transaction.rollback()
 
 
+@functools.lru_cache(maxsize=16)
 def _engine(url: str) -> sa.Engine:
+    """One a database and process: an engine remembers how its statements read, and holds no connection."""
     try:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "postgresql" and parsed.drivername == "postgresql":
@@ -178,8 +198,6 @@ def _engine(url: str) -> sa.Engine:
 
 def _prepare_sqlite(engine: sa.Engine) -> None:
     """Write-ahead log, waiting instead of failing, and BEGIN IMMEDIATE for writers so that none upgrades a read lock."""
-    if engine.url.database:
-        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
 
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
@@ -198,9 +216,18 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
 
 
-@cache
+def _revision(connection: sa.Connection) -> str | None:
+    """The migration that the database is at; None before the first."""
+    try:
+        return connection.scalar(sa.select(_alembic_version.c.version_num))
+    except DBAPIError:  # no such table, or worse, which the next statement says
+        connection.rollback()
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+@functools.cache
 def _head() -> str | None:
-    """The newest revision. Reading the scripts takes longer than a query, and they stay as they are while a program runs."""
+    """The newest migration; finding it reads every one."""
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 

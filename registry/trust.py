@@ -13,6 +13,8 @@ from tuf.api.serialization.json import JSONSerializer
 from components.workspace import Workspace
 from components.workspace.files import write_bytes
 
+HOLDER = "x-muster-holder"
+"""The field of a key that says whose it is."""
 ROOT_THRESHOLD = 2
 RELEASES_THRESHOLD = 2
 _LIFETIME_DAYS = {"root": 365, "targets": 90, "releases": 90, "fleet": 7, "snapshot": 7, "timestamp": 1}
@@ -41,17 +43,17 @@ def keep(workspace: Workspace, metadata: Metadata[Any]) -> None:
     write_bytes(file, to_bytes(metadata))
 
 
-def key_of(workspace: Workspace, keyid: str) -> Key:
-    """A trusted key by its id.
-
-    Raises:
-        KeyError: no role has it.
-    """
-    root, targets = newest_root(workspace), newest_targets(workspace)
-    keys = dict(root.signed.keys) if root else {}
-    if targets and targets.signed.delegations:
-        keys |= targets.signed.delegations.keys
-    return keys[keyid]
+def key_of_role(workspace: Workspace, role: str) -> Key | None:
+    """The key that devices trust for 'timestamp', 'root-1', 'fleet-pumps', 'people/ana', ...; the newest where there are two."""
+    root, top = newest_root(workspace), newest_targets(workspace)
+    named = {"people": "releases", **dict.fromkeys(("root-1", "root-2", "root-3"), Root.type)}.get(role.partition("/")[0], role)
+    holder = role.rpartition("/")[2]
+    for delegator in (root.signed if root else None, top.signed.delegations if top else None):
+        found = (delegator.roles or {}).get(named) if delegator else None
+        if delegator and found:
+            held = [delegator.keys[i] for i in found.keyids if delegator.keys[i].unrecognized_fields.get(HOLDER) == holder]
+            return held[-1] if held else None
+    return None
 
 
 def delegations(persons: dict[str, Key], fleets: dict[str, Key]) -> Delegations:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -167,6 +167,9 @@ class Profile(Section):
     name: Name
     description: str
     arch: Architecture
+    hardware_revisions: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")], ...] = Field(
+        (), strict=False, max_length=8, description="of the board, as the inventory writes them; empty: all"
+    )
     memory: Memory
     runtime: Runtime
     numeric: Numeric = Numeric()

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, Field, model_validator
 
-from components.workspace.section import LocalPath, Name, Section
+from components.workspace.section import Name, Section, Source
 
 _WINDOW = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 
@@ -33,7 +33,10 @@ class Variant(Section):
 
 class Fleet(Section):
     name: Name
-    inventory: LocalPath = Field(description="CSV: device_id, fleet, hardware_profile, firmware_version, site, public_key, via")
+    inventory: Source = Field(
+        description="CSV or .parquet, or postgresql://user@host/name?table=devices (or ?query=SELECT ...): device_id, fleet,"
+        " hardware_profile, firmware_version, site, public_key, via; may have hardware_revision"
+    )
     variants: tuple[Variant, ...] = Field(min_length=1, strict=False)
     pinned: tuple[str, ...] = Field((), strict=False, max_length=32, description="devices that keep what they run")
 

@@ -14,9 +14,15 @@ def _inside(text: str) -> str:
     return text
 
 
+def _source(text: str) -> str:
+    return text if "://" in text else _inside(text)
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 LocalPath = Annotated[str, AfterValidator(_inside)]
+Source = Annotated[str, AfterValidator(_source)]
+"""A file of the workspace, or the address of a database."""
 
 
 class Section(BaseModel):

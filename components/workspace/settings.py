@@ -310,6 +310,9 @@ class Registry(Section):
     tracking_uri: str | None = None
     database: str | None = None
     repository: str | None = Field(None, description="folder or s3://bucket/prefix the TUF repository is published to")
+    signers: dict[str, str] = Field(
+        {}, description="role -> URI of a signer that is no file here, e.g. timestamp: 'awskms:<key id>' (docs/releases.md)"
+    )
     reports: Reports = Reports()
 
 

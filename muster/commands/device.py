@@ -56,19 +56,25 @@ def show(device: str, workspace: WorkspacePath = Path(), json: Json = False) -> 
     """A device's entry in the inventory, its firmware variant, and what it has seen."""
     from registry.device.floors import read_floors
     from registry.health.enrolment import states
+    from registry.health.running import running
     from registry.inventory import show_device, variant_of
 
     opened = open_workspace(workspace)
     entry = show_device(opened, device)
-    variant, reason = variant_of(opened, entry.fleet, entry.hardware_profile, entry.firmware_version)
+    variant, reason = variant_of(opened, entry.fleet, entry.hardware_profile, entry.firmware_version, entry.hardware_revision)
     floors = read_floors(opened.state / "devices" / device).model_dump(mode="json")
-    enrolled = states(opened, [device]).get(device)
+    enrolled, runs = states(opened, [device]).get(device), running(opened, [device]).get(device)
     value = asdict(entry) | {"firmware_variant": variant, "reason": reason, "floors": floors}
     if json:
-        emit_json("device", value | {"enrolment": asdict(enrolled) if enrolled else None})
+        more = {"enrolment": asdict(enrolled) if enrolled else None, "runs": asdict(runs) if runs else None}
+        emit_json("device", value | more)
     else:
         said = f"{enrolled.state} since {enrolled.time}, by {enrolled.actor}" if enrolled else "never enrolled"
-        emit_table(device, ("key", "value"), [(k, v) for k, v in (value | {"enrolment": said}).items() if v])
+        emit_table(
+            device,
+            ("key", "value"),
+            [(k, v) for k, v in (value | {"enrolment": said, "runs": runs.model if runs else ""}).items() if v],
+        )
 
 
 @app.command()

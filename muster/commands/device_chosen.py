@@ -76,6 +76,7 @@ def _facts(workspace: Workspace, device_id: str) -> Facts:
         fleet=entry.fleet,
         firmware_variant=variant,
         hardware_profile=entry.hardware_profile,
+        hardware_revision=entry.hardware_revision,
         firmware_version=entry.firmware_version,
         runtime=runtime.name,
         runtime_version=runtime.minimal if runtime.name == "c99" else None,

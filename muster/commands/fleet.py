@@ -20,7 +20,7 @@ WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]
 
 @app.command("import")
 def import_inventories(workspace: WorkspacePath = Path(), json: Json = False) -> None:
-    """Read the inventory CSV of every fleet; importing the same file again changes nothing."""
+    """Read the inventory of every fleet, a CSV, a Parquet file or a database; the same again changes nothing."""
     from registry.inventory import import_devices
 
     done = import_devices(open_workspace(workspace))
@@ -39,7 +39,10 @@ def list_fleets(workspace: WorkspacePath = Path(), json: Json = False) -> None:
     if json:
         emit_json("fleets", [asdict(g) for g in groups])
         return
-    rows = [(g.fleet, g.profile, g.firmware, g.devices, g.variant or f"none: {g.reason}") for g in groups]
+    rows = [
+        (g.fleet, " ".join(filter(None, (g.profile, g.revision))), g.firmware, g.devices, g.variant or f"none: {g.reason}")
+        for g in groups
+    ]
     emit_table("Fleets", ("fleet", "profile", "firmware", "devices", "variant"), rows)
 
 
@@ -52,6 +55,7 @@ def show(
 ) -> None:
     """The devices of one fleet."""
     from registry.health.enrolment import states
+    from registry.health.running import running
     from registry.inventory import count_fleet, list_devices
 
     opened = open_workspace(workspace)
@@ -59,12 +63,28 @@ def show(
     devices = list_devices(opened, fleet=fleet, limit=limit)
     latest = states(opened, [d.device_id for d in devices])
     key = {d.device_id: latest[d.device_id].state if d.device_id in latest else "none" for d in devices}
+    runs = running(opened, [d.device_id for d in devices])
     if json:
-        shown = [asdict(d) | {"key": key[d.device_id]} for d in devices]
+        shown = [
+            asdict(d) | {"key": key[d.device_id], "runs": asdict(runs[d.device_id]) if d.device_id in runs else None}
+            for d in devices
+        ]
         emit_json("fleet", {"fleet": fleet, "devices": total, "shown": shown})
         return
-    rows = [(d.device_id, d.hardware_profile, d.firmware_version, d.site, key[d.device_id], d.via) for d in devices]
-    emit_table(f"Fleet {fleet}: {len(rows)} of {total} devices", ("device", "profile", "firmware", "site", "key", "via"), rows)
+    rows = [
+        (
+            d.device_id,
+            " ".join(filter(None, (d.hardware_profile, d.hardware_revision))),
+            d.firmware_version,
+            runs[d.device_id].model if d.device_id in runs else "-",
+            d.site,
+            key[d.device_id],
+            d.via,
+        )
+        for d in devices
+    ]
+    columns = ("device", "profile", "firmware", "runs", "site", "key", "via")
+    emit_table(f"Fleet {fleet}: {len(rows)} of {total} devices", columns, rows)
 
 
 @app.command()

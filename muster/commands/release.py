@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from components.values import Artefact
     from components.workspace import Workspace
     from registry.models import ModelVersion
-    from registry.rollout import Release
+    from registry.rollout import Rehearsal, Release
 
 app = typer.Typer(no_args_is_help=True, help="Releases: one model version offered to one fleet.")
 release_steering.add_to(app)
@@ -38,19 +38,32 @@ def draft(
     actor: Annotated[str | None, typer.Option(help="who drafts (default: you)")] = None,
     again: Annotated[bool, typer.Option("--again", help="draft anew where the version's earlier release has ended")] = False,
     not_before: Annotated[str | None, typer.Option(help="no device installs earlier: 2026-12-01T02:00:00Z")] = None,
+    firmware_image: Annotated[Path | None, typer.Option(help="offer this firmware instead of a model; with the next two")] = None,
+    firmware_version: Annotated[str | None, typer.Option(help="version of the firmware: 3.0.1")] = None,
+    profile: Annotated[str | None, typer.Option(help="profile of the devices that the firmware is for")] = None,
+    fleet: Annotated[str | None, typer.Option(help="with firmware: one fleet; default: all with older devices")] = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Offer a registered model version to every fleet; each release then waits for two persons."""
+    """Offer a registered model version, or a firmware image, to every fleet; each release then waits for two persons."""
     import getpass
 
     from registry import models, rollout
 
     start, who = _stamp(not_before), actor or getpass.getuser()
     opened = open_workspace(workspace)
-    found = models.find_version(opened, version)
-    artefacts, proofs = _fetch(opened, found), models.read_proofs(opened, found)
-    drafted = rollout.draft(opened, found, artefacts, proofs, who, again=again, dry_run=dry_run, not_before=start)
+    if firmware_image or firmware_version or profile or fleet:
+        if not (firmware_image and firmware_version and profile):
+            raise InputError(
+                "a firmware takes --firmware-image, --firmware-version and --profile", hint="a model is offered without them"
+            )
+        drafted = rollout.draft_firmware(
+            opened, firmware_image, profile, firmware_version, who, fleet=fleet, again=again, dry_run=dry_run, not_before=start
+        )
+    else:
+        found = models.find_version(opened, version)
+        artefacts, proofs = _fetch(opened, found), models.read_proofs(opened, found)
+        drafted = rollout.draft(opened, found, artefacts, proofs, who, again=again, dry_run=dry_run, not_before=start)
     if json:
         emit_json("releases", [r.to_json() for r in drafted])
     else:
@@ -114,11 +127,16 @@ def deny(
 
 
 @app.command()
-def start(release: ReleaseId, workspace: WorkspacePath = Path(), json: Json = False) -> None:
+def start(release: ReleaseId, workspace: WorkspacePath = Path(), dry_run: DryRun = False, json: Json = False) -> None:
     """Make sure that an approved release is published; exits 7 while it waits for persons."""
     from registry import rollout
 
-    _emit(rollout.start(open_workspace(workspace), release), json=json)
+    opened = open_workspace(workspace)
+    found = rollout.start(opened, release, dry_run=dry_run)
+    if dry_run:
+        _emit_rehearsal(rollout.rehearse(opened), json=json)
+    else:
+        _emit(found, json=json)
 
 
 @app.command()
@@ -138,7 +156,7 @@ def list_all(workspace: WorkspacePath = Path(), json: Json = False) -> None:
     if json:
         emit_json("releases", [r.to_json() for r in found])
         return
-    columns = ("release", "fleet", "model", "state", "stage", "variants", "devices", "approved by")
+    columns = ("release", "fleet", "offers", "state", "stage", "variants", "devices", "approved by")
     emit_table("Releases", columns, [_row(r) for r in found])
 
 
@@ -156,12 +174,20 @@ def history(release: ReleaseId, workspace: WorkspacePath = Path(), json: Json = 
 
 
 @app.command()
-def publish(workspace: WorkspacePath = Path(), json: Json = False) -> None:
+def publish(
+    workspace: WorkspacePath = Path(),
+    to: Annotated[str | None, typer.Option(help="folder or s3://bucket/prefix; default: registry.repository")] = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
     """Bring the repository to what the log says, and sign anew what nears its expiry."""
     from registry import repository, rollout
 
     opened = open_workspace(workspace)
-    written, offline = rollout.reconcile(opened), repository.expiring_offline(opened)
+    if dry_run:
+        _emit_rehearsal(rollout.rehearse(opened, to), json=json)
+        return
+    written, offline = rollout.reconcile(opened, place=to), repository.expiring_offline(opened)
     follow(opened)
     if json:
         emit_json("publication", {"written": written, "needs_people": offline})
@@ -214,11 +240,22 @@ def _emit(release: Release, *, json: bool) -> None:
         print_release(release)
 
 
+def _emit_rehearsal(found: Rehearsal, *, json: bool) -> None:
+    if json:
+        emit_json("rehearsal", asdict(found))
+    elif found.files:
+        emit_table("Would be written", ("file",), [(name,) for name in found.files])
+        emit_line(f"would be signed or put back: {', '.join(found.roles)}")
+    else:
+        emit_line("the repository is up to date")
+    say("dry run: nothing was written")
+
+
 def _row(release: Release) -> tuple[object, ...]:
     return (
         release.id,
         release.fleet,
-        f"{release.model_name} {release.model_version}",
+        release.title,
         release.state.replace("_", " "),
         release.stage + 1,
         len(release.manifests),

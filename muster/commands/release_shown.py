@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def print_release(release: Release) -> None:
     """What a release offers to which devices, by whose decision."""
-    title = f"{release.id}: {release.model_name} version {release.model_version} for fleet {release.fleet}, {words(release)}"
+    title = f"{release.id}: {release.title} for fleet {release.fleet}, {words(release)}"
     rows = [
         (
             o.variant,
@@ -43,7 +43,7 @@ def print_release(release: Release) -> None:
 
 def print_status(release: Release, views: Sequence[View]) -> None:
     """Stage, counts, gates and what comes next, variant by variant."""
-    title = f"{release.id}: {release.model_name} version {release.model_version} for fleet {release.fleet}, {words(release)}"
+    title = f"{release.id}: {release.title} for fleet {release.fleet}, {words(release)}"
     columns = ("variant", "state", "stage", "let in", "expected", "ok", "failed", "silent", "pending")
     emit_table(title, columns, [_counts(v) for v in views])
     gates = [(v.offer.variant, *_gate(r)) for v in views for r in v.outlook.readings]

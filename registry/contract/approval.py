@@ -6,9 +6,11 @@ with this entry, and both have to match.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
-from registry.contract.manifest import Name, Part, Range, Runtime
+from registry.contract.manifest import Grown, Name, Part, Range, Revision, Runtime
 
 
 class FleetApproval(Part):
@@ -22,7 +24,13 @@ class FleetApproval(Part):
     back_from: int = Field(0, ge=0)
 
 
-class Approved(Part):
+class Approved(Grown):
+    """``kind``: what it is; no fleet's key can have a model installed as firmware."""
+
+    later = ("kind", "hardware_revisions")
+
     hardware_ids: tuple[Name, ...] = Field(min_length=1, strict=False)
     runtime: Runtime
     fleets: dict[Name, FleetApproval]
+    kind: Literal["model", "firmware"] = "model"
+    hardware_revisions: tuple[Revision, ...] = Field((), strict=False)

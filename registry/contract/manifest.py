@@ -8,11 +8,19 @@ sequence number (RFC 9124, REQ.SEC.SEQUENCE). Stages are evaluated by the device
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from registry.contract.cohort import ALGORITHM, BUCKETS
 from registry.contract.times import parse_stamp
@@ -46,6 +54,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,127}$")]
 Range = Annotated[str, AfterValidator(_specifier), Field(max_length=128)]
 Window = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]
+Revision = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Pin = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 BasisPoints = Annotated[int, Field(gt=0, lt=10_000)]
 
@@ -54,16 +63,44 @@ class Part(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
 
-class Artifact(Part):
-    """``path`` is the TUF target below `targets/`; ``release_counter`` is what two persons' keys vouch for."""
+class Grown(Part):
+    """Has fields that came later: they are written only where they say something, so that all else stays as it was signed."""
+
+    later: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _say_no_more_than_needed(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        silent = {name for name in self.later if getattr(self, name) == type(self).model_fields[name].default}
+        return {name: value for name, value in write(self).items() if name not in silent}
+
+
+class Artifact(Grown):
+    """``path`` is the TUF target below `targets/`; ``release_counter`` is what two persons' keys vouch for.
+
+    A device does nothing with a ``kind`` that it does not know. ``firmware_version``: what a device has after it has
+    installed this firmware; a model has none.
+    """
+
+    later = ("kind", "firmware_version")
 
     name: Name
     version: int = Field(ge=1)
-    model_uri: str = Field(pattern=r"^models:/[^/@]+/\d+$", description="never an alias: an alias moves")
+    model_uri: str = Field(
+        pattern=r"^(models:/[^/@]+/\d+|firmware:/[^/@]+/[^/@]+)$", description="never an alias: an alias moves"
+    )
     length: int = Field(gt=0)
     sha256: Sha256
     path: str
     release_counter: int = Field(ge=1)
+    kind: Literal["model", "firmware"] = "model"
+    firmware_version: Annotated[str, AfterValidator(_version), Field(max_length=64)] | None = None
+
+    @model_validator(mode="after")
+    def _firmware_says_which(self) -> Self:
+        uri = "firmware" if self.model_uri.startswith("firmware:") else "model"
+        if uri != self.kind or (self.kind == "firmware") != (self.firmware_version is not None):
+            raise ValueError("kind, the address in model_uri and firmware_version go together")
+        return self
 
     @model_validator(mode="after")
     def _path_is_the_digest(self) -> Self:
@@ -77,10 +114,15 @@ class Runtime(Part):
     minimal: Annotated[str, AfterValidator(_version), Field(max_length=64)]
 
 
-class Compatibility(Part):
+class Compatibility(Grown):
+    """``hardware_revisions``: of the board; none: all. A firmware's range is that of the devices that may install it."""
+
+    later = ("hardware_revisions",)
+
     hardware_ids: tuple[Name, ...] = Field(min_length=1, max_length=8, strict=False)
     firmware_version: Range = Field(description="PEP 440 range")
     runtime: Runtime
+    hardware_revisions: tuple[Revision, ...] = Field((), max_length=8, strict=False)
 
 
 class Cohort(Part):
@@ -192,6 +234,11 @@ class Manifest(Part):
         except RecursionError:
             raise ValueError("nested too deeply") from None
         return cls.model_validate(value)
+
+
+def firmware_variant(profile: str) -> str:
+    """The variant under whose name a profile's firmware is offered, beside those of its models."""
+    return f"{profile}-firmware"
 
 
 def manifest_path(fleet: str, variant: str) -> str:

@@ -29,6 +29,7 @@ class Facts(Part):
     fleet: Name
     firmware_variant: Name
     hardware_profile: Name
+    hardware_revision: str = Field("", max_length=64)
     firmware_version: str
     runtime: Name
     runtime_version: str | None = None

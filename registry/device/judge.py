@@ -31,10 +31,13 @@ def refuse_wrong(manifest: Manifest, facts: Facts, floors: Floors, now: datetime
         raise Refused(Reason.SEQUENCE_ROLLBACK, f"sequence {manifest.sequence_number} after {floor} was seen")
     if (manifest.fleet_id, manifest.firmware_variant) != (facts.fleet, facts.firmware_variant):
         raise Refused(Reason.WRONG_FLEET, f"the manifest is for {manifest.fleet_id}/{manifest.firmware_variant}")
+    if manifest.artifact.kind != "model":
+        raise Refused(Reason.WRONG_KIND, f"the manifest offers {manifest.artifact.kind}, this client installs models")
     if facts.hardware_profile not in manifest.compatibility.hardware_ids:
         raise Refused(
             Reason.WRONG_HARDWARE, f"for {', '.join(manifest.compatibility.hardware_ids)}, not {facts.hardware_profile}"
         )
+    _refuse_revision(manifest.compatibility.hardware_revisions, facts)
     if not _within(facts.firmware_version, manifest.compatibility.firmware_version):
         raise Refused(
             Reason.WRONG_FIRMWARE, f"firmware {facts.firmware_version} is not in {manifest.compatibility.firmware_version}"
@@ -113,6 +116,9 @@ def approved_entry(entry: TargetFile | None, manifest: Manifest, facts: Facts, f
         raise Refused(Reason.NOT_APPROVED, "length or digest differ between the manifest and the releases role")
     if facts.hardware_profile not in approved.hardware_ids:
         raise Refused(Reason.WRONG_HARDWARE, f"approved for {', '.join(approved.hardware_ids)}, not {facts.hardware_profile}")
+    _refuse_revision(approved.hardware_revisions, facts)
+    if approved.kind != artifact.kind:
+        raise Refused(Reason.NOT_APPROVED, f"approved as {approved.kind}, offered as {artifact.kind}")
     fleet = approved.fleets.get(facts.fleet)
     if fleet is None or approved.runtime != manifest.compatibility.runtime:
         raise Refused(Reason.NOT_APPROVED, f"not approved for fleet '{facts.fleet}' with this runtime")
@@ -122,6 +128,12 @@ def approved_entry(entry: TargetFile | None, manifest: Manifest, facts: Facts, f
     if artifact.release_counter < floor and fleet.back_from != floor:
         raise Refused(Reason.COUNTER_ROLLBACK, f"nobody approved to go back from release {floor} to {artifact.release_counter}")
     return entry
+
+
+def _refuse_revision(allowed: tuple[str, ...], facts: Facts) -> None:
+    if allowed and facts.hardware_revision not in allowed:
+        known = facts.hardware_revision or "an unknown one"
+        raise Refused(Reason.WRONG_HARDWARE, f"for hardware revisions {', '.join(allowed)}, not {known}")
 
 
 def _refuse_runtime(manifest: Manifest, facts: Facts) -> None:

@@ -16,6 +16,7 @@ from registry.health.tables import rejections
 from registry.inventory import count_devices, devices_of
 from registry.rollout import list_releases
 from registry.rollout.manifests import manifest_of
+from registry.rollout.members import takes
 from registry.rollout.release import Offer, Release
 
 
@@ -99,7 +100,7 @@ def _health(workspace: Workspace, connection: sa.Connection, release: Release) -
 def _cohort(workspace: Workspace, release: Release, offer: Offer) -> list[str]:
     """Devices of the inventory that the manifest's active stage reaches."""
     manifest = manifest_of(release, offer)
-    groups = [g for g in count_devices(workspace, fleet=release.fleet) if g.variant == offer.variant]
+    groups = [g for g in count_devices(workspace, fleet=release.fleet) if takes(offer, g)]
     devices = devices_of(workspace, groups)
     inside = buckets(manifest.cohort.salt, devices) < manifest.upto
     return [device for device, is_inside in zip(devices, inside, strict=True) if is_inside]

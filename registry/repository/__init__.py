@@ -11,7 +11,18 @@ audit.py      read it all as a device does
 """
 
 from registry.repository.audit import audit
-from registry.repository.publish import expiring_offline, publish, refresh_expiring, upload_artefact
-from registry.repository.store import location
+from registry.repository.publish import Basis, InForce, expiring_offline, look, publish, refresh_expiring, upload_artefact
+from registry.repository.store import Overtaken, location
 
-__all__ = ["audit", "expiring_offline", "location", "publish", "refresh_expiring", "upload_artefact"]
+__all__ = [
+    "Basis",
+    "InForce",
+    "Overtaken",
+    "audit",
+    "expiring_offline",
+    "location",
+    "look",
+    "publish",
+    "refresh_expiring",
+    "upload_artefact",
+]

@@ -1,21 +1,25 @@
 """Sign and write what changed, so that every reader sees the old repository or the new one.
 
-Order: target files, earlier roots, targets, releases, fleets, snapshot, timestamp, and the newest root last, because
-the root before it accepts what is signed now (see registry/rotation.py). Until the timestamp names the new snapshot
-nobody reads what stands before it, so a publisher may die after any write; the next one takes up the files that
-already say what it wants. Version numbers go on from what is stored and what was ever given (versions.py), and no
-device sees one twice.
+Order: target files, those new roots that accept what is published, targets, releases, fleets, snapshot, timestamp, and
+the other roots last, because those before them accept what is signed now (see registry/keys/rotation.py). Until the
+timestamp names the new snapshot nobody reads what stands before it, so a publisher may die after any write; the next one
+takes up the files that already say what it wants. Version numbers go on from what is stored and what was ever given
+(versions.py), and no device sees one twice.
+
+The timestamp is replaced only if it is still the one that was there before the log was read. So whatever is published
+was decided after all that is published already, however many publish at once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import Metadata, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 
 from components.workspace import Workspace
 from components.workspace.errors import Conflict, NotFound, VerificationFailed
@@ -23,49 +27,75 @@ from registry import trust
 from registry.contract.times import utc_now
 from registry.keys import no_keys, signer_of
 from registry.repository import metadata, versions
-from registry.repository.store import Store, open_store
+from registry.repository.store import Store, create_all, open_store
 
 _VERSIONED = re.compile(r"(\d+)\.(.+)\.json")
 _TIMESTAMP = "metadata/timestamp.json"
 
 
+@dataclass(frozen=True)
+class InForce:
+    """The `releases` metadata that persons signed last; ``read`` gives its file, where the repository lacks it."""
+
+    version: int
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The timestamp that a publisher found before it looked at what it is to publish."""
+
+    timestamp: bytes | None
+
+
+def look(store: Store) -> Basis:
+    return Basis(store.read(_TIMESTAMP))
+
+
 def publish(
     workspace: Workspace,
     fleets: Mapping[str, Mapping[str, bytes]],
-    releases: bytes | None,
+    releases: InForce | None,
     *,
     now: datetime | None = None,
     store: Store | None = None,
+    basis: Basis | None = None,
+    alone: bool = False,
+    dry_run: bool = False,
 ) -> tuple[str, ...]:
     """Make the repository say exactly this; returns the roles that were signed or written, none when it already does.
 
-    ``fleets``: fleet -> path -> bytes of every manifest; ``releases``: the metadata file that persons signed.
+    ``fleets``: fleet -> path -> bytes of every manifest. A fleet that is not given stays as it is published, and is signed
+    anew where it nears its expiry; with ``alone`` it is not even read. ``basis``: what `look` found before ``fleets`` were
+    read. ``dry_run``: no version counts as given (``store`` is an overlay).
 
     Raises:
         NotFound: the workspace has no keys, or not the online ones.
-        Conflict: another publisher was first.
+        Overtaken: another publisher was first.
+        Conflict: the repository has newer metadata of what persons sign than this workspace.
     """
     store = store or open_store(workspace)
     with store.lock():
-        for manifests in fleets.values():
-            for path, target in metadata.manifest_targets(manifests).items():
-                store.create(metadata.stored_name(path, target.hashes["sha256"]), manifests[path])
+        walk = _Publication(workspace, store, now or utc_now(), basis or look(store), dry_run=dry_run)
         wanted = {f: metadata.manifest_targets(m) for f, m in fleets.items()}
-        return _Publication(workspace, store, now or utc_now()).run(wanted, releases)
+        _lay_down(store, fleets, wanted)
+        return walk.run(wanted, releases, alone=alone)
 
 
 def refresh_expiring(workspace: Workspace, *, now: datetime | None = None) -> tuple[str, ...]:
-    """Sign anew what nears its expiry, as it stands, with the online keys; returns these roles. Changes no release."""
+    """Sign anew what nears its expiry, as it is published, with the online keys; returns these roles. Changes no release."""
     store = open_store(workspace)
-    if store.read(_TIMESTAMP) is None:
-        return ()
     with store.lock():
-        return _Publication(workspace, store, now or utc_now()).run({}, None)
+        basis = look(store)
+        if basis.timestamp is None:
+            return ()
+        return _Publication(workspace, store, now or utc_now(), basis).run({}, None)
 
 
 def expiring_offline(workspace: Workspace, *, now: datetime | None = None) -> tuple[str, ...]:
     """Published roles past half of their lifetime that only persons can sign anew."""
-    return _Publication(workspace, open_store(workspace), now or utc_now()).stale()
+    store = open_store(workspace)
+    return _Publication(workspace, store, now or utc_now(), look(store)).stale()
 
 
 def upload_artefact(workspace: Workspace, sha256: str, data: bytes, *, store: Store | None = None) -> None:
@@ -75,46 +105,105 @@ def upload_artefact(workspace: Workspace, sha256: str, data: bytes, *, store: St
         store.create(metadata.stored_name(metadata.artefact_path(sha256), sha256), data)
 
 
-class _Publication:
-    """One walk through the roles; ``versions`` and ``files`` hold what the walk has reached."""
+def _lay_down(store: Store, fleets: Mapping[str, Mapping[str, bytes]], wanted: Mapping[str, Mapping[str, TargetFile]]) -> None:
+    """Manifests that are not there yet. Their names have their digests, so one that is there is the right one."""
+    folders = [f"targets/fleets/{f}" for f in fleets] if len(fleets) <= 1 else ["targets/fleets"]
+    present = {name for folder in folders for name in store.below(folder)}
+    files = {
+        metadata.stored_name(path, target.hashes["sha256"]): fleets[fleet][path]
+        for fleet, listed in wanted.items()
+        for path, target in listed.items()
+    }
+    create_all(store, {name: data for name, data in files.items() if name not in present})
 
-    def __init__(self, workspace: Workspace, store: Store, now: datetime) -> None:
+
+class _Publication:
+    """One walk through the roles; ``_versions`` and ``_written`` hold what the walk has reached."""
+
+    def __init__(self, workspace: Workspace, store: Store, now: datetime, basis: Basis, *, dry_run: bool = False) -> None:
         root, top = trust.newest_root(workspace), trust.newest_targets(workspace)
         if root is None or top is None:
             raise no_keys(workspace)
-        self._workspace, self._store, self._now = workspace, store, now
+        self._workspace, self._store, self._now, self._dry_run = workspace, store, now, dry_run
         self._root, self._top = root, top
-        self._stored, self._given = _newest_versions(store), versions.given(workspace)
+        self._basis = basis.timestamp
+        self._names = set(store.names("metadata"))
+        self._stored, self._given = _newest_versions(self._names), versions.given(workspace)
+        self._shot = self._published_snapshot()
+        self._published = _versions_in(self._shot)
         self._versions: dict[str, int] = {}
         self._written: list[str] = []
 
-    def run(self, fleets: Mapping[str, Mapping[str, TargetFile]], releases: bytes | None) -> tuple[str, ...]:
-        """A fleet or the releases that are not given stay as they are stored."""
-        newest = f"{self._root.signed.version}.root.json"
-        self._copy_trust(Root.type, without=newest)
+    def run(
+        self, fleets: Mapping[str, Mapping[str, TargetFile]], releases: InForce | None, *, alone: bool = False
+    ) -> tuple[str, ...]:
+        """A fleet or the releases that are not given stay as they are published."""
+        self._copy_trust(Root.type, without=self._roots_for_later())
         self._copy_trust(Targets.type)
         self._releases(releases)
         roles = (self._top.signed.delegations.roles or {}) if self._top.signed.delegations else {}
         known = [r.removeprefix("fleet-") for r in roles if r.startswith("fleet-")]
         if strange := sorted(set(fleets) - set(known)):
             raise NotFound(f"fleet '{strange[0]}' has no key", hint="muster keys init adds the keys of new fleets")
+        # Another fleet's key may be a new one since: then each is looked at.
+        alone = alone and self._published.get(Targets.type) == self._top.signed.version
+        fresh: dict[str, bytes] = {}
         for fleet in known:
-            self._fleet(f"fleet-{fleet}", fleets.get(fleet))
+            role = f"fleet-{fleet}"
+            if alone and fleet not in fleets and role in self._published:
+                self._versions[role] = self._published[role]
+            else:
+                fresh |= self._fleet(role, fleets.get(fleet))
+        create_all(self._store, fresh)
         self._timestamp(*self._snapshot())
         self._copy_trust(Root.type)
         return tuple(self._written)
 
     def stale(self) -> tuple[str, ...]:
         """Offline roles past half of their lifetime."""
-        releases = self._read("releases", Targets)
+        releases = self._read("releases", Targets, self._stored.get("releases", 0))
         held = {"root": self._root.signed, "targets": self._top.signed} | ({"releases": releases.signed} if releases else {})
         return tuple(role for role, signed in held.items() if not trust.is_fresh(role, signed, self._now))
 
-    def _copy_trust(self, role: str, *, without: str = "") -> None:
+    def _published_snapshot(self) -> tuple[Metadata[Snapshot], bytes] | None:
+        """What devices read now; None where its signatures do not count."""
+        stamp = _parse(self._basis, Timestamp)
+        if stamp is None or not self._is_signed(Timestamp.type, stamp):
+            return None
+        pin = stamp.signed.snapshot_meta
+        data = self._store.read(f"metadata/{pin.version}.snapshot.json")
+        shot = _parse(data, Snapshot)
+        if data is None or shot is None or metadata.pin(pin.version, data) != pin or not self._is_signed(Snapshot.type, shot):
+            return None
+        return shot, data
+
+    def _roots_for_later(self) -> tuple[str, ...]:
+        """New roots from the first on that does not accept what is published now: devices go to the newest that they find."""
+        new = [f for f in trust.files_of(self._workspace, Root.type) if f.name not in self._names]
+        for index, file in enumerate(new):
+            root = Metadata[Root].from_bytes(file.read_bytes()).signed
+            if not all(_accepts(root, role, data) for role, data in self._published_files().items()):
+                return tuple(f.name for f in new[index:])
+        return ()
+
+    def _published_files(self) -> dict[str, bytes | None]:
+        """What the root signs for, as devices find it; nothing before the first publication."""
+        stamp = _parse(self._basis, Timestamp)
+        if stamp is None:
+            return {Timestamp.type: self._basis}
+        data = self._store.read(f"metadata/{stamp.signed.snapshot_meta.version}.snapshot.json")
+        shot = _parse(data, Snapshot)
+        top = shot.signed.meta["targets.json"].version if shot and "targets.json" in shot.signed.meta else 0
+        return {
+            Timestamp.type: self._basis,
+            Snapshot.type: data,
+            Targets.type: self._store.read(f"metadata/{top}.targets.json"),
+        }
+
+    def _copy_trust(self, role: str, *, without: Collection[str] = ()) -> None:
         files = trust.files_of(self._workspace, role)
-        present = set(self._store.names("metadata"))
         for file in files:
-            if file.name not in present and file.name != without:
+            if file.name not in self._names and file.name not in without:
                 self._write(role, file.name, file.read_bytes())
         newest = int(files[-1].name.partition(".")[0])
         if self._stored.get(role, 0) > newest:
@@ -122,41 +211,67 @@ class _Publication:
         if role == Targets.type:
             self._versions[role] = newest
 
-    def _releases(self, signed: bytes | None) -> None:
+    def _releases(self, signed: InForce | None) -> None:
         stored = self._stored.get("releases", 0)
-        version = Metadata[Targets].from_bytes(signed).signed.version if signed else stored
-        if version < stored:
-            raise Conflict(f"releases version {stored} is published already, {version} is older", hint="look at release list")
-        if signed and version > stored:
-            self._write("releases", f"{version}.releases.json", signed)
+        if signed is None:
+            version = self._published.get("releases", stored)
+        elif signed.version < stored:
+            raise Conflict(
+                f"releases version {stored} is published already, {signed.version} is older", hint="look at release list"
+            )
+        else:
+            version = signed.version
+            if version > stored:
+                self._write("releases", f"{version}.releases.json", signed.read())
         if version:
             self._versions["releases"] = version
 
-    def _fleet(self, role: str, wanted: Mapping[str, TargetFile] | None) -> None:
-        stored = self._read(role, Targets)
-        listed = dict(stored.signed.targets if stored and wanted is None else wanted or {})
-        if stored and stored.signed.targets == listed and self._is_good(role, stored):
-            self._versions[role] = stored.signed.version
-        else:
-            self._sign(role, metadata.targets(role, self._next(role), listed, self._now))
+    def _fleet(self, role: str, wanted: Mapping[str, TargetFile] | None) -> dict[str, bytes]:
+        """The file to write; none where what is published, or what a publisher that died left, is what is wanted."""
+        newest = self._stored.get(role, 0)
+        published = self._published.get(role, newest)
+        listed = wanted
+        for version in sorted({published, newest} if wanted is not None else {published}):
+            stored = self._read(role, Targets, version)
+            if listed is None and stored:
+                listed = stored.signed.targets
+            if stored and stored.signed.targets == listed and self._is_good(role, stored):
+                self._versions[role] = version
+                return {}
+        listed = listed or {}
+        fresh = metadata.targets(role, self._next(role), listed, self._now)
+        self._seal(role, fresh)
+        self._versions[role] = fresh.signed.version
+        self._written.append(role)
+        return {f"metadata/{fresh.signed.version}.{role}.json": trust.to_bytes(fresh)}
 
     def _snapshot(self) -> tuple[int, bytes]:
-        stored = self._read("snapshot", Snapshot)
+        """As `_fleet`."""
         fresh = metadata.snapshot(self._next("snapshot"), self._versions, self._now)
-        if stored and stored.signed.meta == fresh.signed.meta and self._is_good("snapshot", stored):
-            version = stored.signed.version
-            return version, self._store.read(f"metadata/{version}.snapshot.json") or b""
+        for shot in filter(None, (self._shot, self._newest_snapshot())):
+            if shot[0].signed.meta == fresh.signed.meta and self._is_good("snapshot", shot[0]):
+                return shot[0].signed.version, shot[1]
         return fresh.signed.version, self._sign("snapshot", fresh)
 
+    def _newest_snapshot(self) -> tuple[Metadata[Snapshot], bytes] | None:
+        newest = self._stored.get("snapshot")
+        if newest is None or (self._shot and self._shot[0].signed.version == newest):
+            return None
+        data = self._store.read(f"metadata/{newest}.snapshot.json")
+        shot = _parse(data, Snapshot)
+        return (shot, data) if shot and data else None
+
     def _timestamp(self, version: int, snapshot: bytes) -> None:
-        data = self._store.read(_TIMESTAMP)
+        data = self._basis
         stored = _parse(data, Timestamp)
         if data and not stored:
             raise VerificationFailed(f"the published {_TIMESTAMP} does not parse", hint="put back the last good copy of it")
         if stored and stored.signed.snapshot_meta == metadata.pin(version, snapshot) and self._is_good("timestamp", stored):
             self._remember(version, stored.signed.version)
             return
-        number = max(stored.signed.version if stored else 0, self._given.get("timestamp", 0)) + 1
+        # A version under a key that does not count any more may be a thief's; devices have forgotten it.
+        seen = stored.signed.version if stored and self._is_signed("timestamp", stored) else 0
+        number = max(seen, self._given.get("timestamp", 0)) + 1
         fresh = metadata.timestamp(number, snapshot, version, self._now)
         self._seal("timestamp", fresh)
         self._remember(version, number)
@@ -165,8 +280,14 @@ class _Publication:
 
     def _remember(self, snapshot: int, timestamp: int) -> None:
         """Before devices can see them. The versions of other delegated roles come from persons."""
-        fleets = {role: version for role, version in self._versions.items() if role.startswith("fleet-")}
-        versions.remember(self._workspace, fleets | {"snapshot": snapshot, "timestamp": timestamp})
+        if self._dry_run:
+            return
+        reached = {r: v for r, v in self._versions.items() if r.startswith("fleet-")} | {
+            Snapshot.type: snapshot,
+            Timestamp.type: timestamp,
+        }
+        if any(version > self._given.get(role, 0) for role, version in reached.items()):
+            versions.remember(self._workspace, reached)
 
     def _next(self, role: str) -> int:
         return max(self._stored.get(role, 0), self._given.get(role, 0)) + 1
@@ -189,23 +310,35 @@ class _Publication:
 
     def _write(self, role: str, name: str, data: bytes) -> None:
         self._store.create(f"metadata/{name}", data)
+        self._names.add(name)
         self._written.append(role)
 
-    def _read(self, role: str, kind: type[Any]) -> Metadata[Any] | None:
-        version = self._stored.get(role)
+    def _read(self, role: str, kind: type[Any], version: int) -> Metadata[Any] | None:
         return _parse(self._store.read(f"metadata/{version}.{role}.json"), kind) if version else None
 
     def _is_good(self, role: str, stored: Metadata[Any]) -> bool:
         """Signed by the key that counts now, and not near its expiry."""
+        return self._is_signed(role, stored) and trust.is_fresh(role, stored.signed, self._now)
+
+    def _is_signed(self, role: str, stored: Metadata[Any]) -> bool:
         delegator: Root | Targets = self._root.signed if role in self._root.signed.roles else self._top.signed
-        result = delegator.get_verification_result(role, stored.signed_bytes, stored.signatures)
-        return bool(result.verified) and trust.is_fresh(role, stored.signed, self._now)
+        return bool(delegator.get_verification_result(role, stored.signed_bytes, stored.signatures).verified)
 
 
-def _newest_versions(store: Store) -> dict[str, int]:
+def _accepts(root: Root, role: str, data: bytes | None) -> bool:
+    found = _parse(data, Signed)
+    return found is not None and bool(root.get_verification_result(role, found.signed_bytes, found.signatures).verified)
+
+
+def _versions_in(shot: tuple[Metadata[Snapshot], bytes] | None) -> dict[str, int]:
+    """Role -> version."""
+    return {n.removesuffix(".json"): m.version for n, m in shot[0].signed.meta.items()} if shot else {}
+
+
+def _newest_versions(names: Iterable[str]) -> dict[str, int]:
     """Role -> highest stored version."""
     found: dict[str, int] = {}
-    for name in store.names("metadata"):
+    for name in names:
         if match := _VERSIONED.fullmatch(name):
             found[match[2]] = max(found.get(match[2], 0), int(match[1]))
     return found

@@ -6,7 +6,9 @@ names, `If-Match` for the timestamp). Both raise Conflict.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,14 +20,23 @@ from components.workspace.errors import BackendUnreachable, Conflict
 from components.workspace.files import write_bytes
 
 _LOCK_TIMEOUT_S = 60
+_WRITERS = 8
+"""Files written at once: each waits for the disk or the network, not for the processor."""
+
+
+class Overtaken(Conflict):
+    """Another publisher wrote first. What is to be published has to be read again."""
 
 
 class Store(Protocol):
     def lock(self) -> AbstractContextManager[None]:
-        """Keep other publishers out where the store can."""
+        """Keep other publishers out where the store can; who holds it may take it again."""
 
     def names(self, folder: str) -> list[str]:
         """The files directly in ``folder``, without its name."""
+
+    def below(self, folder: str) -> set[str]:
+        """The names of all files in ``folder`` and its folders, from the repository's top."""
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file, None where it is not there."""
@@ -45,9 +56,26 @@ def location(workspace: Workspace) -> str:
     return configured if configured.startswith("s3://") else str(workspace.root / configured)
 
 
-def open_store(workspace: Workspace) -> Store:
-    place = location(workspace)
+def open_store(workspace: Workspace, place: str | None = None) -> Store:
+    """``place``: a folder or s3://bucket/prefix other than the configured one."""
+    place = place or location(workspace)
     return _Bucket(place) if place.startswith("s3://") else Folder(Path(place))
+
+
+def create_all(store: Store, files: Mapping[str, bytes]) -> None:
+    """`create` every file, in no order, several at once. Raises what the first that failed raises, when all have ended."""
+    work = list(files.items())
+
+    def write(share: Sequence[tuple[str, bytes]]) -> None:
+        for name, data in share:
+            store.create(name, data)
+
+    if len(work) <= 1:
+        write(work)
+        return
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        for done in [pool.submit(write, work[i::_WRITERS]) for i in range(min(_WRITERS, len(work)))]:
+            done.result()
 
 
 class Folder:
@@ -58,18 +86,27 @@ class Folder:
     def lock(self) -> Iterator[None]:
         self._root.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self._root / ".publish.lock", timeout=_LOCK_TIMEOUT_S):
+            with FileLock(self._root / ".publish.lock", timeout=_LOCK_TIMEOUT_S, is_singleton=True):
                 yield
         except Timeout:
             raise Conflict(f"another publisher holds {self._root}", hint="repeat the command when it is done") from None
 
     def names(self, folder: str) -> list[str]:
-        base = self._root / folder
-        return [f.name for f in base.iterdir() if f.is_file()] if base.is_dir() else []
+        try:
+            with os.scandir(self._root / folder) as entries:
+                return [e.name for e in entries if e.is_file()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def below(self, folder: str) -> set[str]:
+        top = len(str(self._root)) + 1
+        return {f"{base[top:]}/{name}" for base, _, names in os.walk(self._root / folder) for name in names}
 
     def read(self, name: str) -> bytes | None:
-        file = self._root / name
-        return file.read_bytes() if file.is_file() else None
+        try:
+            return (self._root / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def create(self, name: str, data: bytes) -> None:
         present = self.read(name)
@@ -82,6 +119,39 @@ class Folder:
         if self.read(name) != before:
             raise _taken(name)
         write_bytes(self._root / name, data)
+
+
+class Overlay:
+    """What publishing would write over a store, which it only reads: a rehearsal. ``files``: name -> bytes, as written."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.files: dict[str, bytes] = {}
+
+    def lock(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def names(self, folder: str) -> list[str]:
+        own = {n.rpartition("/")[2] for n in self.files if n.rpartition("/")[0] == folder}
+        return [*self._store.names(folder), *own]
+
+    def below(self, folder: str) -> set[str]:
+        return self._store.below(folder) | {n for n in self.files if n.startswith(f"{folder}/")}
+
+    def read(self, name: str) -> bytes | None:
+        return self.files[name] if name in self.files else self._store.read(name)
+
+    def create(self, name: str, data: bytes) -> None:
+        present = self.read(name)
+        if present is None:
+            self.files[name] = data
+        elif present != data:
+            raise _taken(name)
+
+    def replace(self, name: str, data: bytes, before: bytes | None) -> None:
+        if self.read(name) != before:
+            raise _taken(name)
+        self.files[name] = data
 
 
 class _Bucket:
@@ -102,6 +172,12 @@ class _Bucket:
         with _explained(self._bucket):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start, Delimiter="/")
             return [item["Key"].removeprefix(start) for page in pages for item in page.get("Contents", ())]
+
+    def below(self, folder: str) -> set[str]:
+        start = f"{self._prefix}{folder}/"
+        with _explained(self._bucket):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start)
+            return {item["Key"].removeprefix(self._prefix) for page in pages for item in page.get("Contents", ())}
 
     def read(self, name: str) -> bytes | None:
         return self._get(name)[0]
@@ -156,5 +232,5 @@ def _explained(bucket: str) -> Iterator[None]:
         ) from None
 
 
-def _taken(name: str) -> Conflict:
-    return Conflict(f"another publisher wrote {name} first", hint="run muster release publish again: it goes on from there")
+def _taken(name: str) -> Overtaken:
+    return Overtaken(f"another publisher wrote {name} first", hint="run muster release publish again: it goes on from there")

@@ -17,16 +17,14 @@ from registry.database import given_versions, open_database, reading, writing
 def given(workspace: Workspace) -> dict[str, int]:
     """Role -> version."""
     with reading(open_database(workspace.database_url)) as connection:
-        return {row.role: row.version for row in connection.execute(sa.select(given_versions))}
+        return _given(connection)
 
 
 def remember(workspace: Workspace, versions: Mapping[str, int]) -> None:
     """Raise what is kept to ``versions``; nothing is ever lowered."""
-    before = given(workspace)
-    risen = {role: version for role, version in versions.items() if version > before.get(role, 0)}
-    if not risen:
-        return
     with writing(open_database(workspace.database_url)) as connection:
+        before = _given(connection)
+        risen = {role: version for role, version in versions.items() if version > before.get(role, 0)}
         for role, version in risen.items():
             same = given_versions.c.role == role
             if role not in before:
@@ -35,3 +33,7 @@ def remember(workspace: Workspace, versions: Mapping[str, int]) -> None:
                 connection.execute(
                     given_versions.update().where(same, given_versions.c.version < version).values(version=version)
                 )
+
+
+def _given(connection: sa.Connection) -> dict[str, int]:
+    return {row.role: row.version for row in connection.execute(sa.select(given_versions))}

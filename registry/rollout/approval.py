@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from tuf.api.metadata import Metadata, Targets
 from tuf.api.serialization.json import JSONSerializer
@@ -29,7 +28,7 @@ from registry.rollout.manifests import entries_of, merged
 from registry.rollout.persons import sign_as
 from registry.rollout.publication import in_force, reconcile
 from registry.rollout.query import history
-from registry.rollout.release import Release, apply, replay, require
+from registry.rollout.release import Approval, Release, apply, replay, require
 from registry.rollout.starting import take_over, ways_back
 from registry.rollout.states import OFFERED, Kind, State
 
@@ -59,7 +58,7 @@ def approve(workspace: Workspace, release_id: str, person: str, reason: str, *, 
     require(release, Kind.APPROVED)
     version, body = _proposal(workspace, release, now)
     digest = sha256_bytes(body)
-    valid = _valid(release, digest)
+    valid = _valid(workspace, release, digest)
     if person in {a.person for a in valid}:
         raise Conflict(f"{person} has approved '{release_id}' already", hint="a second person has to approve it")
     keyid, signature = sign_as(workspace, person, Metadata[Targets].from_bytes(body).signed_bytes)
@@ -68,7 +67,7 @@ def approve(workspace: Workspace, release_id: str, person: str, reason: str, *, 
     release = apply(release, new[0])
     with writing(open_database(workspace.database_url)) as connection:
         keep(connection, digest, body)
-        if len(release.approvals) >= trust.RELEASES_THRESHOLD:
+        if len(_valid(workspace, release, digest)) >= trust.RELEASES_THRESHOLD:
             new += take_over(connection, release, new[-1], person, stamp(now))
             release = replay((*log, *new))
         events.append(connection, new)
@@ -113,14 +112,14 @@ def preview(workspace: Workspace, release_id: str, *, now: datetime | None = Non
     require(release, Kind.APPROVED)
     version, body = _proposal(workspace, release, now or utc_now())
     digest = sha256_bytes(body)
-    people = tuple(a.person for a in _valid(release, digest))
+    people = tuple(a.person for a in _valid(workspace, release, digest))
     with reading(open_database(workspace.database_url)) as connection:
         paths = tuple(entries_of(release, ways_back(connection, release)))
     return Signing(version, digest, paths, people, trust.RELEASES_THRESHOLD)
 
 
-def start(workspace: Workspace, release_id: str) -> Release:
-    """A release that persons have approved, with everything that it offers published.
+def start(workspace: Workspace, release_id: str, *, dry_run: bool = False) -> Release:
+    """A release that persons have approved, with everything that it offers published, or with ``dry_run`` left as it is.
 
     Raises:
         ApprovalNeeded: it still waits for persons.
@@ -135,14 +134,15 @@ def start(workspace: Workspace, release_id: str) -> Release:
         )
     if release.state not in OFFERED:
         raise Conflict(f"release '{release.id}' is {release.state.replace('_', ' ')}", hint="draft it again with --again")
-    reconcile(workspace)
+    if not dry_run:
+        reconcile(workspace)
     return release
 
 
 def _publish(workspace: Workspace, release: Release, now: datetime) -> None:
     """The log has the approval already: a repository that cannot be written now is written later."""
     try:
-        reconcile(workspace, now=now)
+        reconcile(workspace, fleet=release.fleet, now=now)
     except MusterError as error:
         raise type(error)(
             f"release '{release.id}' is approved and started, but not published yet: {error.message}",
@@ -167,5 +167,10 @@ def _still_good(earlier: Metadata[Targets], fresh: Metadata[Targets], now: datet
     return same and trust.is_fresh("releases", earlier.signed, now) and earlier.signed.expires <= fresh.signed.expires
 
 
-def _valid(release: Release, digest: str) -> tuple[Any, ...]:
-    return release.approvals if release.proposal and release.proposal.digest == digest else ()
+def _valid(workspace: Workspace, release: Release, digest: str) -> tuple[Approval, ...]:
+    """Signatures over this proposal by keys that still count: persons go, and get new keys."""
+    top = trust.newest_targets(workspace)
+    if top is None or top.signed.delegations is None or release.proposal is None or release.proposal.digest != digest:
+        return ()
+    named = (top.signed.delegations.roles or {})["releases"].keyids
+    return tuple(a for a in release.approvals if a.keyid in named)

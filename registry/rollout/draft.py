@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from datetime import datetime
 from functools import partial
@@ -25,6 +25,7 @@ from registry.repository import upload_artefact
 from registry.rollout import events
 from registry.rollout.admission import Admission, Candidate, admit
 from registry.rollout.events import Event, following
+from registry.rollout.firmware_needs import bringing_in, is_too_old
 from registry.rollout.manifests import manifest_of
 from registry.rollout.members import count_sites, members, sites_of
 from registry.rollout.plan import Plan, plan, underpowered
@@ -32,7 +33,7 @@ from registry.rollout.release import Cut, MetricRule, Offer, Release, Rules, Ski
 from registry.rollout.starting import outdate
 from registry.rollout.states import Kind, State
 
-_PLANNED = {f.name for f in fields(Offer) if f.default is MISSING}
+_PLANNED = {f.name for f in fields(Offer) if f.default is MISSING} | {"firmware_version", "hardware_revisions"}
 """What a draft says of an offer; all else is told by later events."""
 
 
@@ -79,7 +80,7 @@ def draft(
     ]
     for new in drafts:
         if new.log and not dry_run:
-            _store(workspace, new.log, new.attempt, admission)
+            store(workspace, new.log, new.attempt, [(c.sha256, c.data) for c in admission.candidates.values()])
     return [d.release for d in drafts]
 
 
@@ -99,8 +100,8 @@ def _draft(
         return _Draft(latest, attempt)
     release_id = f"{fleet.name}-r{counter}"
     payload = _payload(workspace, fleet, version, admission, release_id, counter) | {"not_before": not_before}
-    log = _log(release_id, actor, time, payload)
-    _check_sizes(replay(log))
+    log = first_events(release_id, actor, time, payload)
+    check_sizes(replay(log))
     return _Draft(replay(log), attempt, log)
 
 
@@ -147,18 +148,32 @@ def _payload(
         raise InputError(f"fleet '{fleet.name}' has no devices", hint=f"muster fleet import reads {fleet.inventory}")
     reached: dict[str, list[Group]] = {}
     skipped = []
-    for group in groups:
-        if group.variant is not None and group.profile in admission.candidates:
-            reached.setdefault(group.variant, []).append(group)
-        else:
-            skipped.append(Skipped(group.profile, group.firmware, group.devices, _reason(group, admission)))
+    with reading(open_database(workspace.database_url)) as connection:
+        for group in groups:
+            if group.variant is not None and group.profile in admission.candidates:
+                reached.setdefault(group.variant, []).append(group)
+            else:
+                skipped.append(_skipped(connection, fleet, group, admission))
     if not reached:
         raise _nothing_left(fleet, skipped, admission)
     offers = _offers(workspace, fleet, reached, admission, release_id)
+    return payload_of(workspace, fleet, version.name, version.version, counter, offers, skipped)
+
+
+def payload_of(
+    workspace: Workspace,
+    fleet: Fleet,
+    name: str,
+    version: int,
+    counter: int,
+    offers: Sequence[Offer],
+    skipped: Sequence[Skipped],
+) -> dict[str, Any]:
+    """What the first event of a release says, but for `not_before`."""
     return {
         "fleet": fleet.name,
-        "model_name": version.name,
-        "model_version": version.version,
+        "model_name": name,
+        "model_version": version,
         "counter": counter,
         "expires_days": workspace.settings.release.expires_days,
         "windows": list(workspace.settings.release.windows),
@@ -182,6 +197,16 @@ def _rules(policy: Policy) -> Rules:
         halt=policy.halt,
         metrics=tuple(MetricRule(m.name, m.limit, m.accepted_bp, round(m.margin * 10_000)) for m in gates.metrics),
     )
+
+
+def _skipped(connection: sa.Connection, fleet: Fleet, group: Group, admission: Admission) -> Skipped:
+    """Devices whose firmware is too old are told which release would bring them in."""
+    reason, requires = _reason(group, admission), ""
+    if group.profile in admission.candidates and is_too_old(fleet, group):
+        requires = bringing_in(connection, fleet, group)
+        more = f"firmware release '{requires}' brings them in" if requires else "a firmware release would bring them in"
+        reason = f"{reason}; {more}"
+    return Skipped(group.profile, group.firmware, group.devices, reason, requires)
 
 
 def _reason(group: Group, admission: Admission) -> str:
@@ -219,7 +244,9 @@ def _offers(
             if problem := underpowered(policy, drawn):
                 problems.append(f"fleet '{fleet.name}', {variant} ({len(ids)} devices): {problem}")
             candidate = admission.candidates[groups[0].profile]
-            offers.append(_offer(connection, fleet, variant, len(ids), candidate, drawn))
+            revisions = workspace.profile(groups[0].profile).hardware_revisions
+            offer = _offer(connection, fleet, variant, len(ids), candidate, drawn)
+            offers.append(replace(offer, hardware_revisions=revisions))
     if problems:
         raise GateFailed(
             "\n".join(problems),
@@ -243,19 +270,20 @@ def _offer(connection: sa.Connection, fleet: Fleet, variant: str, devices: int, 
         runtime_minimal=artefact.runtime_minimal,
         proof_level=candidate.proof.level,
         stages=drawn.stages,
-        sequence=_next_sequence(connection, fleet.name, variant),
+        sequence=planned_sequence(connection, fleet.name, variant),
         path=manifest_path(fleet.name, variant),
         control_from=drawn.control_from,
         deferred=drawn.deferred,
     )
 
 
-def _next_sequence(connection: sa.Connection, fleet: str, variant: str) -> int:
+def planned_sequence(connection: sa.Connection, fleet: str, variant: str) -> int:
+    """The number that devices would be told first, if nothing else is released before."""
     same = (publications.c.fleet == fleet, publications.c.variant == variant)
     return (connection.scalar(sa.select(sa.func.max(publications.c.sequence)).where(*same)) or 0) + 1
 
 
-def _check_sizes(release: Release) -> None:
+def check_sizes(release: Release) -> None:
     """Raises InputError for a release whose manifests would be longer than devices read, whatever happens to it."""
     for offer in release.manifests:
         longest = replace(
@@ -277,18 +305,19 @@ def _check_sizes(release: Release) -> None:
             ) from None
 
 
-def _log(release_id: str, actor: str, time: str, payload: dict[str, Any]) -> tuple[Event, Event]:
+def first_events(release_id: str, actor: str, time: str, payload: dict[str, Any]) -> tuple[Event, Event]:
+    """A draft, and that it waits for approval."""
     drafted = following(None, release_id, time, actor, Kind.DRAFTED, payload)
     return drafted, following(drafted, release_id, time, actor, Kind.SUBMITTED, {})
 
 
-def _store(workspace: Workspace, log: tuple[Event, Event], attempt: int, admission: Admission) -> None:
-    """Artefacts first: nobody can approve what devices could not fetch."""
+def store(workspace: Workspace, log: tuple[Event, Event], attempt: int, artefacts: Iterable[tuple[str, bytes]]) -> None:
+    """Artefacts (digest, bytes) first: nobody can approve what devices could not fetch."""
     drafted, payload = log[0], log[0].payload
     digests = {o["artefact_sha256"] for o in payload["offers"]}
-    for candidate in admission.candidates.values():
-        if candidate.sha256 in digests:
-            upload_artefact(workspace, candidate.sha256, candidate.data)
+    for sha256, data in artefacts:
+        if sha256 in digests:
+            upload_artefact(workspace, sha256, data)
     row = {"id": drafted.release_id, "attempt": attempt} | {
         k: payload[k] for k in ("fleet", "counter", "model_name", "model_version")
     }

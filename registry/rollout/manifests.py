@@ -53,7 +53,10 @@ def manifest_of(release: Release, offer: Offer) -> Manifest:
         state=_TOLD.get(offer.state, "halted"),  # type: ignore[arg-type]
         artifact=_artifact(back or _forward(release, offer)),
         compatibility=Compatibility(
-            hardware_ids=(offer.profile,), firmware_version=offer.firmware, runtime=_runtime(back or offer)
+            hardware_ids=(offer.profile,),
+            firmware_version=offer.firmware,
+            runtime=_runtime(back or offer),
+            hardware_revisions=offer.hardware_revisions,
         ),
         cohort=Cohort(
             algorithm=ALGORITHM,
@@ -119,7 +122,13 @@ def _joined(before: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def _entry(fleet: str, offer: Offer, way: Way, approval: FleetApproval) -> TargetFile:
-    approved = Approved(hardware_ids=(offer.profile,), runtime=_runtime(way), fleets={fleet: approval})
+    approved = Approved(
+        hardware_ids=(offer.profile,),
+        runtime=_runtime(way),
+        fleets={fleet: approval},
+        kind="firmware" if way.firmware_version else "model",
+        hardware_revisions=offer.hardware_revisions,
+    )
     return artefact_target(way.sha256, way.length, approved.model_dump(mode="json"))
 
 
@@ -133,14 +142,18 @@ def _forward(release: Release, offer: Offer) -> Way:
         release.counter,
         offer.runtime,
         offer.runtime_minimal,
+        offer.firmware_version,
     )
 
 
 def _artifact(way: Way) -> Artifact:
+    firmware = way.firmware_version
     return Artifact(
         name=way.model_name,
         version=way.version,
-        model_uri=f"models:/{way.model_name}/{way.version}",
+        model_uri=f"firmware:/{way.model_name}/{firmware}" if firmware else f"models:/{way.model_name}/{way.version}",
+        kind="firmware" if firmware else "model",
+        firmware_version=firmware or None,
         length=way.length,
         sha256=way.sha256,
         path=artefact_path(way.sha256),

@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from registry.database import devices
 from registry.inventory import Group
+from registry.inventory.devices import GROUPED
+from registry.rollout.release import Offer
 
 _CHUNK = 10_000
 """Bound parameters a query; SQLite takes 32,766, PostgreSQL 65,535."""
+
+
+def takes(offer: Offer, group: Group) -> bool:
+    """Whether an offer is for the devices of a group. Firmware is for those that have an older one, or have it by now."""
+    if offer.kind == "model":
+        return group.variant == offer.variant
+    if offer.hardware_revisions and group.revision not in offer.hardware_revisions:
+        return False
+    fits = SpecifierSet(offer.firmware).contains(Version(group.firmware), prereleases=True)
+    return group.profile == offer.profile and fits
 
 
 def members(connection: sa.Connection, groups: Iterable[Group], *, without: Sequence[str] = ()) -> list[str]:
@@ -39,5 +53,4 @@ def count_sites(connection: sa.Connection, groups: Iterable[Group]) -> int:
 
 
 def in_groups(groups: Iterable[Group]) -> sa.ColumnElement[bool]:
-    keys = [(g.fleet, g.profile, g.firmware) for g in groups]
-    return sa.tuple_(devices.c.fleet, devices.c.hardware_profile, devices.c.firmware_version).in_(keys)
+    return sa.tuple_(*GROUPED).in_([g.key for g in groups])

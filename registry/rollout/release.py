@@ -66,7 +66,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Way:
-    """What a variant was told before, whole: a rollback tells it again."""
+    """What a variant was told before, whole: a rollback tells it again. ``firmware_version``: of a firmware, else ''."""
 
     sequence: int
     model_name: str
@@ -76,6 +76,7 @@ class Way:
     release_counter: int
     runtime: str
     runtime_minimal: str
+    firmware_version: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class Offer:
     buckets kept back until it completes; ``deferred``: devices that count as if their bucket were the end of the first stage;
     ``live``: not displaced by a later release; ``cuts``: how it was opened so far; ``extended``: times the stage grew beyond
     its plan; ``why``: the reason of its last pause, hold or halt; ``persons``: those who want it to go on after a halt;
-    ``judged_from``: when they let it go on, from where on halting gates count anew.
+    ``judged_from``: when they let it go on, from where on halting gates count anew. ``firmware_version``: what devices have
+    after it, where it offers firmware, else ''; ``hardware_revisions``: of the boards that it is for, none: all.
     """
 
     variant: str
@@ -128,6 +130,12 @@ class Offer:
     why: str = ""
     persons: tuple[str, ...] = ()
     judged_from: str = ""
+    firmware_version: str = ""
+    hardware_revisions: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        return "firmware" if self.firmware_version else "model"
 
     @property
     def plan(self) -> StagePlan:
@@ -163,12 +171,13 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Devices that the release does not reach."""
+    """Devices that the release does not reach. ``requires``: the release whose firmware would bring them in, or ''."""
 
     profile: str
     firmware: str
     devices: int
     reason: str
+    requires: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,6 +211,23 @@ class Release:
     @property
     def open(self) -> bool:
         return self.state not in TERMINAL
+
+    @property
+    def kind(self) -> str:
+        """'model' or 'firmware'."""
+        return self.manifests[0].kind
+
+    @property
+    def line(self) -> tuple[str, str]:
+        """Of two releases of one line the newer takes the place of the older: the models of a fleet, a profile's firmware."""
+        return self.kind, self.model_name if self.kind == "firmware" else ""
+
+    @property
+    def title(self) -> str:
+        """What it offers, in words."""
+        if self.kind == "firmware":
+            return f"firmware {self.manifests[0].firmware_version} of {self.manifests[0].profile}"
+        return f"{self.model_name} version {self.model_version}"
 
     @property
     def started(self) -> bool:
@@ -248,7 +274,8 @@ def apply(release: Release | None, event: Event) -> Release:
         told = touched.get(offer.variant)
         if told is None:
             return offer
-        return replace(_told(fold(offer, told, event), told, event), state=state_of[offer.variant])
+        folded, state = _told(fold(offer, told, event), told, event), state_of[offer.variant]
+        return folded if folded.state == state else replace(folded, state=state)
 
     offers = tuple(moved(o) for o in release.manifests)
     folded = _RELEASES[event.kind](release, event) if event.kind in _RELEASES else release
@@ -310,8 +337,8 @@ def _drafted(event: Event) -> Release:
 
 def _planned(fleet: str, offer: Mapping[str, Any]) -> Offer:
     stages = tuple(StagePlan(**{**s, "waves": tuple(Wave(**w) for w in s["waves"])}) for s in offer["stages"])
-    deferred = tuple(offer["deferred"])
-    return Offer(**{**offer, "stages": stages, "deferred": deferred, "path": manifest_path(fleet, offer["variant"])})
+    lists = {name: tuple(offer[name]) for name in ("deferred", "hardware_revisions") if name in offer}
+    return Offer(**{**offer, **lists, "stages": stages, "path": manifest_path(fleet, offer["variant"])})
 
 
 def _approved(release: Release, event: Event) -> Release:

@@ -1,4 +1,6 @@
-"""Put artefacts that the repository lost back from the model registry, which has every version's bytes."""
+"""Put artefacts that the repository lost back: from the model registry, which has every version's bytes, and firmware from
+the workspace.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from components.workspace import Workspace
-from components.workspace.errors import MusterError, VerificationFailed
+from components.workspace.errors import MusterError, NotFound, VerificationFailed
 from components.workspace.files import sha256_bytes
 from registry import models
 from registry.repository import upload_artefact
@@ -37,6 +39,8 @@ def restore_artefacts(
 
 def _bytes_of(workspace: Workspace, release: Release, offer: Offer) -> bytes:
     what = f"artefact {offer.artefact_sha256[:12]} of '{release.id}' for '{offer.profile}'"
+    if offer.kind == "firmware":
+        return _kept_firmware(workspace, offer.artefact_sha256, what)
     try:
         version = models.find_version(workspace, str(release.model_version))
         with tempfile.TemporaryDirectory() as folder:
@@ -46,6 +50,21 @@ def _bytes_of(workspace: Workspace, release: Release, offer: Offer) -> bytes:
     if sha256_bytes(data) != offer.artefact_sha256:
         raise VerificationFailed(f"{what} is lost: the model registry has other bytes for version {release.model_version}")
     return data
+
+
+def _kept_firmware(workspace: Workspace, sha256: str, what: str) -> bytes:
+    file = firmware_file(workspace, sha256)
+    if not file.is_file():
+        raise NotFound(f"{what} is lost: {file} is not there", hint="restore the firmware image from a backup")
+    data = file.read_bytes()
+    if sha256_bytes(data) != sha256:
+        raise VerificationFailed(f"{what} is lost: {file} was changed")
+    return data
+
+
+def firmware_file(workspace: Workspace, sha256: str) -> Path:
+    """Where the workspace keeps a firmware image, which no model registry has."""
+    return workspace.state / "firmware" / f"{sha256}.image"
 
 
 def _stored(sha256: str) -> str:

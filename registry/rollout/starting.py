@@ -48,11 +48,13 @@ def ways_back(connection: sa.Connection, release: Release) -> dict[str, Way]:
 
 
 def outdate(connection: sa.Connection, fleet: str, by: Event) -> None:
-    """Drafts of the fleet that wait for approval are superseded by the newer one that ``by`` drafted."""
+    """Drafts of the fleet, of the same line, that wait for approval are superseded by the newer one that ``by`` drafted."""
     others = sa.select(releases.c.id).where(releases.c.fleet == fleet, releases.c.id != by.release_id)
+    line = replay([by]).line
     for other in connection.scalars(others.order_by(releases.c.counter)).all():
         log = events.read(connection, other)
-        if replay(log).state == State.WAITING_FOR_APPROVAL:
+        old = replay(log)
+        if old.state == State.WAITING_FOR_APPROVAL and old.line == line:
             payload = {"by": by.release_id}
             events.append(connection, [following(log[-1], other, by.time, by.actor, Kind.SUPERSEDED, payload)])
 
@@ -71,6 +73,7 @@ def _way(connection: sa.Connection, release_id: str, variant: str) -> Way | None
         release_counter=before.counter,
         runtime=offer.runtime,
         runtime_minimal=offer.runtime_minimal,
+        firmware_version=offer.firmware_version,
     )
 
 
@@ -98,5 +101,5 @@ def _displace(connection: sa.Connection, release: Release, person: str, time: st
         if gone:
             payload = {"by": release.id, "variants": gone}
             events.append(connection, [following(log[-1], other, time, person, Kind.DISPLACED, payload)])
-        elif old.counter < release.counter and old.open and not old.started:
+        elif old.line == release.line and old.counter < release.counter and old.open and not old.started:
             events.append(connection, [following(log[-1], other, time, person, Kind.SUPERSEDED, {"by": release.id})])

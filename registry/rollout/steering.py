@@ -189,7 +189,7 @@ def _order(workspace: Workspace, release_id: str, order: Order, moves: Any, now:
             require(release, kind, told)
             release, last = tell(connection, release, last, kind, told, order.person, order.reason, now)
     if not order.dry_run:
-        reconcile(workspace, now=now)
+        reconcile(workspace, fleet=release.fleet, now=now)
     return release
 
 

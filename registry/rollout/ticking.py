@@ -22,6 +22,7 @@ from registry.database import open_database, reading, rehearsing, releases, writ
 from registry.inventory import Group, count_devices
 from registry.rollout import events
 from registry.rollout.evidence import Evidence, Watched, weigh
+from registry.rollout.members import takes
 from registry.rollout.policy import Outlook, Step, decide
 from registry.rollout.publication import reconcile
 from registry.rollout.release import Offer, Release, Wave, replay
@@ -142,7 +143,7 @@ class _Watching:
     """What devices of a variant said, read once a transaction, and only where a decision hangs on it."""
 
     def __init__(self, connection: sa.Connection, release: Release, offer: Offer, groups: Iterable[Group]) -> None:
-        self._asked = (connection, release, offer, [g for g in groups if g.variant == offer.variant])
+        self._asked = (connection, release, offer, [g for g in groups if takes(offer, g)])
 
     @cached_property
     def columns(self) -> Watched:

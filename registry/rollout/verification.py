@@ -47,7 +47,7 @@ def verify(workspace: Workspace) -> Verified:
         wanted |= manifest_targets(manifests_of(offers))
         wanted |= {t.path: t for t in (artefact_target(o.artefact_sha256, o.length, {}) for _, o in offers)}
     store = open_store(workspace)
-    refuse_to_forget(store, releases)
+    refuse_to_forget(store, releases.signed.version if releases else None)
     problems: list[str] = []
     if releases and store.read(name := f"metadata/{releases.signed.version}.releases.json") != trust.to_bytes(releases):
         problems.append(f"{name} is missing, or is not what persons signed")

@@ -12,6 +12,7 @@ from muster.app import main
 from registry import rollout
 from registry.inventory import import_devices
 from tests.registry.cli import Run
+from tests.registry.faults import object_store
 from tests.registry.reporting import wide_canary
 from tests.registry.servers import postgresql_server
 from tests.registry.workspaces import artefacts, make_workspace, proofs, release, version
@@ -82,3 +83,10 @@ def _reporting_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fleet(tmp_path: Path, _reporting_template: Path) -> Workspace:
     shutil.copytree(_reporting_template, tmp_path / "w")
     return open_workspace(tmp_path / "w")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an object store that enforces conditional writes."""
+    with object_store(monkeypatch) as url:
+        yield url

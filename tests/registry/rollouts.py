@@ -69,7 +69,7 @@ def alive(workspace: Workspace, device_ids: Iterable[str], at: datetime) -> None
 def say(workspace: Workspace, release_id: str, outcome: str, device_ids: Sequence[str], at: datetime, **facts: object) -> None:
     """The latest word of these devices in the release."""
     found = rollout.show_release(workspace, release_id)
-    offer = found.offer(VARIANT)
+    offer = found.offer(str(facts.get("variant", VARIANT)))
     seconds = int(at.timestamp())
     same = {
         "rollout_id": release_id,

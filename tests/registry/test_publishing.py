@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import shutil
-import urllib.request
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from components.workspace import Workspace, open_workspace
-from components.workspace.errors import Conflict, InputError, NotFound, VerificationFailed
+from components.workspace import Workspace
+from components.workspace.errors import Conflict, NotFound, VerificationFailed
 from registry import rollout
 from registry.contract.times import utc_now
 from registry.database import given_versions, open_database, writing
 from registry.device import check
-from registry.keys import show_keys
-from registry.repository import expiring_offline, publish, refresh_expiring
+from registry.keys import rotate_key
+from registry.repository import InForce, expiring_offline, publish, refresh_expiring
 from registry.repository.store import Folder, Store, open_store
 from registry.repository.versions import given, remember
 from registry.rollout.publication import reconcile
-from registry.rotation import rotate_key
+from tests.registry.faults import Dying, Killed, to_bucket
 from tests.registry.workspaces import (
     artefacts,
     canary,
@@ -34,32 +32,6 @@ from tests.registry.workspaces import (
     repository_of,
     version,
 )
-
-
-class Killed(BaseException):
-    """The publisher's process dies; no handler runs."""
-
-
-class Dying(Folder):
-    """A folder whose publisher dies instead of making write number ``after``."""
-
-    def __init__(self, root: Path, after: int) -> None:
-        super().__init__(root)
-        self.left = after
-
-    def create(self, name: str, data: bytes) -> None:
-        if self.read(name) is None:
-            self._write()
-        super().create(name, data)
-
-    def replace(self, name: str, data: bytes, before: bytes | None) -> None:
-        self._write()
-        super().replace(name, data, before)
-
-    def _write(self) -> None:
-        if self.left == 0:
-            raise Killed
-        self.left -= 1
 
 
 def half_published(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +69,7 @@ def test_a_publisher_killed_at_any_write_leaves_the_old_or_the_new_repository(
     before = tmp_path / "before"
     shutil.copytree(repository_of(released), before)
     while True:
-        store = Dying(repository_of(released), writes)
+        store = Dying(open_store(released), writes)
         try:
             reconcile(released, store=store)
         except Killed:
@@ -126,7 +98,7 @@ def test_a_first_publication_killed_at_any_write_goes_on(
     while True:
         shutil.rmtree(repository_of(drafted) / "metadata", ignore_errors=True)
         try:
-            reconcile(drafted, store=Dying(repository_of(drafted), writes))
+            reconcile(drafted, store=Dying(open_store(drafted), writes))
         except Killed:
             assert (repository_of(drafted) / "metadata/timestamp.json").exists() == (writes == 5)
             reconcile(drafted)
@@ -262,7 +234,7 @@ def test_older_releases_metadata_is_never_published_over_newer(released: Workspa
     old = (repository_of(released) / "metadata/1.releases.json").read_bytes()
     release(released, 2, "b")
     with pytest.raises(Conflict, match="is older"):
-        publish(released, {}, old)
+        publish(released, {}, InForce(1, lambda: old))
 
 
 def test_offline_roles_near_their_expiry_are_named(stocked: Workspace) -> None:
@@ -271,75 +243,9 @@ def test_offline_roles_near_their_expiry_are_named(stocked: Workspace) -> None:
     assert expiring_offline(stocked, now=utc_now() + timedelta(days=60)) == ("targets", "releases")
 
 
-@pytest.mark.parametrize("role", ["timestamp", "snapshot", "fleet-north"])
-def test_a_key_is_rotated_without_a_device_noticing(released: Workspace, tmp_path: Path, role: str) -> None:
-    """Killed at any write of the publication after it: a device sees the old repository or the new one."""
-    stolen = (released.state / f"keys/{role}.key").read_bytes()
-    done = rotate_key(released, role)
-    kills = 0
-    while not _published(released, Dying(repository_of(released), 1)):
-        assert ask(released, tmp_path / "device") == 1
-        kills += 1
-    assert kills > 1
-    assert ask(released, tmp_path / "device") == 1
-    assert done.before not in {h.keyid for h in show_keys(released)}
-    assert done.after in {h.keyid for h in show_keys(released)}
-    (released.state / f"keys/{role}.key").write_bytes(stolen)
-    with pytest.raises(VerificationFailed, match="not the one that devices trust"):
-        refresh_expiring(released, now=utc_now() + timedelta(days=5))
-
-
-def _published(workspace: Workspace, store: Store) -> bool:
-    try:
-        reconcile(workspace, store=store)
-    except Killed:
-        return False
-    return True
-
-
-def test_only_online_keys_are_rotated(released: Workspace) -> None:
-    with pytest.raises(InputError, match="'releases' has no online key"):
-        rotate_key(released, "releases")
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An object store that enforces conditional writes."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    import boto3
-
-    urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
-    boto3.client("s3").create_bucket(Bucket="fleet")
-    yield f"http://{host}:{port}/fleet/edge"
-    server.stop()
-
-
-def _to_bucket(workspace: Workspace) -> Workspace:
-    file = workspace.root / "muster.yaml"
-    file.write_text(file.read_text() + "registry: {repository: 's3://fleet/edge'}\n")
-    return open_workspace(workspace.root)
-
-
 def test_devices_read_a_bucket_as_they_read_a_folder(stocked: Workspace, bucket: str, tmp_path: Path) -> None:
-    workspace = _to_bucket(stocked)
+    workspace = to_bucket(stocked)
     started = release(workspace)
-    import boto3
-
-    boto3.client("s3").put_bucket_policy(
-        Bucket="fleet",
-        Policy='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"*"}]}',
-    )
     assert check(bucket, image_root(workspace), canary(workspace, started), tmp_path / "device").install
     assert reconcile(workspace) == ()
 
@@ -348,7 +254,7 @@ def test_devices_read_a_bucket_as_they_read_a_folder(stocked: Workspace, bucket:
 def test_a_lost_bucket_is_restored_whole(stocked: Workspace, bucket: str) -> None:
     import boto3
 
-    workspace, client = _to_bucket(stocked), boto3.client("s3")
+    workspace, client = to_bucket(stocked), boto3.client("s3")
     released_from_registry(workspace, "a")
     for item in client.list_objects_v2(Bucket="fleet", Prefix="edge/")["Contents"]:
         client.delete_object(Bucket="fleet", Key=item["Key"])
@@ -360,7 +266,7 @@ def test_a_lost_bucket_is_restored_whole(stocked: Workspace, bucket: str) -> Non
 
 def test_two_publishers_of_a_bucket_meet_in_a_conflict(stocked: Workspace, bucket: str) -> None:
     """Both saw the same state; the object store takes one of them."""
-    store: Store = open_store(_to_bucket(stocked))
+    store: Store = open_store(to_bucket(stocked))
     store.create("metadata/5.snapshot.json", b"mine")
     with pytest.raises(Conflict):
         store.create("metadata/5.snapshot.json", b"theirs")

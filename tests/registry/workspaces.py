@@ -231,6 +231,7 @@ def facts(workspace: Workspace, device_id: str, variant: str, offer: Offer) -> F
         fleet=device.fleet,
         firmware_variant=variant,
         hardware_profile=offer.profile,
+        hardware_revision=device.hardware_revision,
         firmware_version=device.firmware_version,
         runtime=offer.runtime,
         runtime_version="1.0" if offer.runtime == "c99" else None,

@@ -168,11 +168,17 @@ def _declared(detector: Detector, workspace: Workspace, names: list[str]) -> Con
 
 
 def _inventory_profiles(workspace: Workspace) -> dict[str, str]:
-    """device_id -> hardware profile, from the fleets' inventories as far as they are there."""
+    """device_id -> hardware profile, from the fleets' inventories as far as they are files, and there."""
     import pandas as pd
 
+    columns = ["device_id", "hardware_profile"]
     files = sorted({workspace.path(fleet.inventory) for fleet in workspace.settings.fleets})
-    frames = [pd.read_csv(f, dtype="str", usecols=["device_id", "hardware_profile"]).dropna() for f in files if f.is_file()]
+    frames = [
+        pd.read_parquet(f, columns=columns) if f.suffix == ".parquet" else pd.read_csv(f, dtype="str", usecols=columns)
+        for f in files
+        if f.is_file()
+    ]
+    frames = [frame.dropna() for frame in frames]
     return {str(device): str(profile) for frame in frames for device, profile in frame.itertuples(index=False)}
 
 

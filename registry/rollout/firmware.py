@@ -1,0 +1,212 @@
+"""Draft releases of firmware: an image for one profile, offered to the devices of a fleet that have an older one.
+
+It is offered beside the models, under a variant of its own (`gateway-firmware`), and approved, ramped, gated and taken
+back like them. A device that has installed it has a new firmware version, and so belongs to another variant of the fleet:
+the model that is offered there is its model from then on. Nothing has to be ordered by hand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import sqlalchemy as sa
+from packaging.version import InvalidVersion, Version
+
+from components.workspace import Workspace
+from components.workspace.errors import GateFailed, InputError, NotFound, VerificationFailed
+from components.workspace.files import sha256_bytes, write_bytes
+from components.workspace.release_settings import Fleet
+from registry.contract import envelope
+from registry.contract.manifest import firmware_variant, manifest_path
+from registry.contract.times import stamp, utc_now
+from registry.database import open_database, reading, releases
+from registry.images import release_keys
+from registry.inventory import Group, count_devices
+from registry.rollout import events
+from registry.rollout.draft import check_sizes, first_events, payload_of, planned_sequence, store
+from registry.rollout.members import count_sites, members, sites_of, takes
+from registry.rollout.plan import plan, underpowered
+from registry.rollout.release import Offer, Release, Skipped, replay
+from registry.rollout.restoring import firmware_file
+from registry.rollout.states import State
+
+OPAQUE, SIGNED = "opaque", "signed-image"
+"""What is known of an image: its digest, or that two persons have signed it for the profile (docs/over-the-air.md)."""
+
+
+def draft_firmware(
+    workspace: Workspace,
+    image: Path,
+    profile: str,
+    version: str,
+    actor: str,
+    *,
+    fleet: str | None = None,
+    again: bool = False,
+    dry_run: bool = False,
+    not_before: datetime | None = None,
+    now: datetime | None = None,
+) -> list[Release]:
+    """Offer a firmware image to one fleet, or to all that have devices with an older one.
+
+    The same image is drafted once: a second call returns its releases as they are now, unless they ended and ``again`` is
+    given.
+
+    Raises:
+        NotFound: no such image, profile or fleet.
+        InputError: no version, or no device would take it.
+        GateFailed: a stage has too few devices for its gate to ever decide.
+        VerificationFailed: it is a signed image, but not one that the profile's devices take.
+    """
+    data, level = _read(workspace, image, profile)
+    target = _version(version)
+    workspace.profile(profile)
+    chosen = [f for f in workspace.settings.fleets if fleet in (None, f.name)]
+    if not chosen:
+        raise NotFound(f"no such fleet: '{fleet}'", hint=f"there are: {', '.join(f.name for f in workspace.settings.fleets)}")
+    time, start = stamp(now or utc_now()), stamp(not_before) if not_before else ""
+    drafted = []
+    for each in chosen:
+        offer = _bare_offer(workspace, each, profile, target, data, level)
+        groups = [g for g in count_devices(workspace, fleet=each.name) if takes(offer, g) and Version(g.firmware) < target]
+        if groups:
+            drafted.append(_draft(workspace, each, offer, groups, data, actor, time, start, again=again, dry_run=dry_run))
+    if not drafted:
+        raise InputError(
+            f"no device of {', '.join(f.name for f in chosen)} with profile '{profile}' has firmware older than {target}",
+            hint="muster fleet list shows what they have; muster fleet import reads it anew",
+        )
+    return drafted
+
+
+def _draft(
+    workspace: Workspace,
+    fleet: Fleet,
+    offer: Offer,
+    groups: list[Group],
+    data: bytes,
+    actor: str,
+    time: str,
+    start: str,
+    *,
+    again: bool,
+    dry_run: bool,
+) -> Release:
+    with reading(open_database(workspace.database_url)) as connection:
+        earlier, counter, version, attempt = _earlier(connection, fleet.name, offer)
+        if earlier and (earlier.open or (not again and (earlier.started or earlier.state != State.SUPERSEDED))):
+            return earlier
+        release_id = f"{fleet.name}-r{counter}"
+        full = _planned(workspace, connection, fleet, offer, groups, release_id)
+    skipped = [_skipped(g, full) for g in count_devices(workspace, fleet=fleet.name) if g.profile == offer.profile]
+    left_out = [s for s in skipped if s is not None]
+    payload = payload_of(workspace, fleet, offer.variant, version, counter, [full], left_out) | {"not_before": start}
+    log = first_events(release_id, actor, time, payload)
+    release = replay(log)
+    check_sizes(release)
+    if not dry_run:
+        write_bytes(firmware_file(workspace, offer.artefact_sha256), data)
+        store(workspace, log, attempt, [(offer.artefact_sha256, data)])
+    return release
+
+
+def _bare_offer(workspace: Workspace, fleet: Fleet, profile: str, target: Version, data: bytes, level: str) -> Offer:
+    """The offer before its cohort is drawn. Who has the firmware by now still belongs to it, and reports."""
+    variant = firmware_variant(profile)
+    if any(variant == f"{p}-{v.name}" for p in workspace.settings.profiles for v in fleet.variants):
+        raise InputError(
+            f"fleet '{fleet.name}' has a variant that is called '{variant}', too",
+            hint="rename it under fleets: in muster.yaml: firmware is offered under this name",
+        )
+    runtime = workspace.profile(profile).runtime
+    return Offer(
+        variant=variant,
+        profile=profile,
+        firmware=f"<={target}",
+        devices=0,
+        artefact_sha256=sha256_bytes(data),
+        length=len(data),
+        runtime=runtime.name,
+        runtime_minimal=runtime.minimal,
+        proof_level=level,
+        stages=(),
+        sequence=1,
+        path=manifest_path(fleet.name, variant),
+        control_from=0,
+        deferred=(),
+        firmware_version=str(target),
+        hardware_revisions=workspace.profile(profile).hardware_revisions,
+    )
+
+
+def _planned(
+    workspace: Workspace, connection: sa.Connection, fleet: Fleet, offer: Offer, groups: list[Group], release_id: str
+) -> Offer:
+    policy = workspace.settings.release
+    ids = members(connection, groups, without=fleet.pinned)
+    if not ids:
+        raise InputError(f"every device of fleet '{fleet.name}' is pinned", hint="see fleets: pinned: in muster.yaml")
+    drawn = plan(policy, ids, release_id, sites=count_sites(connection, groups), sites_of=partial(sites_of, connection))
+    if problem := underpowered(policy, drawn):
+        raise GateFailed(
+            f"fleet '{fleet.name}', {offer.variant} ({len(ids)} devices): {problem}",
+            hint="raise the share of these stages, or write decided_by: people for them: a person then opens what follows",
+        )
+    return replace(
+        offer,
+        devices=len(ids),
+        stages=drawn.stages,
+        sequence=planned_sequence(connection, fleet.name, offer.variant),
+        control_from=drawn.control_from,
+        deferred=drawn.deferred,
+    )
+
+
+def _earlier(connection: sa.Connection, fleet: str, offer: Offer) -> tuple[Release | None, int, int, int]:
+    """(latest release of the same image, next counter of the fleet, number of the image, next attempt)."""
+    mine = (releases.c.fleet == fleet, releases.c.model_name == offer.variant)
+    rows = connection.execute(sa.select(releases).where(*mine).order_by(releases.c.counter)).all()
+    counter = (connection.scalar(sa.select(sa.func.max(releases.c.counter)).where(releases.c.fleet == fleet)) or 0) + 1
+    for row in reversed(rows):
+        release = replay(events.read(connection, row.id))
+        same = release.manifests[0]
+        if (same.artefact_sha256, same.firmware_version) == (offer.artefact_sha256, offer.firmware_version):
+            return release, counter, row.model_version, row.attempt + 1
+    return None, counter, max((row.model_version for row in rows), default=0) + 1, 1
+
+
+def _skipped(group: Group, offer: Offer) -> Skipped | None:
+    """Why devices of the profile get nothing; None for those that do, or have it."""
+    if takes(offer, group):
+        return None
+    if offer.hardware_revisions and group.revision not in offer.hardware_revisions:
+        reason = f"hardware revision '{group.revision}' is not among {', '.join(offer.hardware_revisions)}"
+    else:
+        reason = f"they have firmware {group.firmware}, which is newer"
+    return Skipped(group.profile, group.firmware, group.devices, reason)
+
+
+def _read(workspace: Workspace, image: Path, profile: str) -> tuple[bytes, str]:
+    if not image.is_file():
+        raise NotFound(f"no {image}", hint="name the file of the firmware image")
+    data = image.read_bytes()
+    if not data:
+        raise InputError(f"{image} is empty", hint="name the file of the firmware image")
+    if not data.startswith(envelope.MAGIC):
+        return data, OPAQUE
+    trusted = envelope.ImageTrust(release_keys(workspace), profile, envelope.Kind.FIRMWARE, 0, 0)
+    if (reason := envelope.refusal(data, trusted)) is not None:
+        raise VerificationFailed(
+            f"[{reason}] devices with profile '{profile}' would refuse {image}", hint="docs/over-the-air.md says what they check"
+        )
+    return data, SIGNED
+
+
+def _version(text: str) -> Version:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        raise InputError(f"'{text}' is no firmware version such as 2.1.0", hint="write it as PEP 440 wants it") from None
