@@ -186,7 +186,7 @@ def test_an_approval_counts_though_nobody_here_can_publish(drafted: Workspace) -
 def test_devices_follow_a_root_and_targets_that_were_renewed(released: Workspace, tmp_path: Path) -> None:
     """A device in the field still has the first root in its image."""
     init_keys(released, now=utc_now() + timedelta(days=200))
-    assert rollout.reconcile(released) == ("targets", "snapshot", "timestamp", "root")
+    assert rollout.reconcile(released) == ("root", "targets", "snapshot", "timestamp")
     started = rollout.show_release(released, "north-r1")
     decision = check(str(repository_of(released)), image_root(released), canary(released, started), tmp_path / "device")
     assert decision.install
