@@ -30,9 +30,9 @@ from registry.contract.times import stamp, utc_now
 from registry.device import Facts, Refused, Unreachable, Updated, fetcher, update
 from registry.device.slots import Slots
 from registry.keys import signer_of
+from registry.keys.rotation import rotate_key
 from registry.repository import publish
 from registry.repository.metadata import snapshot, timestamp
-from registry.rotation import rotate_key
 from tests.registry.reporting import cohort, key_of
 from tests.registry.rollouts import START, after, large, let_in, say
 from tests.registry.workspaces import (
