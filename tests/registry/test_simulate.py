@@ -10,17 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from components.workspace import Workspace
+from components.workspace import Workspace, open_workspace
 from components.workspace.files import sha256_bytes
 from components.workspace.workspace import parse_yaml
 from muster.app import main
 from registry import rollout
+from registry.contract.times import utc_now
+from registry.inventory import list_devices
 from registry.simulator import BEHAVIOURS, Scenario
 from registry.simulator.acting import End, course
+from registry.simulator.crowd import gather
 from registry.simulator.scenario import FallingBack, SlowDownload
-from tests.registry.rollouts import large
+from tests.registry.rollouts import alive, large
 from tests.registry.workspaces import artefacts, proofs, version
 
 Run = Callable[..., tuple[int, str, str]]
@@ -129,8 +133,13 @@ def test_lying_devices_cannot_promote_a_release(gateways: Gateways) -> None:
 
 
 @pytest.mark.slow
-def test_devices_that_have_been_off_for_long_do_not_stall_it(gateways: Gateways) -> None:
-    document, variant = gateways(groups="groups: [{behaviour: offline, share: 0.3, days: 20}]\n")
+def test_devices_that_have_been_off_for_long_do_not_stall_it(rehearse: Any, north: Workspace, tmp_path: Path) -> None:
+    """Whatever the real registry heard of them: here of all, just now."""
+    shutil.copytree(north.root, tmp_path / "heard")
+    heard = open_workspace(tmp_path / "heard")
+    alive(heard, [d.device_id for d in list_devices(heard)], utc_now())
+    document = rehearse(groups="groups: [{behaviour: offline, share: 0.3, days: 20}]\n", workspace=heard.root)
+    (variant,) = document["variants"]
     assert (document["ended"], variant["state"]) == ("complete", "completed")
     assert document["simulated_s"] < 86_400
     assert len(variant["never_told"]) == DEVICES * 3 // 10
@@ -246,13 +255,22 @@ def test_nodes_report_through_their_gateway_and_people_promote(rehearse: Any, dr
     }
 
 
+def test_a_bricked_gateway_cuts_its_nodes_off(drafted: Workspace) -> None:
+    scenario = Scenario(statement_s=None)
+    release, devices = rollout.show_release(drafted, "north-r1"), list_devices(drafted)
+    crowd = gather(drafted, release, devices, scenario, 1_000_000, np.random.default_rng(1))
+    crowd.end[crowd.ids.index("gw-000")] = End.BRICKED
+    who, at = crowd.polling(1_000_000 + scenario.poll_s, scenario.poll_s)
+    assert {crowd.ids[i] for i in who} == {d.device_id for d in devices if d.device_id != "gw-000" and d.via != "gw-000"}
+    assert (crowd.polls_at[who] == at + scenario.poll_s).all()
+
+
 @pytest.mark.slow
-def test_a_bricked_gateway_takes_its_nodes_along(rehearse: Any, drafted: Workspace) -> None:
-    groups = "groups: [{behaviour: silent, share: 1.0, variant: gateway-v3}]\n"
-    done = rehearse("--promote-after", "30min", "--until", "3d", groups=groups, workspace=drafted.root)
-    by_variant = {v["variant"]: v for v in done["variants"]}
-    assert by_variant["gateway-v3"]["broken"]["bricked"] > 0
-    assert by_variant["gateway-v2"]["runs"] == 15
+def test_who_is_bricked_says_nothing_more(gateways: Gateways) -> None:
+    """Within the hours before their next statement, all others state their health once."""
+    document, variant = gateways("--with", "silent=1", "--until", "3h")
+    assert variant["broken"]["bricked"] > 0
+    assert document["reports"] == DEVICES
 
 
 @pytest.mark.slow
@@ -320,8 +338,6 @@ def test_an_artefact_that_is_lost_is_an_error(muster: Run, drafted: Workspace) -
 
 
 def test_shares_are_exact_and_drawn_by_the_seed() -> None:
-    import numpy as np
-
     scenario = Scenario.model_validate(
         {"groups": [{"behaviour": "failing", "share": 0.25}, {"behaviour": "silent", "share": 0.5, "variant": "b"}]}
     )

@@ -51,6 +51,14 @@ def test_what_went_wrong_is_not_undone_by_how_the_old_model_does(before: str, tm
     assert (view.evidence.failed, view.offer.state) == (len(devices), State.HALTED)
 
 
+def test_what_runs_and_fails_its_own_test_has_failed(tmp_path: Path) -> None:
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    say(workspace, begun.id, "installed", let_in(workspace, begun.id), after(minutes=30), self_test_passed=False)
+    rollout.tick(workspace, now=after(hours=1))
+    assert rollout.show_release(workspace, begun.id).state == State.HALTED
+
+
 def test_a_wave_waits_for_the_reports_of_the_one_before(tmp_path: Path) -> None:
     workspace = large(tmp_path)
     begun = started(workspace)
