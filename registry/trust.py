@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from securesystemslib.signer import Key
@@ -69,18 +71,20 @@ def delegations(persons: dict[str, Key], fleets: dict[str, Key]) -> Delegations:
     return Delegations({k.keyid: k for k in (*persons.values(), *fleets.values())}, roles)
 
 
-def expiry(role: str, now: datetime) -> datetime:
-    return now + _lifetime(role)
+def expiry(role: str, now: datetime, days: Mapping[str, int] = MappingProxyType({})) -> datetime:
+    """``days``: lifetimes of online roles that are not the usual ones."""
+    return now + _lifetime(role, days)
 
 
-def is_fresh(role: str, signed: Signed, now: datetime) -> bool:
+def is_fresh(role: str, signed: Signed, now: datetime, days: Mapping[str, int] = MappingProxyType({})) -> bool:
     """Whether at least half of the lifetime is left."""
-    return signed.expires - now > _lifetime(role) / 2
+    return signed.expires - now > _lifetime(role, days) / 2
 
 
 def to_bytes(metadata: Metadata[Any]) -> bytes:
     return metadata.to_bytes(JSONSerializer(compact=True))
 
 
-def _lifetime(role: str) -> timedelta:
-    return timedelta(days=_LIFETIME_DAYS["fleet" if role.startswith("fleet-") else role])
+def _lifetime(role: str, days: Mapping[str, int]) -> timedelta:
+    kind = "fleet" if role.startswith("fleet-") else role
+    return timedelta(days=days.get(kind, _LIFETIME_DAYS[kind]))

@@ -304,6 +304,14 @@ class Reports(Section):
     )
 
 
+class ValidDays(Section):
+    """For how long signatures of the online keys count: how long devices go on when nobody signs any more."""
+
+    timestamp: int = Field(1, ge=1, le=30)
+    snapshot: int = Field(7, ge=1, le=90)
+    fleet: int = Field(7, ge=1, le=90)
+
+
 class Registry(Section):
     """Backends; null means inside the workspace. Environment variables MUSTER_TRACKING_URI and MUSTER_DATABASE_URL win."""
 
@@ -314,6 +322,7 @@ class Registry(Section):
         {}, description="role -> URI of a signer that is no file here, e.g. timestamp: 'awskms:<key id>' (docs/releases.md)"
     )
     reports: Reports = Reports()
+    valid_days: ValidDays = ValidDays()
 
 
 class Settings(Section):

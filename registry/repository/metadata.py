@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets, Timestamp
 
 from registry import trust
+
+Days = Mapping[str, int]
+"""Role -> days that its signature counts, where they are not the usual ones."""
+_USUAL: Days = MappingProxyType({})
 
 
 def artefact_path(sha256: str) -> str:
@@ -31,18 +36,19 @@ def manifest_targets(manifests: Mapping[str, bytes]) -> dict[str, TargetFile]:
     return {path: TargetFile.from_data(path, data, ["sha256"]) for path, data in sorted(manifests.items())}
 
 
-def targets(role: str, version: int, listed: Mapping[str, TargetFile], now: datetime) -> Metadata[Targets]:
-    return Metadata(Targets(version, expires=trust.expiry(role, now), targets=dict(sorted(listed.items()))))
+def targets(role: str, version: int, listed: Mapping[str, TargetFile], now: datetime, days: Days = _USUAL) -> Metadata[Targets]:
+    return Metadata(Targets(version, expires=trust.expiry(role, now, days), targets=dict(sorted(listed.items()))))
 
 
-def snapshot(version: int, roles: Mapping[str, int], now: datetime) -> Metadata[Snapshot]:
+def snapshot(version: int, roles: Mapping[str, int], now: datetime, days: Days = _USUAL) -> Metadata[Snapshot]:
     meta = {f"{role}.json": MetaFile(v) for role, v in sorted(roles.items())}
-    return Metadata(Snapshot(version, expires=trust.expiry("snapshot", now), meta=meta))
+    return Metadata(Snapshot(version, expires=trust.expiry("snapshot", now, days), meta=meta))
 
 
-def timestamp(version: int, of: bytes, snapshot_version: int, now: datetime) -> Metadata[Timestamp]:
+def timestamp(version: int, of: bytes, snapshot_version: int, now: datetime, days: Days = _USUAL) -> Metadata[Timestamp]:
     """``of``: the bytes of the snapshot, whose digest stops a mix of old and new metadata."""
-    return Metadata(Timestamp(version, expires=trust.expiry("timestamp", now), snapshot_meta=pin(snapshot_version, of)))
+    expires = trust.expiry("timestamp", now, days)
+    return Metadata(Timestamp(version, expires=expires, snapshot_meta=pin(snapshot_version, of)))
 
 
 def pin(version: int, data: bytes) -> MetaFile:

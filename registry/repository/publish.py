@@ -125,6 +125,7 @@ class _Publication:
         if root is None or top is None:
             raise no_keys(workspace)
         self._workspace, self._store, self._now, self._dry_run = workspace, store, now, dry_run
+        self._days = workspace.settings.registry.valid_days.model_dump()
         self._root, self._top = root, top
         self._basis = basis.timestamp
         self._names = set(store.names("metadata"))
@@ -239,7 +240,7 @@ class _Publication:
                 self._versions[role] = version
                 return {}
         listed = listed or {}
-        fresh = metadata.targets(role, self._next(role), listed, self._now)
+        fresh = metadata.targets(role, self._next(role), listed, self._now, self._days)
         self._seal(role, fresh)
         self._versions[role] = fresh.signed.version
         self._written.append(role)
@@ -247,7 +248,7 @@ class _Publication:
 
     def _snapshot(self) -> tuple[int, bytes]:
         """As `_fleet`."""
-        fresh = metadata.snapshot(self._next("snapshot"), self._versions, self._now)
+        fresh = metadata.snapshot(self._next("snapshot"), self._versions, self._now, self._days)
         for shot in filter(None, (self._shot, self._newest_snapshot())):
             if shot[0].signed.meta == fresh.signed.meta and self._is_good("snapshot", shot[0]):
                 return shot[0].signed.version, shot[1]
@@ -272,7 +273,7 @@ class _Publication:
         # A version under a key that does not count any more may be a thief's; devices have forgotten it.
         seen = stored.signed.version if stored and self._is_signed("timestamp", stored) else 0
         number = max(seen, self._given.get("timestamp", 0)) + 1
-        fresh = metadata.timestamp(number, snapshot, version, self._now)
+        fresh = metadata.timestamp(number, snapshot, version, self._now, self._days)
         self._seal("timestamp", fresh)
         self._remember(version, number)
         self._store.replace(_TIMESTAMP, trust.to_bytes(fresh), data)
@@ -318,7 +319,7 @@ class _Publication:
 
     def _is_good(self, role: str, stored: Metadata[Any]) -> bool:
         """Signed by the key that counts now, and not near its expiry."""
-        return self._is_signed(role, stored) and trust.is_fresh(role, stored.signed, self._now)
+        return self._is_signed(role, stored) and trust.is_fresh(role, stored.signed, self._now, self._days)
 
     def _is_signed(self, role: str, stored: Metadata[Any]) -> bool:
         delegator: Root | Targets = self._root.signed if role in self._root.signed.roles else self._top.signed

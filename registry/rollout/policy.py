@@ -18,6 +18,10 @@ from registry.rollout.gates import Reading, read_gates
 from registry.rollout.release import Offer, Release, Wave
 from registry.rollout.states import Kind, State
 
+_POLLS = 48
+"""Part of the report deadline for which a wave stays open at least, half an hour of a day: in a fleet that was never heard of
+before, nobody is waited for but those who have spoken, and devices ask only now and then.
+"""
 UNDECIDED = "the gate cannot decide: "
 ASKS = "the stage is decided by people"
 
@@ -111,7 +115,8 @@ def _undecided(release: Release, offer: Offer, readings: tuple[Reading, ...], la
 def _next_wave(offer: Offer, evidence: Evidence, readings: tuple[Reading, ...], now: int, deadline: int) -> Outlook:
     """Whoever falls silent has failed by the deadline, so that a wave always reports, unless nobody of it is there."""
     nobody = not evidence.wave_expected and now >= deadline
-    if not _reported(evidence) and not nobody:
+    early = now < offer.cuts[-1].seconds + (deadline - offer.cuts[-1].seconds) // _POLLS
+    if early or (not _reported(evidence) and not nobody):
         return Outlook(readings, None, f"reports of wave {offer.wave + 1} of {len(offer.plan.waves)}", deadline)
     if not evidence.expected:
         return Outlook(readings, Step(Kind.HELD, UNDECIDED + "no device has said anything"), "")

@@ -14,7 +14,7 @@ from registry.inventory import import_devices
 from tests.registry.cli import Run
 from tests.registry.faults import object_store
 from tests.registry.reporting import wide_canary
-from tests.registry.servers import postgresql_server
+from tests.registry.servers import fresh, postgresql_server
 from tests.registry.workspaces import artefacts, make_workspace, proofs, release, version
 
 
@@ -67,11 +67,17 @@ def muster(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
+def _postgresql_server() -> Iterator[str]:
     with postgresql_server() as url:
         if url is None:
             pytest.skip("no PostgreSQL server (Debian: postgresql), or no runuser to become someone else")
         yield url
+
+
+@pytest.fixture
+def postgresql(_postgresql_server: str) -> str:
+    """The address of an empty database."""
+    return fresh(_postgresql_server)
 
 
 @pytest.fixture(scope="session")

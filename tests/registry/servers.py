@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 
 @dataclass
@@ -122,3 +125,13 @@ def postgresql_server() -> Iterator[str | None]:
     yield f"postgresql://muster@127.0.0.1:{port}/postgres"
     subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder)
     shutil.rmtree(folder)
+
+
+def fresh(server: str) -> str:
+    """The address of a new database on a PostgreSQL server."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    engine = sa.create_engine(server.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server.rpartition("/")[0] + f"/{name}"

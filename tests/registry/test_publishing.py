@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from components.workspace import Workspace
+from components.workspace import Workspace, open_workspace
 from components.workspace.errors import Conflict, NotFound, VerificationFailed
 from registry import rollout
 from registry.contract.times import utc_now
@@ -287,3 +288,16 @@ def test_a_lost_log_withdraws_nothing_and_is_not_called_well(released: Workspace
         with pytest.raises(Conflict, match="knows nothing of"):
             act(released)
     assert {f: f.read_bytes() for f in (released.state / "repository").rglob("*") if f.is_file()} == before
+
+
+def test_how_long_signatures_count_is_the_workspaces_choice(stocked: Workspace) -> None:
+    """The longer, the longer devices go on when nobody signs any more."""
+    with (stocked.root / "muster.yaml").open("a") as file:
+        file.write("registry:\n  valid_days: {timestamp: 3, fleet: 30}\n")
+    workspace = open_workspace(stocked.root)
+    now = utc_now()
+    release(workspace, now=now)
+    timestamp = json.loads((repository_of(workspace) / "metadata/timestamp.json").read_text())
+    fleet = json.loads((repository_of(workspace) / "metadata/1.fleet-north.json").read_text())
+    expires = [datetime.fromisoformat(m["signed"]["expires"]) for m in (timestamp, fleet)]
+    assert [e - now for e in expires] == [timedelta(days=3), timedelta(days=30)]

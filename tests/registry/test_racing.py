@@ -77,7 +77,7 @@ def test_of_those_who_saw_the_same_state_one_decides(
     backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     if backend == "postgresql":
-        monkeypatch.setenv("MUSTER_DATABASE_URL", fresh(request.getfixturevalue("postgresql")))
+        monkeypatch.setenv("MUSTER_DATABASE_URL", request.getfixturevalue("postgresql"))
     workspace = make_workspace(tmp_path / "w")
     import_devices(workspace)
     begun = release(workspace)
@@ -94,7 +94,7 @@ def test_eight_at_once_lose_nothing(
 ) -> None:
     """Ticks beside a person who halts: whoever loses says so, and a halt that won stays."""
     if backend == "postgresql":
-        monkeypatch.setenv("MUSTER_DATABASE_URL", fresh(request.getfixturevalue("postgresql")))
+        monkeypatch.setenv("MUSTER_DATABASE_URL", request.getfixturevalue("postgresql"))
     workspace = make_workspace(tmp_path / "w")
     import_devices(workspace)
     begun = release(workspace)
@@ -104,17 +104,3 @@ def test_eight_at_once_lose_nothing(
     assert kinds in ([Kind.HALTED], [Kind.HELD])
     assert rollout.show_release(workspace, "north-r1").state in (State.HALTED, State.HELD)
     holds_together(workspace)
-
-
-def fresh(server: str) -> str:
-    """A new database on the server."""
-    import uuid
-
-    import sqlalchemy as sa
-
-    name = f"race_{uuid.uuid4().hex[:12]}"
-    engine = sa.create_engine(server.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return server.rpartition("/")[0] + f"/{name}"

@@ -12,7 +12,6 @@ from registry import rollout
 from registry.device import check
 from registry.rollout import Order, State
 from tests.registry.rollouts import VARIANT, after, alive, large, let_in, say, started, walk
-from tests.registry.test_racing import fresh
 from tests.registry.workspaces import artefacts, canary, image_root, proofs, repository_of, version
 
 
@@ -334,5 +333,5 @@ def test_postgresql_weighs_the_same(postgresql: str, tmp_path: Path, monkeypatch
         return view.evidence
 
     here = weighed(tmp_path / "sqlite")
-    monkeypatch.setenv("MUSTER_DATABASE_URL", fresh(postgresql))
+    monkeypatch.setenv("MUSTER_DATABASE_URL", postgresql)
     assert weighed(tmp_path / "postgresql") == here
