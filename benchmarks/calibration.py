@@ -88,7 +88,9 @@ def measure(workspace: Workspace, peer: str | None) -> list[Row]:
             written = write(model, recipe, codes, WEIGHT_LIMIT)
             made = simulate_within(model.architecture, written.weights, written.spans, precision=precision)
             outputs = made.engine(np.asarray(windows.codes[rows]))
-            in_floats = {name: (v - made.tensors[name].zero) * made.tensors[name].scale for name, v in outputs.items()}
+            arrays = {"correction": outputs.correction, "embedding": outputs.embedding}
+            arrays |= {h.output: (outputs.logits if h.classes else outputs.numbers)[h.task] for h in model.architecture.heads}
+            in_floats = {n: ((v.astype(np.float32) - made.tensors[n].zero) * made.tensors[n].scale) for n, v in arrays.items()}
             found.append(judge(f"ours, {precision} in C", floats_of(model.architecture, in_floats, len(rows))))
         plain = write(model, Recipe("float32"), codes, WEIGHT_LIMIT)
         for name, kind in PEERS.items() if peer else ():

@@ -73,7 +73,7 @@ def stocked(root: Path, devices: int) -> Workspace:
     rows = [f"gw-{i:06},north,gateway,2.1.0,plant,{key}," for i, key in enumerate(keys)]
     make_workspace(root, devices="\n".join([HEADER, *rows]) + "\n")
     text = (root / "muster.yaml").read_text()
-    only = re.sub(r"  stages:\n.*", "  stages: [{name: all, share: 1.0}]\n", text, flags=re.DOTALL)
+    only = re.sub(r"  stages:\n.*", "  stages: [{name: all, share: 1.0, waves: 1}]\n", text, flags=re.DOTALL)
     (root / "muster.yaml").write_text(only)
     workspace = open_workspace(root)
     import_devices(workspace)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,9 +50,8 @@ def policy(
 def rollout(fleet: Fleet, rules: Policy, salt: str, *, days: float = 14.0, stop_after_stage: int | None = None) -> Ended:
     """Tick every five minutes until it ends, is held, or ``days`` have passed; a person is never there."""
     count = len(fleet.online)
-    ids = _ids(count)
-    bucket = buckets(salt, ids)
-    release = _started(rules, ids, salt)
+    bucket = buckets(salt, _ids(count))
+    release = _started(rules, tuple(_ids(count)), salt)
     enrolled_at = np.full(count, NEVER)
     now, end = START, START + int(days * DAY)
     while now < end:
@@ -101,9 +100,8 @@ def _largest(offer: Offer, bucket: NDArray[np.int64]) -> Wave | None:
     return Wave(count, min(cut(bucket, count), after.upto)) if count > enrolled else None
 
 
-@cache
-def _ids(count: int) -> tuple[str, ...]:
-    return tuple(f"device-{i:07d}" for i in range(count))
+def _ids(count: int) -> Iterator[str]:
+    return (f"device-{i:07d}" for i in range(count))
 
 
 def _started(rules: Policy, ids: tuple[str, ...], salt: str) -> Release:

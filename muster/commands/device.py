@@ -1,4 +1,4 @@
-"""`muster device`: what one device would do, and why; and whose signature counts as the device's."""
+"""`muster device`: what one device would do, and why; and whose signature counts as the device's. It acts in device_acting.py."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from components.workspace import open_workspace
-from components.workspace.errors import GateFailed, InputError
+from components.workspace.errors import InputError
+from muster.commands import device_acting
+from muster.commands.device_chosen import DeviceOfWorkspace, FactsFile, Place, RootFile, State, Url, choose
 from muster.console import Json, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
-    from components.workspace import Workspace
     from registry.device import Decision, Facts
 
-app = typer.Typer(no_args_is_help=True, help="Devices: what one would install now, and why; their keys.")
+app = typer.Typer(no_args_is_help=True, help="Devices: what one would install now, and why; installing it; reports and keys.")
+
+device_acting.add_to(app)
 
 WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]
 
 
 @app.command()
 def check(
-    place: Annotated[str, typer.Argument(help="a workspace, or with --facts the address or folder of a repository")] = ".",
-    device: Annotated[str | None, typer.Option(help="a device of the workspace's inventory")] = None,
-    facts: Annotated[Path | None, typer.Option(help="device.json: the device's facts, where there is no workspace")] = None,
-    root: Annotated[Path | None, typer.Option(help="root.json from the device's image")] = None,
-    url: Annotated[str | None, typer.Option(help="where the repository is served, if not from the workspace's folder")] = None,
-    state: Annotated[Path | None, typer.Option(help="folder for the device's memory")] = None,
+    place: Place = ".",
+    device: DeviceOfWorkspace = None,
+    facts: FactsFile = None,
+    root: RootFile = None,
+    url: Url = None,
+    state: State = None,
     json: Json = False,
 ) -> None:
     """Check as the device does: verify the metadata, the manifest and the artefact, and run its self-test.
@@ -39,21 +42,13 @@ def check(
     Exits 8 with a reason when something does not verify, 0 when there is something to install or nothing to do.
     """
     from registry.device import check as check_device
-    from registry.device import read_facts
 
-    if facts is not None and root is not None:
-        base, known, image, memory = url or place, read_facts(facts), _bytes(root), state or facts.parent / "device-state"
-    elif device is not None and facts is None:
-        workspace = open_workspace(Path(place))
-        base, known, image = url or _repository(workspace), _facts(workspace, device), _root(workspace, root)
-        memory = state or workspace.state / "devices" / device
-    else:
-        raise InputError("which device?", hint="give --device ID with a workspace, or --facts and --root with a repository")
-    decision = check_device(base, image, known, memory)
+    chosen = choose(place, device=device, facts=facts, root=root, url=url, state=state)
+    decision = check_device(chosen.place, chosen.image, chosen.facts, chosen.state)
     if json:
-        emit_json("device-check", _as_json(known, decision))
+        emit_json("device-check", _as_json(chosen.facts, decision))
     else:
-        _print(known, decision)
+        _print(chosen.facts, decision)
 
 
 @app.command()
@@ -149,53 +144,6 @@ def _duration(text: str) -> timedelta:
     if match is None:
         raise InputError(f"'{text}' is no time", hint="write --valid 30min, 1h or 2d")
     return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-
-
-def _facts(workspace: Workspace, device_id: str) -> Facts:
-    """What a device of the inventory would know of itself; a microcontroller has the runtime that its profile asks for."""
-    from registry.device import Facts
-    from registry.inventory import show_device, variant_of
-
-    entry = show_device(workspace, device_id)
-    variant, reason = variant_of(workspace, entry.fleet, entry.hardware_profile, entry.firmware_version)
-    if variant is None:
-        raise GateFailed(f"no release reaches '{device_id}': {reason}", hint="mend the inventory, or fleets: in muster.yaml")
-    runtime = workspace.profile(entry.hardware_profile).runtime
-    return Facts(
-        device_id=device_id,
-        fleet=entry.fleet,
-        firmware_variant=variant,
-        hardware_profile=entry.hardware_profile,
-        hardware_revision=entry.hardware_revision,
-        firmware_version=entry.firmware_version,
-        runtime=runtime.name,
-        runtime_version=runtime.minimal if runtime.name == "c99" else None,
-        via=entry.via,
-    )
-
-
-def _root(workspace: Workspace, given: Path | None) -> bytes:
-    from registry import trust
-    from registry.keys import no_keys
-
-    if given is not None:
-        return _bytes(given)
-    roots = trust.files_of(workspace, "root")
-    if not roots:
-        raise no_keys(workspace)
-    return roots[0].read_bytes()
-
-
-def _repository(workspace: Workspace) -> str:
-    from registry.repository import location
-
-    return location(workspace)
-
-
-def _bytes(file: Path) -> bytes:
-    if not file.is_file():
-        raise InputError(f"no file {file}", hint="the first root.json lies in .muster/trust of the workspace that signs")
-    return file.read_bytes()
 
 
 def _as_json(facts: Facts, decision: Decision) -> dict[str, Any]:

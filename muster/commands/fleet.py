@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from components.workspace import open_workspace
+from muster.commands.simulate import simulate
 from muster.console import Json, emit_json, emit_line, emit_table
 
 app = typer.Typer(no_args_is_help=True, help="Fleets: the devices of the inventory.")
@@ -120,6 +121,9 @@ def health(
         emit_line()
         refused = [(r.fleet or "-", r.release or "-", r.reason, r.deliveries, _time(r.last_at)) for r in found.rejections]
         emit_table("Refused deliveries", ("fleet", "release", "reason", "deliveries", "last"), refused)
+
+
+app.command()(simulate)
 
 
 def _time(seconds: int | None) -> str:

@@ -168,7 +168,7 @@ class Previous(Part):
 class Manifest(Part):
     schema_version: Literal[1] = 1
     manifest_id: str = Field(max_length=256)
-    sequence_number: int = Field(ge=1)
+    sequence_number: int = Field(ge=1, le=2**53 - 1, description="no more than every JSON parser reads exactly")
     rollout_id: Name
     fleet_id: Name
     firmware_variant: Name

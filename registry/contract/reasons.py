@@ -15,6 +15,9 @@ class Reason(StrEnum):
     OUTSIDE_WINDOW = "outside_window"
     NOT_WITHDRAWN = "not_withdrawn"
     ALREADY_INSTALLED = "already_installed"
+    BACKING_OFF = "backing_off"
+    GIVEN_UP = "given_up"
+    HANDED_OVER = "handed_over"
     # To install.
     OFFERED = "offered"
     # Refused: metadata or transport.
@@ -42,6 +45,12 @@ class Reason(StrEnum):
     WRONG_DIGEST = "wrong_digest"
     BAD_ARTEFACT = "bad_artefact"
     SELF_TEST_FAILED = "self_test_failed"
+    LATENCY_EXCEEDED = "latency_exceeded"
+    # Ended without a verdict on the artefact's content.
+    STORAGE_FAILED = "storage_failed"
+    INTERRUPTED = "interrupted"
+    # Went back because the release was taken back.
+    WITHDRAWN = "withdrawn"
     # Refused: signed image (envelope.py).
     WRONG_SIZE = "wrong_size"
     BAD_MAGIC = "bad_magic"
@@ -52,3 +61,8 @@ class Reason(StrEnum):
 
 PASSING = frozenset({Reason.UNREACHABLE, Reason.MISSING, Reason.TOO_SLOW, Reason.METADATA_EXPIRED})
 """Failures that say nothing of the artefact and may be gone at the next attempt."""
+
+AGAIN = PASSING | {Reason.WRONG_DIGEST, Reason.TOO_LARGE, Reason.STORAGE_FAILED, Reason.INTERRUPTED}
+"""After which a device tries the same artefact once more. Who sits on the line can spoil a download, and must not keep a device
+from a release for ever; a power cut proves nothing. Beside those that pass, the registry counts them as failures all the same.
+"""

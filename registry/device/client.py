@@ -7,35 +7,28 @@
 5  the `releases` role has to list the same artefact for this hardware, fleet and firmware
 6  fetch it, parse it, run its self-test; raise the release counter
 
-Whatever fails, the device keeps what it runs. All metadata and the manifest are fetched under one deadline.
+Whatever fails, the device keeps what it runs. `updating.py` goes on from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-from tuf.api import exceptions as tuf
-from tuf.ngclient import Updater, UpdaterConfig
-
 from components.values.artefact import Artefact
-from components.workspace.errors import Conflict, VerificationFailed
-from registry.contract.manifest import MAX_BYTES, Manifest, manifest_path
+from components.workspace.files import write_bytes
+from registry.contract.manifest import Manifest
 from registry.contract.reasons import Reason
 from registry.contract.times import utc_now
 from registry.device.facts import Facts
-from registry.device.fetcher import DeadlineFetcher, NotInFolder, TooSlow, base_url
 from registry.device.floors import read_floors
-from registry.device.judge import approved_entry, reason_to_wait, refuse_early_clock, refuse_wrong
-from registry.device.refusal import Refused, Unreachable
+from registry.device.judge import reason_to_wait, refuse_early_clock, refuse_wrong
+from registry.device.locking import alone
+from registry.device.reporting import OFFERED
 from registry.device.selftest import self_test
-
-DEADLINE_S = 60.0
-_LIMITS = UpdaterConfig(max_root_rotations=64, max_delegations=8, root_max_length=65_536, app_user_agent="muster-device")
+from registry.device.slots import Slots
+from registry.device.source import DEADLINE_S, Source
 
 
 @dataclass(frozen=True)
@@ -62,107 +55,48 @@ def check(
         Conflict: another check of the same device is running.
     """
     now = now or utc_now()
-    state.mkdir(parents=True, exist_ok=True)
-    with _alone(state), _explained():
-        floors = read_floors(state)
-        refuse_early_clock(floors.time, now)
-        fetcher = DeadlineFetcher(deadline_s)
-        updater = _updater(base_url(place), root, state, fetcher)
-        manifest = _manifest(updater, facts, state)
+    with alone(state):
+        source = open_source(place, root, facts, state, now, deadline_s)
+        manifest = source.manifest(facts)
         if manifest is None:
-            return Decision(False, Reason.NOTHING_OFFERED, f"nothing is offered to {facts.fleet}/{facts.firmware_variant}")
-        refuse_wrong(manifest, facts, floors, now)
-        floors = floors.after(manifest)
-        floors.save(state)
+            return nothing_offered(facts)
+        facts = as_it_runs(facts, state)
+        take_note(manifest, source.signers(facts.fleet), facts, state, now)
         if wait := reason_to_wait(manifest, facts, now):
             return Decision(False, *wait, manifest)
-        artefact = _artefact(updater, fetcher, manifest, facts, state)
+        entry = source.approved(manifest, facts, read_floors(state))
+        artefact = source.fetch(entry, facts, state / "targets/next.artefact")
         tested = _tested(artefact, facts)
-        floors.after_self_test(manifest).save(state)
+        read_floors(state).after_self_test(facts.fleet, manifest.artifact.release_counter).save(state)
         return Decision(True, Reason.OFFERED, "verified", manifest, tested)
 
 
-def _updater(base: str, root: bytes, state: Path, fetcher: DeadlineFetcher) -> Updater:
-    cache, targets = state / "metadata", state / "targets"
-    cache.mkdir(exist_ok=True)
-    targets.mkdir(exist_ok=True)
-    return Updater(
-        str(cache), f"{base}/metadata/", str(targets), f"{base}/targets/", fetcher=fetcher, config=_LIMITS, bootstrap=root
-    )
+def open_source(place: str, root: bytes, facts: Facts, state: Path, now: datetime, deadline_s: float) -> Source:
+    """Steps 1 and 2: the repository, once the clock may be trusted with expiry."""
+    refuse_early_clock(read_floors(state).raised_by(facts).time, now)
+    return Source(place, root, state, deadline_s)
 
 
-def _manifest(updater: Updater, facts: Facts, state: Path) -> Manifest | None:
-    updater.refresh()
-    entry = updater.get_targetinfo(manifest_path(facts.fleet, facts.firmware_variant))
-    if entry is None:
-        return None
-    if entry.length > MAX_BYTES:
-        raise Refused(Reason.BAD_MANIFEST, f"a manifest of {entry.length} bytes; {MAX_BYTES} are read")
-    file = updater.download_target(entry, str(state / "targets/rollout.json"))
-    try:
-        return Manifest.from_bytes(Path(file).read_bytes())
-    except ValueError as error:
-        raise Refused(Reason.BAD_MANIFEST, f"the manifest does not parse: {str(error).splitlines()[0]}") from None
+def take_note(manifest: Manifest, signers: str, facts: Facts, state: Path, now: datetime) -> None:
+    """Step 3: refuse what is wrong; what is right is kept, and is the least that is taken from now on."""
+    floors = read_floors(state).told_by(manifest.path, signers).raised_by(facts)
+    refuse_wrong(manifest, facts, floors, now)
+    if manifest.sequence_number != floors.sequence[manifest.path] or not (state / OFFERED).is_file():
+        write_bytes(state / OFFERED, manifest.to_bytes())
+    floors.after(manifest, signers).save(state)
 
 
-def _artefact(updater: Updater, fetcher: DeadlineFetcher, manifest: Manifest, facts: Facts, state: Path) -> Artefact:
-    """Fetch, and parse what lies on the disk: that is what would be installed."""
-    entry = approved_entry(updater.get_targetinfo(manifest.artifact.path), manifest, facts, read_floors(state))
-    fetcher.allow(entry.length)
-    file = Path(updater.download_target(entry, str(state / "targets/next.artefact")))
-    try:
-        artefact = Artefact.from_bytes(file.read_bytes())
-    except VerificationFailed as error:
-        raise Refused(Reason.BAD_ARTEFACT, error.message) from None
-    if artefact.sha256 != manifest.artifact.sha256:
-        raise Refused(Reason.WRONG_DIGEST, "what was written to the disk is not what was fetched")
-    if (artefact.profile, artefact.runtime) != (facts.hardware_profile, facts.runtime):
-        raise Refused(Reason.WRONG_HARDWARE, f"the artefact is built for {artefact.profile} with {artefact.runtime}")
-    return artefact
+def as_it_runs(facts: Facts, state: Path) -> Facts:
+    """The facts with the digest of the active slot, once something was installed."""
+    slots = Slots(state)
+    return facts if slots.pointer() is None else facts.model_copy(update={"running_sha256": slots.running()})
+
+
+def nothing_offered(facts: Facts) -> Decision:
+    return Decision(False, Reason.NOTHING_OFFERED, f"nothing is offered to {facts.fleet}/{facts.firmware_variant}")
 
 
 def _tested(artefact: Artefact, facts: Facts) -> str:
     if artefact.runtime == "c99":
         return f"gateway {facts.via or '(none)'} verified it; the microcontroller itself runs the self-test before it switches"
-    return f"{self_test(artefact)} vectors passed in {artefact.runtime}"
-
-
-@contextmanager
-def _alone(state: Path) -> Iterator[None]:
-    """python-tuf supports one process a cache folder."""
-    try:
-        with FileLock(state / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise Conflict(f"another check uses {state}", hint="wait until it is done") from None
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """python-tuf's errors as reasons of the contract."""
-    try:
-        yield
-    except TooSlow as error:
-        raise Unreachable(Reason.TOO_SLOW, str(error)) from None
-    except NotInFolder as error:
-        raise Refused(
-            Reason.MISSING,
-            str(error),
-            hint="nothing is published there yet, or it was lost: muster release publish writes it again",
-        ) from None
-    except tuf.DownloadLengthMismatchError as error:
-        raise Refused(Reason.TOO_LARGE, str(error)) from None
-    except tuf.DownloadError as error:
-        raise Unreachable(Reason.UNREACHABLE, str(error)) from None
-    except tuf.ExpiredMetadataError as error:
-        raise Refused(
-            Reason.METADATA_EXPIRED, str(error), hint="muster release publish signs it anew; or the device is shown old metadata"
-        ) from None
-    except tuf.BadVersionNumberError as error:
-        raise Refused(Reason.METADATA_ROLLBACK, str(error)) from None
-    except tuf.UnsignedMetadataError as error:
-        raise Refused(Reason.BAD_SIGNATURE, str(error)) from None
-    except tuf.LengthOrHashMismatchError as error:
-        raise Refused(Reason.WRONG_DIGEST, str(error)) from None
-    except tuf.RepositoryError as error:
-        raise Refused(Reason.BAD_METADATA, str(error) or type(error).__name__) from None
+    return f"{self_test(artefact, facts.latency_budget_us).vectors} vectors passed in {artefact.runtime}"

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, ValidationError, field_validator
 
 from components.workspace.errors import InputError, NotFound
-from registry.contract.manifest import Name, Part, Sha256
+from registry.contract.manifest import Name, Part, Sha256, Stamp
+from registry.contract.report import DeviceId
 
 _PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "litert": "ai-edge-litert"}
 
@@ -18,10 +19,13 @@ _PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "litert": "ai
 class Facts(Part):
     """``firmware_variant`` is written into the firmware's image; a manifest whose range does not fit is refused.
 
-    ``runtime_version``: absent, the installed runtime is asked. ``via``: the gateway that checks for this device.
+    ``runtime_version``: absent, the installed runtime is asked. ``running_sha256``: of the artefact in the image, as long as
+    none was installed. ``via``: the gateway that checks for this device. ``latency_budget_us``: what one window may take, in
+    microseconds. ``floor_sequence`` and ``floor_time``: what was published when the image was built; nothing older is taken,
+    even by a device that has seen nothing yet.
     """
 
-    device_id: str = Field(min_length=1, max_length=128)
+    device_id: DeviceId
     fleet: Name
     firmware_variant: Name
     hardware_profile: Name
@@ -32,6 +36,9 @@ class Facts(Part):
     running_sha256: Sha256 | None = None
     timezone: str = Field("UTC", max_length=64, description="IANA name, for windows in local time")
     via: str = ""
+    latency_budget_us: int | None = Field(None, gt=0)
+    floor_sequence: int = Field(0, ge=0)
+    floor_time: Stamp = "1970-01-01T00:00:00Z"
 
     @field_validator("timezone")
     @classmethod

@@ -1,18 +1,11 @@
-"""Fetch by HTTP or from a folder, all of it under one total deadline.
-
-python-tuf limits sizes but no total time: a server that drips a byte now and then holds a device for hours. Here a
-timer cuts the connection when the deadline passes, wherever the server dawdles: in its headers or in the body.
-"""
+"""Fetch by HTTP or from a folder, all of it under one total deadline and never below a rate (connection.py)."""
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPException
 from pathlib import Path
-from threading import Timer
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import url2pathname
 
@@ -20,15 +13,17 @@ from tuf.api.exceptions import DownloadError, DownloadHTTPError
 from tuf.ngclient.fetcher import FetcherInterface
 
 from components.workspace.errors import InputError
+from registry.device.connection import connected
 
 _CHUNK = 1 << 16
-_GAP_S = 10.0
-_SLOWEST = 1000
-"""Bytes per second below which an artefact is not worth waiting for."""
+SLOWEST = 1000
+"""Bytes per second below which a download is not worth waiting for."""
+WINDOW_S = 20.0
+"""Over how long the rate is taken: a short gap of a radio link is no slow server."""
 
 
 class TooSlow(DownloadError):
-    """The deadline passed before the download was complete."""
+    """The deadline passed before the download was complete, or it came more slowly than `SLOWEST`."""
 
 
 class NotInFolder(DownloadHTTPError):
@@ -38,13 +33,13 @@ class NotInFolder(DownloadHTTPError):
 class DeadlineFetcher(FetcherInterface):
     """``seconds``: for everything that is fetched until `allow` gives more."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, *, window_s: float = WINDOW_S) -> None:
+        self._seconds, self._window_s = seconds, window_s
         self._until = time.monotonic() + seconds
 
     def allow(self, length: int) -> None:
         """Start a new deadline that fits a download of ``length`` bytes."""
-        self._until = time.monotonic() + max(self._seconds, length / _SLOWEST)
+        self._until = time.monotonic() + max(self._seconds, length / SLOWEST)
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         parts = urlsplit(url)
@@ -53,38 +48,21 @@ class DeadlineFetcher(FetcherInterface):
         return self._read_http(url, parts)
 
     def _read_http(self, url: str, parts: SplitResult) -> Iterator[bytes]:
-        try:
-            with self._connection(parts) as connection:
+        with connected(parts, self._until, SLOWEST, self._window_s) as (connection, pace):
+            try:
                 connection.request("GET", parts.path, headers={"Accept-Encoding": "identity"})
                 response = connection.getresponse()
                 if response.status != 200:
                     raise DownloadHTTPError(f"{url}: HTTP status {response.status}", response.status)
                 while chunk := response.read1(_CHUNK):
-                    self._still_in_time(url)
+                    pace.came(len(chunk))
                     yield chunk
-                self._still_in_time(url)
-        except (OSError, HTTPException, ValueError, AttributeError) as error:
-            # A connection that the timer cut fails in one of many ways; the clock says whether it was the timer.
-            self._still_in_time(url)
-            raise DownloadError(f"{url}: {error or type(error).__name__}") from None
-
-    @contextmanager
-    def _connection(self, parts: SplitResult) -> Iterator[HTTPConnection]:
-        left = self._until - time.monotonic()
-        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        connection = kind(parts.netloc, timeout=max(min(_GAP_S, left), 0.001))
-        timer = Timer(max(left, 0.0), _cut, [connection])
-        timer.daemon = True
-        timer.start()
-        try:
-            yield connection
-        finally:
-            timer.cancel()
-            connection.close()
-
-    def _still_in_time(self, url: str) -> None:
-        if time.monotonic() >= self._until:
-            raise TooSlow(f"{url}: not complete within the deadline")
+                pace.came(0)
+            except (OSError, HTTPException, ValueError, AttributeError) as error:
+                # A connection that was cut fails in one of many ways; the pace says whether it was cut.
+                if pace.is_over:
+                    raise TooSlow(f"{url}: not complete in time, or below {SLOWEST} bytes a second") from None
+                raise DownloadError(f"{url}: {error or type(error).__name__}") from None
 
 
 def base_url(place: str) -> str:
@@ -108,8 +86,3 @@ def _read_file(url: str) -> Iterator[bytes]:
     with file.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             yield chunk
-
-
-def _cut(connection: HTTPConnection) -> None:
-    with suppress(OSError, AttributeError):
-        connection.sock.shutdown(socket.SHUT_RDWR)

@@ -69,7 +69,7 @@ def reason_to_wait(manifest: Manifest, facts: Facts, now: datetime) -> tuple[Rea
         return None if back else (Reason.NOT_WITHDRAWN, "the device does not run what is taken back")
     if manifest.state not in ("running", "completed"):
         return Reason.NOT_RUNNING, f"the rollout is {manifest.state}"
-    return _not_now(manifest, facts, now) or _not_in_stage(manifest, facts)
+    return _not_now(manifest, facts, now) or _outside(manifest, facts)
 
 
 def _not_now(manifest: Manifest, facts: Facts, now: datetime) -> tuple[Reason, str] | None:
@@ -80,15 +80,23 @@ def _not_now(manifest: Manifest, facts: Facts, now: datetime) -> tuple[Reason, s
     return None
 
 
-def _not_in_stage(manifest: Manifest, facts: Facts) -> tuple[Reason, str] | None:
-    cohort = manifest.cohort
-    own = bucket(cohort.salt, facts.device_id)
-    if pin(cohort.salt, facts.device_id) in cohort.deferred:
-        own = max(own, cohort.deferred_to)
-    if own < manifest.upto:
+def _outside(manifest: Manifest, facts: Facts) -> tuple[Reason, str] | None:
+    if in_stage(manifest, facts):
         return None
     stage = manifest.stages[manifest.active_stage].name
+    own = _own_bucket(manifest, facts)
     return Reason.NOT_IN_COHORT, f"stage '{stage}' takes buckets below {manifest.upto}, this device has {own}"
+
+
+def in_stage(manifest: Manifest, facts: Facts) -> bool:
+    """Whether the rollout has reached the device."""
+    return _own_bucket(manifest, facts) < manifest.upto
+
+
+def _own_bucket(manifest: Manifest, facts: Facts) -> int:
+    cohort = manifest.cohort
+    own = bucket(cohort.salt, facts.device_id)
+    return max(own, cohort.deferred_to) if pin(cohort.salt, facts.device_id) in cohort.deferred else own
 
 
 def approved_entry(entry: TargetFile | None, manifest: Manifest, facts: Facts, floors: Floors) -> TargetFile:

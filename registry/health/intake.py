@@ -54,6 +54,7 @@ class Intake:
         self._engine = engine
         self._require_signatures = require_signatures
         self._rollouts = Rollouts()
+        self._open: sa.Connection | None = None
 
     def take(self, deliveries: Iterable[bytes], now: int | None = None) -> Taken:
         """Count ``deliveries``, envelopes as `signed_report.sign` makes them; ``now``: seconds UTC.
@@ -63,9 +64,15 @@ class Intake:
             VerificationFailed: the log of a release was tampered with.
         """
         answers: list[str] = []
+        self._keep_open()
         for batch in _batches(deliveries):
             answers += self._batch(batch, int(time.time()) if now is None else now)
         return Taken(tuple(answers))
+
+    def _keep_open(self) -> None:
+        """SQLite folds its log into the file whenever the last connection closes: with one open, not after every batch."""
+        if self._open is None and self._engine.dialect.name == "sqlite":
+            self._open = self._engine.connect()
 
     def _batch(self, batch: Sequence[bytes], now: int) -> list[str]:
         with _no_cycles():

@@ -14,6 +14,7 @@ from registry.inventory.devices import (
     find_device,
     list_devices,
     show_device,
+    stored,
     variant_of,
 )
 from registry.inventory.importing import Import, import_devices
@@ -29,5 +30,6 @@ __all__ = [
     "import_devices",
     "list_devices",
     "show_device",
+    "stored",
     "variant_of",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -54,6 +54,9 @@ class Group:
 
 
 GROUPED = (devices.c.fleet, devices.c.hardware_profile, devices.c.firmware_version, devices.c.hardware_revision)
+
+
+_STORED = tuple(f.name for f in fields(Device) if f.name != "public_key")
 
 
 def list_devices(workspace: Workspace, *, fleet: str | None = None, limit: int | None = None) -> list[Device]:
@@ -149,3 +152,8 @@ def _devices(connection: sa.Connection, query: sa.Select[Any]) -> list[Device]:
 def as_stored(row: Any, public_key: str = "") -> Device:
     """A row of the table; keys are kept elsewhere (registry/health/keys.py)."""
     return Device(**row._mapping, public_key=public_key)
+
+
+def stored(device: Device) -> dict[str, str]:
+    """The device as a row of the table. `asdict` would copy each value."""
+    return {name: getattr(device, name) for name in _STORED}

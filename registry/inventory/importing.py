@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from packaging.version import InvalidVersion, Version
@@ -20,7 +20,7 @@ from registry.database import devices, open_database, writing
 from registry.health import keys
 from registry.health.keys import Enrolment
 from registry.health.tables import ACTIVE
-from registry.inventory.devices import Device, as_stored
+from registry.inventory.devices import Device, as_stored, stored
 from registry.inventory.sources import rows_of
 
 _DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -115,7 +115,7 @@ def _store(workspace: Workspace, wanted: dict[str, Device], origin: dict[str, st
         gone = [i for i in present if i not in rows]
         _delete(connection, [*gone, *(i for i in stale if i in present)])
         if stale:
-            connection.execute(devices.insert(), [_columns(rows[i]) for i in stale])
+            connection.execute(devices.insert(), [stored(rows[i]) for i in stale])
         keys.append(connection, enrolled)
     changed = {*stale, *(e.device_id for e in enrolled)}
     added = sum(i not in present for i in changed)
@@ -145,10 +145,6 @@ def _refuse(problems: Sequence[str], hint: str = "mend these rows and import aga
     if problems:
         more = f"\nand {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise InputError("\n".join(problems[:_SHOWN]) + more, hint=hint)
-
-
-def _columns(device: Device) -> dict[str, str]:
-    return {name: value for name, value in asdict(device).items() if name != "public_key"}
 
 
 def _delete(connection: sa.Connection, ids: Sequence[str]) -> None:

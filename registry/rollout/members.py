@@ -29,7 +29,7 @@ def takes(offer: Offer, group: Group) -> bool:
 
 def members(connection: sa.Connection, groups: Iterable[Group], *, without: Sequence[str] = ()) -> list[str]:
     """The ids of all devices in ``groups`` but those in ``without``, in order."""
-    query = sa.select(devices.c.device_id).where(_in(groups)).order_by(devices.c.device_id)
+    query = sa.select(devices.c.device_id).where(in_groups(groups)).order_by(devices.c.device_id)
     left_out = frozenset(without)
     # Driver rows instead of result objects: a fleet may have a million devices.
     found = connection.execute(query).cursor
@@ -48,9 +48,9 @@ def sites_of(connection: sa.Connection, device_ids: Sequence[str]) -> list[str]:
 
 
 def count_sites(connection: sa.Connection, groups: Iterable[Group]) -> int:
-    query = sa.select(sa.func.count(sa.distinct(devices.c.site))).where(_in(groups))
+    query = sa.select(sa.func.count(sa.distinct(devices.c.site))).where(in_groups(groups))
     return connection.scalar(query) or 0
 
 
-def _in(groups: Iterable[Group]) -> sa.ColumnElement[bool]:
+def in_groups(groups: Iterable[Group]) -> sa.ColumnElement[bool]:
     return sa.tuple_(*GROUPED).in_([g.key for g in groups])

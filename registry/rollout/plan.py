@@ -81,15 +81,17 @@ def _over(values: NDArray[np.int64], ids: Sequence[str], first: int, cap: int, s
     nearest = np.argpartition(values, count - 1)[:count]
     order = nearest[np.argsort(values[nearest], kind="stable")].tolist()
     taken: Counter[str] = Counter()
+    chosen = 0
     over: list[int] = []
     for index, site in zip(order, sites_of([ids[i] for i in order]), strict=True):
-        if taken.total() == first:
+        if chosen == first:
             return over
         if taken[site] < cap:
             taken[site] += 1
+            chosen += 1
         else:
             over.append(index)
-    return over if taken.total() == first and len(over) <= MOST_DEFERRED else None
+    return over if chosen == first and len(over) <= MOST_DEFERRED else None
 
 
 def _cuts(policy: Policy, ids: Sequence[str], values: NDArray[np.int64], deferred: list[int]) -> Plan:

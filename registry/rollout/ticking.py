@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 import numpy as np
 import sqlalchemy as sa
@@ -78,7 +79,8 @@ def views(workspace: Workspace, release: Release, *, now: datetime | None = None
     now = now or utc_now()
     groups = count_devices(workspace, fleet=release.fleet)
     with reading(open_database(workspace.database_url)) as connection:
-        return tuple(_view(connection, release, o, groups, now) for o in release.manifests if o.live)
+        live = [o for o in release.manifests if o.live]
+        return tuple(_view(release, o, _Watching(connection, release, o, groups).columns, now) for o in live)
 
 
 def _running(workspace: Workspace) -> list[str]:
@@ -95,8 +97,9 @@ def _look(workspace: Workspace, release_id: str, now: datetime, *, dry_run: bool
         release, last = replay(log), log[-1]
         groups = count_devices(workspace, fleet=release.fleet)
         for variant in [o.variant for o in release.manifests]:
+            watched = _Watching(connection, release, release.offer(variant), groups)
             for _ in range(_STEPS):
-                step = _due(connection, release, release.offer(variant), groups, now)
+                step = _due(connection, release, release.offer(variant), watched, now)
                 if step is None:
                     break
                 named = _affected(release, variant, step)
@@ -113,7 +116,7 @@ def _affected(release: Release, variant: str, step: Step) -> dict[str, dict[str,
     return {variant: step.facts}
 
 
-def _due(connection: sa.Connection, release: Release, offer: Offer, groups: Iterable[Group], now: datetime) -> Step | None:
+def _due(connection: sa.Connection, release: Release, offer: Offer, watching: _Watching, now: datetime) -> Step | None:
     if not offer.live or offer.state not in _WATCHED:
         return None
     if offer.state == State.ROLLING_BACK:
@@ -123,7 +126,7 @@ def _due(connection: sa.Connection, release: Release, offer: Offer, groups: Iter
         return Step(Kind.RENEWED, "its manifest is past half of its lifetime") if now >= told + lifetime / 2 else None
     if now >= told + lifetime:
         return Step(Kind.EXPIRED, f"its manifest was valid for {release.expires_days} days")
-    return _view(connection, release, offer, groups, now).outlook.step
+    return _view(release, offer, watching.columns, now).outlook.step
 
 
 def _rolled_back(connection: sa.Connection, release: Release, offer: Offer, now: datetime) -> Step | None:
@@ -136,9 +139,19 @@ def _rolled_back(connection: sa.Connection, release: Release, offer: Offer, now:
     return None
 
 
-def _view(connection: sa.Connection, release: Release, offer: Offer, groups: Iterable[Group], now: datetime) -> View:
+class _Watching:
+    """What devices of a variant said, read once a transaction, and only where a decision hangs on it."""
+
+    def __init__(self, connection: sa.Connection, release: Release, offer: Offer, groups: Iterable[Group]) -> None:
+        self._asked = (connection, release, offer, [g for g in groups if takes(offer, g)])
+
+    @cached_property
+    def columns(self) -> Watched:
+        return watch(*self._asked)
+
+
+def _view(release: Release, offer: Offer, watched: Watched, now: datetime) -> View:
     seconds = int(now.timestamp())
-    watched = watch(connection, release, offer, [g for g in groups if takes(offer, g)])
     judged_from = int(parse_stamp(offer.judged_from).timestamp()) if offer.judged_from else 0
     evidence = weigh(watched, offer.cuts, offer.control_from, release.rules, seconds, judged_from=judged_from)
     return View(offer, evidence, decide(release, offer, evidence, seconds, largest=_largest(offer, watched)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -15,36 +16,42 @@ from registry.database import devices
 from registry.health.tables import health, presence
 from registry.inventory import Group
 from registry.rollout.evidence import ABSENT, METRICS, Fate, Watched
-from registry.rollout.members import members
+from registry.rollout.members import in_groups
 from registry.rollout.release import Offer, Release
 
-_COLUMNS = ("device_id", "outcome", "reason", "running_sha256", "self_test_passed", "attempt", "first_at", "settled_at", *METRICS)
+_BATCH = 100_000
+"""Rows that are held as Python objects at a time."""
 
 
 def watch(connection: sa.Connection, release: Release, offer: Offer, groups: Iterable[Group]) -> Watched:
     """The variant's devices as the inventory has them now; ``groups``: those that its firmware range takes."""
-    ids = members(connection, groups, without=release.pinned)
-    place = {device: i for i, device in enumerate(ids)}
-    columns = {name: np.zeros(len(ids), np.int64) for name in ("first_at", "settled_at", "seen_at")}
-    metrics = {name: np.full(len(ids), ABSENT, np.int64) for name in METRICS}
-    fate, sound = np.zeros(len(ids), np.int8), np.ones(len(ids), bool)
-    query = sa.select(*(health.c[c] for c in _COLUMNS)).where(
-        health.c.rollout_id == release.id, health.c.variant == offer.variant
+    c = health.c
+    same = sa.and_(c.device_id == devices.c.device_id, c.rollout_id == release.id, c.variant == offer.variant)
+    numbers = [
+        _fate(release, offer),
+        sa.case((sa.or_(c.device_id.is_(None), sa.and_(c.self_test_passed, c.errors == 0)), 1), else_=0),
+        *(sa.func.coalesce(column, 0) for column in (c.first_at, c.settled_at, presence.c.last_seen)),
+        *(sa.func.coalesce(c[name], ABSENT) for name in METRICS),
+    ]
+    query = (
+        sa.select(devices.c.device_id, *numbers)
+        .select_from(devices.outerjoin(health, same).outerjoin(presence, presence.c.device_id == devices.c.device_id))
+        .where(in_groups(groups), devices.c.device_id.not_in(release.pinned))
+        .order_by(devices.c.device_id)
     )
-    said = [row for row in connection.execute(query).all() if row.device_id in place]
-    if said:
-        at = np.array([place[row.device_id] for row in said])
-        fate[at] = [_fate(row, offer.artefact_sha256, release.rules.max_attempts) for row in said]
-        sound[at] = [row.self_test_passed and not row.errors for row in said]
-        for name in ("first_at", "settled_at"):
-            columns[name][at] = [getattr(row, name) for row in said]
-        for name in METRICS:
-            metrics[name][at] = [ABSENT if (value := getattr(row, name)) is None else value for row in said]
-    _see(connection, release.fleet, place, columns["seen_at"])
+    ids, (fate, sound, first_at, settled_at, seen_at, *metrics) = _columns(connection, query, len(numbers))
     bucket = buckets(release.id, ids)
-    late = [place[d] for d in offer.deferred if d in place]
+    late = np.isin(np.array(ids, dtype=object), offer.deferred) if offer.deferred else np.zeros(len(ids), bool)
     bucket[late] = np.maximum(bucket[late], offer.stages[0].upto)
-    return Watched(bucket=bucket, fate=fate, sound=sound, metrics=metrics, **columns)
+    return Watched(
+        bucket=bucket,
+        fate=fate.astype(np.int8),
+        first_at=first_at,
+        settled_at=settled_at,
+        seen_at=seen_at,
+        sound=sound.astype(bool),
+        metrics=dict(zip(METRICS, metrics, strict=True)),
+    )
 
 
 def still_on(connection: sa.Connection, release: Release, offer: Offer) -> int:
@@ -55,19 +62,37 @@ def still_on(connection: sa.Connection, release: Release, offer: Offer) -> int:
     return connection.scalar(query) or 0
 
 
-def _fate(row: sa.Row[tuple[object, ...]], sha256: str, attempts: int) -> Fate:
-    """A device that says it is done runs the artefact and passed its self-test, or it is not."""
-    if row.outcome in RUNS and row.running_sha256 == sha256:
-        return Fate.OK if row.self_test_passed else Fate.FAILED
-    if row.outcome in FAILURES:
-        return Fate.RETRYING if row.reason in PASSING and row.attempt < attempts else Fate.FAILED
-    # Installed, but something else runs: it fell back at its boot and does not know.
-    return Fate.FAILED if row.outcome == "installed" else Fate.STARTED
+def _fate(release: Release, offer: Offer) -> sa.ColumnElement[int]:
+    """A device that says it is done runs the artefact and passed its self-test, or it is not.
+
+    What it says of its health later, running something else, does not undo that it went back or refused. How an attempt
+    failed is not known any more then, so that it may be one that passes.
+    """
+    c, most = health.c, release.rules.max_attempts
+    retrying = sa.case((c.attempt < most, Fate.RETRYING.value), else_=Fate.FAILED.value)
+    runs = c.outcome.in_(sorted(RUNS)) & (c.running_sha256 == offer.artefact_sha256)
+    went_back = c.reverted_at.is_not(None) | c.rejected_at.is_not(None) | c.installed_at.is_not(None)
+    return sa.case(
+        (c.device_id.is_(None), Fate.SILENT.value),
+        (runs & c.self_test_passed, Fate.OK.value),
+        (runs, Fate.FAILED.value),
+        (c.outcome.in_(sorted(FAILURES)) & c.reason.in_(sorted(PASSING)), retrying),
+        (c.outcome.in_(sorted(FAILURES)), Fate.FAILED.value),
+        # Installed, but something else runs: it fell back at its boot and does not know.
+        (c.outcome == "installed", Fate.FAILED.value),
+        ((c.outcome == "running") & went_back, Fate.FAILED.value),
+        ((c.outcome == "running") & c.failed_at.is_not(None), retrying),
+        else_=Fate.STARTED.value,
+    )
 
 
-def _see(connection: sa.Connection, fleet: str, place: dict[str, int], seen_at: NDArray[np.int64]) -> None:
-    query = sa.select(presence.c.device_id, presence.c.last_seen).join(devices, devices.c.device_id == presence.c.device_id)
-    found = [(place[i], at) for i, at in connection.execute(query.where(devices.c.fleet == fleet)).all() if i in place]
-    if found:
-        index, times = zip(*found, strict=True)
-        seen_at[np.array(index)] = times
+def _columns(connection: sa.Connection, query: sa.Select[Any], count: int) -> tuple[list[str], Sequence[NDArray[np.int64]]]:
+    """(device ids, so many (devices,) columns). Driver rows instead of result objects: a fleet may have a million devices."""
+    cursor = connection.execute(query).cursor
+    ids: list[str] = []
+    parts: list[NDArray[np.int64]] = [np.empty((count, 0), np.int64)]
+    while cursor is not None and (rows := cursor.fetchmany(_BATCH)):
+        names, *values = zip(*rows, strict=True)
+        ids += names
+        parts.append(np.array(values, np.int64))
+    return ids, list(np.concatenate(parts, axis=1))

@@ -13,6 +13,7 @@ from registry import rollout
 from registry.inventory import import_devices
 from tests.registry.cli import Run
 from tests.registry.faults import object_store
+from tests.registry.reporting import wide_canary
 from tests.registry.servers import postgresql_server
 from tests.registry.workspaces import artefacts, make_workspace, proofs, release, version
 
@@ -78,3 +79,14 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of an object store that enforces conditional writes."""
     with object_store(monkeypatch) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def _reporting_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return wide_canary(tmp_path_factory.mktemp("reporting") / "w").root
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, _reporting_template: Path) -> Workspace:
+    shutil.copytree(_reporting_template, tmp_path / "w")
+    return open_workspace(tmp_path / "w")

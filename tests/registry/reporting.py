@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from components.workspace import Workspace
+from components.workspace import Workspace, open_workspace
+from registry.contract.cohort import bucket
 from registry.contract.report import Report
 from registry.contract.signed_report import sign
 from registry.database import open_database, reading
 from registry.health.enrolment import enroll
 from registry.health.tables import health, rejections
+from registry.inventory import import_devices, list_devices
 from registry.rollout import show_release
+from tests.registry.workspaces import make_workspace, release
 
 NOW = 1_795_000_000
 
@@ -69,3 +73,29 @@ def counted(workspace: Workspace) -> list[dict[str, Any]]:
 def refusals(workspace: Workspace) -> dict[tuple[str, str, str], int]:
     with reading(open_database(workspace.database_url)) as connection:
         return {(r.fleet, r.rollout_id, r.reason): r.deliveries for r in connection.execute(sa.select(rejections))}
+
+
+def wide_canary(root: Path) -> Workspace:
+    """As `released`, but two devices of three are in the first stage, and every device has its key."""
+    make_workspace(root)
+    text = (root / "muster.yaml").read_text()
+    (root / "muster.yaml").write_text(text.replace("share: 0.1", "share: 0.6").replace("share: 0.5", "share: 0.7"))
+    workspace = open_workspace(root)
+    import_devices(workspace)
+    release(workspace)
+    enroll_all(workspace, *(d.device_id for d in list_devices(workspace) if not d.via))
+    return workspace
+
+
+def cohort(workspace: Workspace, variant: str = "gateway-v2", *, inside: bool = True) -> list[str]:
+    """Devices of the variant that are in the first stage, or are not."""
+    offer = show_release(workspace, "north-r1").offer(variant)
+    firmware = "3" if variant.endswith("v3") else "2"
+    mine = [d for d in list_devices(workspace) if d.hardware_profile == offer.profile and d.firmware_version[0] == firmware]
+    return [d.device_id for d in mine if (bucket("north-r1", d.device_id) < offer.stages[0].upto) == inside]
+
+
+def installed(workspace: Workspace, device: str, counter: int = 1, **changes: Any) -> bytes:
+    digest = artefact_of(workspace)
+    said = {"outcome": "installed", "reason": None, "running_sha256": digest, "self_test_passed": True} | changes
+    return signed(device, counter, **said)

@@ -29,15 +29,15 @@ from registry.database import open_database
 from registry.health.desk import WAITING, Desk
 from registry.health.enrolment import enroll, revoke
 from registry.health.intake import Intake, Taken
-from tests.registry.reporting import counted, key_of, public, signed
-from tests.registry.test_commands import Run, document, muster  # noqa: F401 -- a fixture
-from tests.registry.test_intake import _reporting_template, cohort, fleet, installed  # noqa: F401 -- fixtures
+from tests.registry.cli import Run
+from tests.registry.reporting import cohort, counted, installed, key_of, public, signed
+from tests.registry.test_commands import document
 
 MANY = {"content-type": NDJSON}
 
 
 @pytest.fixture
-def door(fleet: Workspace) -> Iterator[TestClient]:  # noqa: F811
+def door(fleet: Workspace) -> Iterator[TestClient]:
     engine = open_database(fleet.database_url)
     with Desk(Intake(engine)) as desk, TestClient(application(fleet, engine, desk), raise_server_exceptions=False) as client:
         yield client
@@ -65,7 +65,7 @@ def served(workspace: Workspace) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         process.stderr.close()
 
 
-def test_a_report_is_counted_when_it_is_answered_and_once(door: TestClient, fleet: Workspace) -> None:  # noqa: F811
+def test_a_report_is_counted_when_it_is_answered_and_once(door: TestClient, fleet: Workspace) -> None:
     device = cohort(fleet)[0]
     for answer in ("accepted", "duplicate"):
         said = door.post("/v1/reports", content=installed(fleet, device))
@@ -73,7 +73,7 @@ def test_a_report_is_counted_when_it_is_answered_and_once(door: TestClient, flee
         assert [(r["device_id"], r["reports"]) for r in counted(fleet)] == [(device, 1)]
 
 
-def test_each_line_of_a_batch_has_its_answer(door: TestClient, fleet: Workspace) -> None:  # noqa: F811
+def test_each_line_of_a_batch_has_its_answer(door: TestClient, fleet: Workspace) -> None:
     first, second = cohort(fleet)[:2]
     lines = [signed(first), signed(first, errors=1), b"nonsense", signed("gw-999"), signed(second), signed(second)]
     said = door.post("/v1/reports", content=b"\n".join(lines) + b"\n\n", headers=MANY)
@@ -84,7 +84,7 @@ def test_each_line_of_a_batch_has_its_answer(door: TestClient, fleet: Workspace)
     assert (again.status_code, {a["answer"] for a in again.json()["answers"]}) == (202, {"duplicate"})
 
 
-def test_a_refusal_says_why_by_status_and_word(door: TestClient, fleet: Workspace) -> None:  # noqa: F811
+def test_a_refusal_says_why_by_status_and_word(door: TestClient, fleet: Workspace) -> None:
     inside = cohort(fleet)
     revoke(fleet, inside[1], "stolen", "ana")
     enroll(fleet, inside[2], public(inside[2], 2), "ana", replace=True)
@@ -114,7 +114,7 @@ def test_what_is_too_much_is_refused(door: TestClient) -> None:
     assert door.get("/v1/healthz").json()["status"] == "ok"
 
 
-def test_a_device_enrols_itself_and_reports(door: TestClient, fleet: Workspace, muster: Run) -> None:  # noqa: F811
+def test_a_device_enrols_itself_and_reports(door: TestClient, fleet: Workspace, muster: Run) -> None:
     device = cohort(fleet, "node-v2")[0]
     assert door.post("/v1/enrol", content=sign_request(device, "made up", key_of(device))).status_code == 403
     token = muster("device", "token", fleet.root, "--fleet", "north")[1].strip()
@@ -128,7 +128,7 @@ def test_a_device_enrols_itself_and_reports(door: TestClient, fleet: Workspace, 
     assert door.post("/v1/reports", content=signed(device, firmware_variant="node-v2")).status_code == 202
 
 
-def test_people_see_releases_with_the_operators_token_only(door: TestClient, fleet: Workspace) -> None:  # noqa: F811
+def test_people_see_releases_with_the_operators_token_only(door: TestClient, fleet: Workspace) -> None:
     door.post("/v1/reports", content=signed(cohort(fleet)[0]))
     assert stat.S_IMODE(token_file(fleet).stat().st_mode) == 0o600
     token = operators_token(fleet)
@@ -144,7 +144,7 @@ def test_people_see_releases_with_the_operators_token_only(door: TestClient, fle
     assert door.get("/v1/fleets/south", headers=mine).status_code == 404
 
 
-def test_a_database_that_fails_promises_nothing(fleet: Workspace) -> None:  # noqa: F811
+def test_a_database_that_fails_promises_nothing(fleet: Workspace) -> None:
     """The device keeps its report and delivers it again."""
     engine = open_database(fleet.database_url)
     device = cohort(fleet)[0]
@@ -211,7 +211,7 @@ def test_one_that_cannot_be_taken_harms_no_other() -> None:
 
 
 @pytest.mark.slow
-def test_senders_that_lie_drip_or_vanish_do_not_stop_the_server(fleet: Workspace) -> None:  # noqa: F811
+def test_senders_that_lie_drip_or_vanish_do_not_stop_the_server(fleet: Workspace) -> None:
     device = cohort(fleet)[0]
     good = signed(device)
     head = b"POST /v1/reports HTTP/1.1\r\nHost: x\r\nContent-Length: "
@@ -262,7 +262,7 @@ def test_a_body_that_takes_too_long_is_given_up() -> None:
 
 
 @pytest.mark.slow
-def test_killed_between_commit_and_answer_the_same_report_is_a_duplicate(fleet: Workspace) -> None:  # noqa: F811
+def test_killed_between_commit_and_answer_the_same_report_is_a_duplicate(fleet: Workspace) -> None:
     """The database has it; the device heard nothing, delivers again to the next server, and is counted once."""
     device = cohort(fleet)[0]
     sent = signed(device)
@@ -280,7 +280,7 @@ def test_killed_between_commit_and_answer_the_same_report_is_a_duplicate(fleet: 
 
 
 @pytest.mark.slow
-def test_up_serves_until_it_is_told_to_stop(fleet: Workspace, muster: Run) -> None:  # noqa: F811
+def test_up_serves_until_it_is_told_to_stop(fleet: Workspace, muster: Run) -> None:
     root = fleet.root
     assert muster("down", root)[1] == "nothing was running\n"
     code, output, _ = muster("up", root, "--port", 0, "--detach", "--json")
@@ -300,13 +300,13 @@ def test_up_serves_until_it_is_told_to_stop(fleet: Workspace, muster: Run) -> No
 
 
 @pytest.mark.slow
-def test_ctrl_c_is_a_normal_end(fleet: Workspace) -> None:  # noqa: F811
+def test_ctrl_c_is_a_normal_end(fleet: Workspace) -> None:
     with served(fleet) as (_, process):
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
 
 
-def test_unsigned_reports_are_for_loopback_only(fleet: Workspace, muster: Run) -> None:  # noqa: F811
+def test_unsigned_reports_are_for_loopback_only(fleet: Workspace, muster: Run) -> None:
     with (fleet.root / "muster.yaml").open("a") as file:
         file.write("registry:\n  reports: {require_signatures: false}\n")
     code, _, error = muster("up", fleet.root, "--host", "0.0.0.0", "--port", "0")  # noqa: S104 -- refused
@@ -317,7 +317,7 @@ def test_unsigned_reports_are_for_loopback_only(fleet: Workspace, muster: Run) -
     assert muster("up", fleet.root, "--port", "0")[0] == 2
 
 
-def test_health_by_the_command_line(door: TestClient, fleet: Workspace, muster: Run) -> None:  # noqa: F811
+def test_health_by_the_command_line(door: TestClient, fleet: Workspace, muster: Run) -> None:
     first, second, *silent = cohort(fleet)
     lines = [installed(fleet, first), signed(second), signed(cohort(fleet, inside=False)[0]), b"junk"]
     door.post("/v1/reports", content=b"\n".join(lines), headers=MANY)

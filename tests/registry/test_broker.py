@@ -16,9 +16,8 @@ from components.workspace import Workspace
 from registry.database import open_database
 from registry.health.desk import Desk
 from registry.health.intake import Intake, Taken
-from tests.registry.reporting import counted, signed
+from tests.registry.reporting import cohort, counted, signed
 from tests.registry.test_api import served
-from tests.registry.test_intake import _reporting_template, cohort, fleet  # noqa: F401 -- fixtures
 
 mqtt = pytest.importorskip("paho.mqtt.client", reason="the MQTT client is not installed (make setup)")
 
@@ -61,7 +60,7 @@ def publish(url: str, *deliveries: bytes) -> None:
 
 
 @pytest.mark.slow
-def test_up_takes_reports_from_the_broker_too(fleet: Workspace, broker: str) -> None:  # noqa: F811
+def test_up_takes_reports_from_the_broker_too(fleet: Workspace, broker: str) -> None:
     """Also those that came while nobody served; and the same report by both ways is one."""
     with (fleet.root / "muster.yaml").open("a") as file:
         file.write(f"registry:\n  reports: {{broker: '{broker}'}}\n")
@@ -88,7 +87,7 @@ class _Failing(Intake):
 
 @pytest.mark.slow
 def test_what_could_not_be_counted_stays_with_the_broker_until_it_is(
-    fleet: Workspace,  # noqa: F811
+    fleet: Workspace,
     broker: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

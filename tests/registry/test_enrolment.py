@@ -22,8 +22,9 @@ from registry.health import keys
 from registry.health.enrolment import enroll, enroll_itself, revoke, states
 from registry.health.tokens import issue
 from registry.inventory import Import, import_devices, show_device
+from tests.registry.cli import Run
 from tests.registry.reporting import key_of, public
-from tests.registry.test_commands import Run, document, muster  # noqa: F401 -- a fixture
+from tests.registry.test_commands import document
 
 
 def inventory_with(workspace: Workspace, **keys: str) -> None:
@@ -147,7 +148,7 @@ def test_a_database_that_is_read_gives_no_token_away(stocked: Workspace) -> None
     assert not any(token.encode() in data for data in files)
 
 
-def test_enrolling_by_the_command_line(stocked: Workspace, muster: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_enrolling_by_the_command_line(stocked: Workspace, muster: Run, tmp_path: Path) -> None:
     root, file = stocked.root, tmp_path / "keys/gw-000.pem"
     assert muster("device", "enroll", "gw-000", root)[0] == 2
     assert muster("device", "enroll", "gw-000", root, "--revoke")[0] == 2
@@ -171,7 +172,7 @@ def test_enrolling_by_the_command_line(stocked: Workspace, muster: Run, tmp_path
     ] == ("revoked")
 
 
-def test_tokens_by_the_command_line(stocked: Workspace, muster: Run) -> None:  # noqa: F811
+def test_tokens_by_the_command_line(stocked: Workspace, muster: Run) -> None:
     root = stocked.root
     code, output, _ = muster("device", "token", root, "--fleet", "north", "--device", "gw-003", "--valid", "30min")
     assert code == 0

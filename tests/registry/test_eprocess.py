@@ -33,6 +33,7 @@ def test_evidence_is_the_mean_of_likelihood_ratios(n: int, data: st.DataObject) 
     assert float(better_than(n, f, 0.1)) == pytest.approx(log(mean), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lag", ["none", "failures first", "successes first"])
 def test_looking_at_every_report_halts_a_good_release_no_more_often_than_promised(lag: str) -> None:
     rng = np.random.default_rng(11)
@@ -56,6 +57,7 @@ def test_a_bad_release_is_seen_early() -> None:
     assert np.median(reached.argmax(1)) < 75
 
 
+@pytest.mark.slow
 def test_a_release_at_the_intolerable_rate_is_promoted_no_more_often_than_promised() -> None:
     rng = np.random.default_rng(13)
     known = np.cumsum(rng.random((RUNS, 2000)) < 0.1, axis=1)

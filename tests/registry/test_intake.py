@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +14,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.workspace import Workspace, open_workspace
+from components.workspace import Workspace
 from registry import rollout
 from registry.contract.cohort import bucket
 from registry.contract.report import FAILURES, OUTCOMES, RUNS
@@ -28,36 +26,24 @@ from registry.health.enrolment import enroll, revoke
 from registry.health.intake import BATCH, Intake, Taken, take
 from registry.health.judging import Refusal
 from registry.health.tables import enrolments, health, presence, rejections, report_keys
-from registry.inventory import import_devices, list_devices
-from registry.rollout import show_release
-from tests.registry.reporting import NOW, artefact_of, counted, enroll_all, key_of, public, refusals, report, signed
-from tests.registry.workspaces import make_workspace, release
+from tests.registry.reporting import (
+    NOW,
+    artefact_of,
+    cohort,
+    counted,
+    enroll_all,
+    installed,
+    key_of,
+    public,
+    refusals,
+    report,
+    signed,
+    wide_canary,
+)
+from tests.registry.workspaces import release
 
 Say = Callable[..., Taken]
 KEPT = (health, report_keys, presence, rejections)
-
-
-def wide_canary(root: Path) -> Workspace:
-    """As `released`, but two devices of three are in the first stage, and every device has its key."""
-    make_workspace(root)
-    text = (root / "muster.yaml").read_text()
-    (root / "muster.yaml").write_text(text.replace("share: 0.1", "share: 0.6").replace("share: 0.5", "share: 0.7"))
-    workspace = open_workspace(root)
-    import_devices(workspace)
-    release(workspace)
-    enroll_all(workspace, *(d.device_id for d in list_devices(workspace) if not d.via))
-    return workspace
-
-
-@pytest.fixture(scope="module")
-def _reporting_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return wide_canary(tmp_path_factory.mktemp("reporting") / "w").root
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, _reporting_template: Path) -> Workspace:
-    shutil.copytree(_reporting_template, tmp_path / "w")
-    return open_workspace(tmp_path / "w")
 
 
 @pytest.fixture
@@ -68,20 +54,6 @@ def say(fleet: Workspace) -> Say:
         return intake.take(deliveries, now)
 
     return said
-
-
-def cohort(workspace: Workspace, variant: str = "gateway-v2", *, inside: bool = True) -> list[str]:
-    """Devices of the variant that are in the first stage, or are not."""
-    offer = show_release(workspace, "north-r1").offer(variant)
-    firmware = "3" if variant.endswith("v3") else "2"
-    mine = [d for d in list_devices(workspace) if d.hardware_profile == offer.profile and d.firmware_version[0] == firmware]
-    return [d.device_id for d in mine if (bucket("north-r1", d.device_id) < offer.stages[0].upto) == inside]
-
-
-def installed(workspace: Workspace, device: str, counter: int = 1, **changes: Any) -> bytes:
-    digest = artefact_of(workspace)
-    said = {"outcome": "installed", "reason": None, "running_sha256": digest, "self_test_passed": True} | changes
-    return signed(device, counter, **said)
 
 
 def test_a_report_is_counted_with_what_decides_on_a_release(fleet: Workspace, say: Say) -> None:
@@ -273,6 +245,7 @@ def histories(draw: st.DrawFn) -> list[tuple[int, int, int, str]]:
     return draw(st.lists(one, max_size=12, unique_by=lambda r: r[:3]))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories(), st.randoms(use_true_random=False), st.integers(1, 5))
 def test_any_order_and_any_number_of_deliveries_count_the_same(

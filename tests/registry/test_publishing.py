@@ -59,6 +59,7 @@ def ask(workspace: Workspace, state: Path) -> int:
     return decision.manifest.sequence_number
 
 
+@pytest.mark.slow
 def test_a_publisher_killed_at_any_write_leaves_the_old_or_the_new_repository(
     released: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_publisher_killed_at_any_write_leaves_the_old_or_the_new_repository(
     assert ask(released, tmp_path / "device") == 2
 
 
+@pytest.mark.slow
 def test_a_first_publication_killed_at_any_write_goes_on(
     drafted: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -371,6 +371,7 @@ def _approve_in_another_process(root: str, person: str, barrier: object, results
         results.put(type(error).__name__)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_of_writers_that_meet_one_wins_and_the_others_lose_cleanly(drafted: Workspace) -> None:
     """Four processes approve as the same person at once: one signature, three conflicts, a whole log."""
     context = multiprocessing.get_context("spawn")

@@ -12,6 +12,7 @@ from registry import rollout
 from registry.device import check
 from registry.rollout import Order, State
 from tests.registry.rollouts import VARIANT, after, alive, large, let_in, say, started, walk
+from tests.registry.test_racing import fresh
 from tests.registry.workspaces import artefacts, canary, image_root, proofs, repository_of, version
 
 
@@ -36,6 +37,18 @@ def test_a_bad_release_halts_in_its_canary(tmp_path: Path) -> None:
     assert (halted.state, offer.plan.name) == (State.HALTED, "canary")
     assert offer.why.startswith("failures: ")
     assert offer.cuts[-1].devices <= 60
+
+
+@pytest.mark.parametrize("before", ["reverted_at", "rejected_at", "installed_at"])
+def test_what_went_wrong_is_not_undone_by_how_the_old_model_does(before: str, tmp_path: Path) -> None:
+    """A device that fell back goes on stating its health, of what it ran before."""
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    devices = let_in(workspace, begun.id)
+    say(workspace, begun.id, "running", devices, after(minutes=30), running_sha256="0" * 64, **{before: 1})
+    rollout.tick(workspace, now=after(hours=1))
+    (view,) = rollout.views(workspace, rollout.show_release(workspace, begun.id), now=after(hours=1))
+    assert (view.evidence.failed, view.offer.state) == (len(devices), State.HALTED)
 
 
 def test_a_wave_waits_for_the_reports_of_the_one_before(tmp_path: Path) -> None:
@@ -89,6 +102,7 @@ def test_a_canary_that_says_nothing_at_all_is_held_for_a_person(tmp_path: Path) 
     assert [s.event for s in rollout.tick(workspace, now=after(hours=26))] == ["resumed", "widened"]
 
 
+@pytest.mark.slow
 def test_a_canary_that_cannot_decide_grows_before_it_asks(tmp_path: Path) -> None:
     """Five of a hundred is more than accepted and less than intolerable: nobody can know from eighty devices."""
     workspace = large(tmp_path)
@@ -101,6 +115,7 @@ def test_a_canary_that_cannot_decide_grows_before_it_asks(tmp_path: Path) -> Non
     assert offer.plan.name == "canary"
 
 
+@pytest.mark.slow
 def test_a_gate_halts_its_variant_or_the_whole_release_as_the_policy_says(tmp_path: Path) -> None:
     for policy, other in (("variant", State.RUNNING), ("release", State.HALTED)):
         workspace = large(tmp_path / policy, policy=f"  halt: {policy}\n")
@@ -265,6 +280,7 @@ def test_after_two_persons_let_it_go_on_only_new_reports_can_halt_it_again(tmp_p
     assert step.reason.startswith("failures: 8 of 8")
 
 
+@pytest.mark.slow
 def test_what_everyone_runs_is_told_anew_before_it_expires(tmp_path: Path) -> None:
     workspace = large(tmp_path)
     begun = started(workspace)
@@ -294,3 +310,21 @@ def test_a_manifest_longer_than_devices_read_is_refused_at_the_draft(tmp_path: P
     (workspace.root / "muster.yaml").write_text(changed)
     with pytest.raises(InputError, match="fewer stages or shorter names"):
         rollout.draft(open_workspace(workspace.root), version(), artefacts(), proofs(), "pipeline")
+
+
+@pytest.mark.slow
+def test_postgresql_weighs_the_same(postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def weighed(root: Path) -> object:
+        workspace = large(root)
+        begun = started(workspace)
+        devices = let_in(workspace, begun.id)
+        alive(workspace, devices[:15], after(minutes=-30))
+        say(workspace, begun.id, "installed", devices[:4], after(minutes=20), latency_us=900)
+        say(workspace, begun.id, "failed", devices[4:6], after(minutes=25), reason="unreachable")
+        say(workspace, begun.id, "running", devices[6:8], after(minutes=25), running_sha256="0" * 64, reverted_at=1)
+        (view,) = rollout.views(workspace, rollout.show_release(workspace, begun.id), now=after(hours=1))
+        return view.evidence
+
+    here = weighed(tmp_path / "sqlite")
+    monkeypatch.setenv("MUSTER_DATABASE_URL", fresh(postgresql))
+    assert weighed(tmp_path / "postgresql") == here

@@ -1,0 +1,359 @@
+"""A rehearsal shows what a release would do to a fleet, on a copy, and tells the same story for the same seed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.workspace import Workspace
+from components.workspace.files import sha256_bytes
+from components.workspace.workspace import parse_yaml
+from muster.app import main
+from registry import rollout
+from registry.simulator import BEHAVIOURS, Scenario
+from registry.simulator.acting import End, course
+from registry.simulator.scenario import FallingBack, SlowDownload
+from tests.registry.rollouts import large
+from tests.registry.workspaces import artefacts, proofs, version
+
+Run = Callable[..., tuple[int, str, str]]
+DEVICES, CANARY = 200, 40
+KNOWN = "heard_before: true\n"
+
+
+@pytest.fixture
+def muster(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["muster", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def north(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """200 gateways, and a draft whose stages are decided by gates. No test changes it."""
+    workspace = large(tmp_path_factory.mktemp("north") / "w", DEVICES)
+    rollout.draft(workspace, version(1), artefacts("a"), proofs("a"), "pipeline")
+    return workspace
+
+
+@pytest.fixture
+def rehearse(muster: Run, north: Workspace, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """The document of a rehearsal of a fleet that has been reporting; ``groups``: lines of the scenario."""
+
+    def run(*options: object, groups: str = "", workspace: Path = north.root) -> dict[str, Any]:
+        (tmp_path / "scenario.yaml").write_text(KNOWN + groups)
+        code, out, err = muster("fleet", "simulate", workspace, "--scenario", tmp_path / "scenario.yaml", "--json", *options)
+        assert code == 0, err
+        document = json.loads(out)
+        assert (document["schema_version"], document["kind"]) == (1, "fleet-simulation")
+        data: dict[str, Any] = document["data"]
+        return data
+
+    return run
+
+
+@pytest.fixture
+def gateways(rehearse: Callable[..., dict[str, Any]]) -> Callable[..., tuple[dict[str, Any], dict[str, Any]]]:
+    """(the document, its only variant)."""
+
+    def run(*options: object, groups: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
+        document = rehearse(*options, groups=groups)
+        (variant,) = document["variants"]
+        return document, variant
+
+    return run
+
+
+Gateways = Callable[..., tuple[dict[str, Any], dict[str, Any]]]
+
+
+def events(variant: dict[str, Any]) -> list[str]:
+    return [h["event"] for h in variant["happened"]]
+
+
+@pytest.mark.slow
+def test_a_good_release_reaches_every_device(gateways: Gateways) -> None:
+    document, variant = gateways()
+    assert (document["ended"], variant["state"]) == ("complete", "completed")
+    assert events(variant) == ["widened"] * 3 + ["promoted", "promoted", "completed"]
+    assert (variant["runs"], variant["told"], variant["never_told"]) == (DEVICES, DEVICES, [])
+    assert sum(variant["broken"].values()) == 0
+    assert variant["heard"] == {"expected": DEVICES, "ok": DEVICES, "failed": 0, "silent": 0, "pending": 0}
+    assert document["accepted"] == document["reports"] < document["deliveries"]
+    assert document["accepted"] + document["duplicates"] == document["deliveries"]
+    assert document["verified"] >= 1 + len(variant["happened"])
+
+
+@pytest.mark.slow
+def test_a_bad_release_halts_in_its_canary(gateways: Gateways) -> None:
+    document, variant = gateways("--with", "failing=0.4")
+    assert (document["ended"], variant["state"], variant["stage"]) == ("halted", "halted", "canary")
+    assert 0 < variant["broken"]["failed"] <= CANARY * 3 // 4
+    assert variant["why"].startswith("failures: ")
+
+
+@pytest.mark.slow
+def test_devices_that_fall_silent_halt_it_when_their_time_is_up(gateways: Gateways) -> None:
+    """They said that they start: nobody waits for them longer than one deadline."""
+    document, variant = gateways("--with", "silent=1")
+    assert (document["ended"], variant["stage"], variant["runs"]) == ("halted", "canary", 0)
+    assert variant["broken"]["bricked"] <= CANARY
+    assert variant["heard"]["silent"] == variant["broken"]["bricked"]
+    (halt,) = variant["happened"]
+    assert 86_400 <= halt["at_s"] <= 86_400 + 2 * 3600
+
+
+@pytest.mark.slow
+def test_lying_devices_cannot_promote_a_release(gateways: Gateways) -> None:
+    """What they claim without being let in is refused; let in, what they say runs gives them away."""
+    document, variant = gateways("--with", "lying=1")
+    assert (variant["state"], variant["stage"], variant["runs"]) == ("halted", "canary", 0)
+    assert document["rejected"]["not_in_cohort"] >= DEVICES - CANARY
+    assert variant["heard"]["ok"] == 0
+    assert "promoted" not in events(variant)
+
+
+@pytest.mark.slow
+def test_devices_that_have_been_off_for_long_do_not_stall_it(gateways: Gateways) -> None:
+    document, variant = gateways(groups="groups: [{behaviour: offline, share: 0.3, days: 20}]\n")
+    assert (document["ended"], variant["state"]) == ("complete", "completed")
+    assert document["simulated_s"] < 86_400
+    assert len(variant["never_told"]) == DEVICES * 3 // 10
+    assert variant["runs"] == DEVICES * 7 // 10
+    assert variant["heard"]["failed"] == variant["heard"]["silent"] == 0
+
+
+@pytest.mark.slow
+def test_who_is_off_for_a_while_gets_it_later(gateways: Gateways) -> None:
+    _, variant = gateways("--until", "12h", groups="groups: [{behaviour: offline, share: 0.1, days: 0.4}]\n")
+    assert (variant["runs"], variant["never_told"]) == (DEVICES, [])
+
+
+@pytest.mark.slow
+def test_a_device_that_falls_back_later_is_counted_as_failed(gateways: Gateways) -> None:
+    _, variant = gateways("--until", "4h", groups="groups: [{behaviour: falling_back, share: 1.0, hours: 0.5}]\n")
+    assert (variant["state"], variant["runs"]) == ("halted", 0)
+    assert variant["broken"]["fell_back"] == variant["told"] == variant["heard"]["failed"]
+
+
+@pytest.mark.slow
+def test_a_download_that_is_given_up_is_tried_again(gateways: Gateways) -> None:
+    _, variant = gateways("--until", "5h", groups="groups: [{behaviour: slow_download, share: 1.0, hours: 0.25, attempts: 2}]\n")
+    assert variant["heard"]["failed"] == sum(variant["broken"].values()) == 0
+    assert variant["runs"] > 0
+    _, variant = gateways(
+        "--until", "halt", groups="groups: [{behaviour: slow_download, share: 1.0, hours: 0.25, attempts: 3}]\n"
+    )
+    assert variant["state"] == "halted"
+    assert variant["broken"]["failed"] > 0
+
+
+@pytest.mark.slow
+def test_devices_with_a_wrong_clock_or_an_old_firmware_refuse_it(gateways: Gateways) -> None:
+    groups = """groups:
+  - {behaviour: wrong_clock, share: 0.02}
+  - {behaviour: wrong_clock, share: 0.02, days: 400}
+  - {behaviour: old_firmware, share: 0.02, firmware: 1.9.0}
+"""
+    _, variant = gateways("--until", "6h", groups=groups)
+    assert variant["refused"] == 12
+    assert variant["runs"] <= DEVICES - 12
+
+
+@pytest.mark.slow
+def test_the_same_seed_tells_the_same_story(gateways: Gateways) -> None:
+    options = ("--until", "2h", "--with", "failing=0.05", "--with", "silent=0.05")
+    first, again, other = gateways(*options), gateways(*options), gateways(*options, "--seed", 8)
+    assert first == again
+    assert first[0]["deliveries"] != other[0]["deliveries"]
+
+
+@pytest.mark.slow
+def test_it_leaves_the_registry_as_it_was(gateways: Gateways, north: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the environment names the database."""
+    monkeypatch.setenv("MUSTER_DATABASE_URL", north.database_url)
+    before = _digests(north.root)
+    gateways("--until", "1h")
+    assert _digests(north.root) == before
+
+
+@pytest.mark.slow
+def test_a_rehearsal_that_was_killed_starts_anew(muster: Run, north: Workspace, tmp_path: Path) -> None:
+    """It is no state of anybody's: there is nothing to go on with, and nothing was touched."""
+    before = _digests(north.root)
+    kept = tmp_path / "kept"
+    command = [sys.executable, "-m", "muster", "fleet", "simulate", str(north.root), "--keep", str(kept)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as killed:
+        assert killed.stderr is not None
+        assert "widened" in killed.stderr.readline()
+        killed.kill()
+    code, _, err = muster("fleet", "simulate", north.root, "--keep", kept, "--until", "1h")
+    assert code == 5
+    assert "begins at its beginning" in err
+    shutil.rmtree(kept)
+    assert muster("fleet", "simulate", north.root, "--keep", kept, "--until", "1h")[0] == 0
+    assert _digests(north.root) == before
+
+
+@pytest.mark.slow
+def test_what_is_kept_is_a_workspace_like_any_other(muster: Run, north: Workspace, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    code, out, err = muster("fleet", "simulate", north.root, "--keep", kept, "--until", "2h")
+    assert code == 0, err
+    assert "gateway-v2" in out
+    assert "0 d 01:" in err
+    assert muster("release", "verify", kept)[0] == 0
+    code, out, _ = muster("release", "status", "north-r1", kept, "--json")
+    assert json.loads(out)["data"]["state"] == "running"
+    code, out, _ = muster("release", "history", "north-r1", kept, "--json")
+    assert [e["actor"] for e in json.loads(out)["data"]][2:4] == ["rehearsal-1", "rehearsal-2"]
+
+
+@pytest.mark.slow
+def test_it_rehearses_the_very_draft(gateways: Gateways, north: Workspace) -> None:
+    """The devices of the first wave are those that will be first."""
+    _, variant = gateways("--until", "35min")
+    drafted = rollout.show_release(north, "north-r1").offer("gateway-v2")
+    assert variant["let_in"] == variant["told"] == drafted.stages[0].waves[0].quota
+
+
+@pytest.mark.slow
+def test_nodes_report_through_their_gateway_and_people_promote(rehearse: Any, drafted: Workspace) -> None:
+    """Without anybody who promotes, stages that people decide wait for them."""
+    waiting = rehearse("--until", "complete", workspace=drafted.root)
+    assert waiting["ended"] == "waits for people"
+    assert {v["state"] for v in waiting["variants"]} == {"held"}
+    done = rehearse("--promote-after", "30min", workspace=drafted.root)
+    assert {v["variant"]: v["runs"] for v in done["variants"]} == {"gateway-v2": 15, "gateway-v3": 5, "node-v2": 4}
+    assert done["rejected"] == {}
+    assert {tuple(e for e in events(v) if e not in {"widened", "held"}) for v in done["variants"]} == {
+        ("promoted", "promoted", "completed")
+    }
+
+
+@pytest.mark.slow
+def test_a_bricked_gateway_takes_its_nodes_along(rehearse: Any, drafted: Workspace) -> None:
+    groups = "groups: [{behaviour: silent, share: 1.0, variant: gateway-v3}]\n"
+    done = rehearse("--promote-after", "30min", "--until", "3d", groups=groups, workspace=drafted.root)
+    by_variant = {v["variant"]: v for v in done["variants"]}
+    assert by_variant["gateway-v3"]["broken"]["bricked"] > 0
+    assert by_variant["gateway-v2"]["runs"] == 15
+
+
+@pytest.mark.slow
+def test_a_fleet_of_any_size_is_made_up_in_the_image_of_the_real_one(rehearse: Any, drafted: Workspace) -> None:
+    done = rehearse("--devices", 120, "--unsigned", "--promote-after", "30min", workspace=drafted.root)
+    assert done["release"] == "north-r1"
+    assert {v["variant"]: v["devices"] for v in done["variants"]} == {"gateway-v2": 75, "gateway-v3": 25, "node-v2": 20}
+    assert {v["state"] for v in done["variants"]} == {"completed"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("pol_s: 60\n", "line 2, key pol_s"),
+        ("groups: [{behaviour: sleepy, share: 0.1}]\n", "line 2, key groups.0"),
+        ("groups:\n  - {behaviour: failing, share: 1.5}\n", "line 3, key groups.0.failing.share"),
+        ("groups:\n  - {behaviour: failing, share: 0.1, hours: 3}\n", "line 3, key groups.0.failing.hours"),
+        ("groups: [{behaviour: failing, share: 0.6}, {behaviour: silent, share: 0.6}]\n", "more than 1 together"),
+        ("groups: [{behaviour: failing, share: 0.1, variant: fridge}]\n", "variant 'fridge'"),
+        ("groups: [\n", "no valid YAML"),
+    ],
+)
+def test_a_scenario_that_is_wrong_is_a_short_error(text: str, said: str, muster: Run, north: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(KNOWN + text)
+    code, out, err = muster("fleet", "simulate", north.root, "--scenario", file)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert len(err.splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--with", "sleepy=0.1"], 2),
+        (["--with", "failing"], 2),
+        (["--with", "failing=2"], 2),
+        (["--with", "failing=0.6", "--with", "silent=0.6"], 2),
+        (["--until", "never"], 2),
+        (["--until", "0h"], 2),
+        (["--promote-after", "complete"], 2),
+        (["--scenario", "nowhere.yaml"], 3),
+        (["--release", "north-r9"], 3),
+        (["--devices", "5"], 4),
+    ],
+)
+def test_a_wrong_option_is_a_short_error(options: list[str], code: int, muster: Run, north: Workspace) -> None:
+    """Five devices are too few for a gate to decide."""
+    found, out, err = muster("fleet", "simulate", north.root, *options)
+    assert (found, out) == (code, ""), err
+    assert "  -> " in err
+
+
+def test_there_has_to_be_a_release(muster: Run, stocked: Workspace) -> None:
+    code, _, err = muster("fleet", "simulate", stocked.root)
+    assert code == 3
+    assert "no release to rehearse" in err
+
+
+def test_an_artefact_that_is_lost_is_an_error(muster: Run, drafted: Workspace) -> None:
+    shutil.rmtree(drafted.state / "repository/targets")
+    code, _, err = muster("fleet", "simulate", drafted.root)
+    assert code == 3
+    assert "is not in the repository" in err
+
+
+def test_shares_are_exact_and_drawn_by_the_seed() -> None:
+    import numpy as np
+
+    scenario = Scenario.model_validate(
+        {"groups": [{"behaviour": "failing", "share": 0.25}, {"behaviour": "silent", "share": 0.5, "variant": "b"}]}
+    )
+    variant = np.repeat([0, 1], [100, 40])
+    drawn = scenario.draw(variant, ["a", "b"], np.random.default_rng(1))
+    assert [int((drawn[variant == v] == g).sum()) for v in (0, 1) for g in (0, 1)] == [25, 0, 10, 20]
+    assert (drawn != scenario.draw(variant, ["a", "b"], np.random.default_rng(2))).any()
+
+
+def test_the_scenario_that_is_shown_has_every_key_and_behaviour(checkout: Path) -> None:
+    shown = (checkout / "docs/operator.md").read_text().partition("## Rehearse a rollout")[2]
+    block = shown.partition("```yaml\n")[2].partition("```")[0]
+    scenario = parse_yaml(block, Scenario, "docs/operator.md")
+    assert scenario.model_fields_set == set(Scenario.model_fields)
+    assert scenario.model_copy(update={"groups": ()}) == Scenario()
+    assert sorted(g.behaviour for g in scenario.groups) == sorted(BEHAVIOURS)
+    for behaviour in BEHAVIOURS:
+        assert f"| `{behaviour}` |" in shown
+
+
+def test_what_a_device_says_fits_what_becomes_of_it() -> None:
+    """Whoever runs it at the end said so last; whoever does not, did not."""
+    fell = course(FallingBack(behaviour="falling_back", share=1, hours=2), 1, 60)
+    assert [s.outcome for s in fell.said] == ["started", "installed", "reverted"]
+    assert (fell.end, fell.said[-1].after) == (End.FELL_BACK, 60 + 7200)
+    slow = SlowDownload(behaviour="slow_download", share=1, attempts=2)
+    assert [course(slow, n, 60).end for n in (1, 2, 3)] == [End.WAITS, End.WAITS, End.RUNS]
+    assert course(None, 1, 60).said[-1].new
+
+
+def _digests(root: Path) -> dict[str, str]:
+    """Every file but those that SQLite keeps beside an open database."""
+    files = [f for f in root.rglob("*") if f.is_file() and not f.name.endswith(("-wal", "-shm", ".lock"))]
+    assert files
+    return {str(f.relative_to(root)): sha256_bytes(f.read_bytes()) for f in files}
