@@ -41,6 +41,11 @@ def sign_image(workspace: Workspace, folder: Path, person: str, sequence: int | 
     file, wanted = folder / ENVELOPE, _header(record, sequence)
     header = _begun(file, wanted, sequence)
     signer = signer_of(workspace, f"people/{person}")
+    if signer.public_key.keytype != "ed25519":
+        raise InputError(
+            f"the key of '{person}' is {signer.public_key.keytype}; small devices know ed25519 only",
+            hint="let another person sign",
+        )
     public = bytes.fromhex(signer.public_key.keyval["public"])
     if public not in release_keys(workspace):
         raise VerificationFailed(
@@ -68,7 +73,7 @@ def verify_image(image: bytes, device: ImageTrust) -> Header:
 
 
 def release_keys(workspace: Workspace) -> tuple[bytes, ...]:
-    """Public keys of the persons who release: what devices trust.
+    """Public keys of the persons who release: what devices trust. Small devices know ed25519 and no other kind.
 
     Raises:
         NotFound: there are no keys yet.
@@ -77,7 +82,8 @@ def release_keys(workspace: Workspace) -> tuple[bytes, ...]:
     if top is None or top.signed.delegations is None:
         raise no_keys(workspace)
     named = (top.signed.delegations.roles or {})["releases"].keyids
-    return tuple(bytes.fromhex(top.signed.delegations.keys[keyid].keyval["public"]) for keyid in named)
+    keys = [top.signed.delegations.keys[keyid] for keyid in named]
+    return tuple(bytes.fromhex(key.keyval["public"]) for key in keys if key.keytype == "ed25519")
 
 
 def _attached(folder: Path) -> tuple[ImageRecord, bytes]:

@@ -8,11 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from securesystemslib.signer import Key
+from securesystemslib.signer import Key, Signer
+from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Root, Signed, Targets
 from tuf.api.serialization.json import JSONSerializer
 
 from components.workspace import Workspace
+from components.workspace.errors import MusterError
 from components.workspace.files import write_bytes
 
 HOLDER = "x-muster-holder"
@@ -79,6 +81,14 @@ def expiry(role: str, now: datetime, days: Mapping[str, int] = MappingProxyType(
 def is_fresh(role: str, signed: Signed, now: datetime, days: Mapping[str, int] = MappingProxyType({})) -> bool:
     """Whether at least half of the lifetime is left."""
     return signed.expires - now > _lifetime(role, days) / 2
+
+
+def sign(metadata: Metadata[Any], signer: Signer, *, append: bool = False) -> None:
+    """Add the signature, to those that are there with ``append``. A signer's own error comes through as it is."""
+    try:
+        metadata.sign(signer, append=append)
+    except UnsignedMetadataError as error:
+        raise (error.__cause__ if isinstance(error.__cause__, MusterError) else error) from None
 
 
 def to_bytes(metadata: Metadata[Any]) -> bytes:

@@ -9,7 +9,7 @@ names single devices by the first 16 hex digits of ``sha256("rollout-pin/v1\0" |
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final
 
 import numpy as np
@@ -28,6 +28,12 @@ def bucket(salt: str, device_id: str) -> int:
 def pin(salt: str, device_id: str) -> str:
     """How a manifest names a single device: 16 hex digits, other ones in every release."""
     return hashlib.sha256(_prefix(salt, _PIN) + device_id.encode()).hexdigest()[:16]
+
+
+def place(salt: str, device_id: str, deferred: Container[str] = (), deferred_to: int = 0) -> int:
+    """The bucket that counts: of a deferred device, whose `pin` is in ``deferred``, at least ``deferred_to``."""
+    own = bucket(salt, device_id)
+    return max(own, deferred_to) if deferred and pin(salt, device_id) in deferred else own
 
 
 def buckets(salt: str, device_ids: Iterable[str]) -> NDArray[np.int64]:

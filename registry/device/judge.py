@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tuf.api.metadata import TargetFile
 
 from registry.contract.approval import Approved
-from registry.contract.cohort import bucket, pin
+from registry.contract.cohort import pin, place
 from registry.contract.manifest import Manifest
 from registry.contract.reasons import Reason
 from registry.contract.times import parse_stamp
@@ -95,8 +95,7 @@ def in_stage(manifest: Manifest, facts: Facts) -> bool:
 
 def _own_bucket(manifest: Manifest, facts: Facts) -> int:
     cohort = manifest.cohort
-    own = bucket(cohort.salt, facts.device_id)
-    return max(own, cohort.deferred_to) if pin(cohort.salt, facts.device_id) in cohort.deferred else own
+    return place(cohort.salt, facts.device_id, cohort.deferred, cohort.deferred_to)
 
 
 def approved_entry(entry: TargetFile | None, manifest: Manifest, facts: Facts, floors: Floors) -> TargetFile:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from registry.contract.cohort import bucket
+from registry.contract.cohort import place
 from registry.contract.dsse import key_id
 from registry.contract.reasons import Reason
 from registry.contract.report import RUNS, Report
@@ -126,8 +126,9 @@ def _judged(
         refusal = Refusal.WRONG_VARIANT
     if refusal is not None or offered is None:
         return Refused(refusal or Refusal.WRONG_VARIANT, row.fleet, report.rollout_id if mine else "")
-    place = bucket(offered.salt, report.device_id)
-    if place >= offered.upto and report.outcome != "running":
+    cohort = offered.cohort
+    bucket = place(cohort.salt, report.device_id, cohort.deferred, cohort.deferred_to)
+    if bucket >= offered.upto and report.outcome != "running":
         return Refused(Refusal.NOT_IN_COHORT, row.fleet, report.rollout_id)
     outcome, reason = report.outcome, report.reason.value if report.reason else None
     allowed = (offered.sha256, offered.withdrawn)  # in a rollback a device may not have heard of it yet
@@ -135,7 +136,7 @@ def _judged(
         outcome, reason = "reverted", Reason.WRONG_DIGEST.value
     generation = sum(state == ACTIVE for _, state in own)
     key = (report.rollout_id, report.device_id, generation, report.attempt, report.counter)
-    return Heard(report, key, hashlib.sha256(signed.sealed.body).digest()[:16], row.fleet, place, via, outcome, reason)
+    return Heard(report, key, hashlib.sha256(signed.sealed.body).digest()[:16], row.fleet, bucket, via, outcome, reason)
 
 
 def _signer(

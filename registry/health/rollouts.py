@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from registry.contract.manifest import Cohort
 from registry.database import events as log
 from registry.rollout import events
 from registry.rollout.manifests import manifest_of
@@ -15,15 +16,15 @@ from registry.rollout.release import replay
 
 @dataclass(frozen=True)
 class Offered:
-    """``withdrawn``: what devices are told to leave, in a rollback; ``upto``: the cut of the stage that is active now, under
-    ``salt`` (registry/contract/cohort.py).
+    """``withdrawn``: what devices are told to leave, in a rollback; ``upto``: the cut of the stage that is active now
+    (registry/contract/cohort.py).
     """
 
     profile: str
     firmware: str
     sha256: str
     withdrawn: str | None
-    salt: str
+    cohort: Cohort
     upto: int
 
 
@@ -65,7 +66,7 @@ def _rollout(connection: sa.Connection, release_id: str) -> Rollout:
                 m.compatibility.firmware_version,
                 m.artifact.sha256,
                 m.withdrawn,
-                m.cohort.salt,
+                m.cohort,
                 m.upto,
             )
             for m in told

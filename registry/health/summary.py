@@ -103,7 +103,8 @@ def _cohort(workspace: Workspace, release: Release, offer: Offer) -> list[str]:
     groups = [g for g in count_devices(workspace, fleet=release.fleet) if takes(offer, g)]
     devices = devices_of(workspace, groups)
     inside = buckets(manifest.cohort.salt, devices) < manifest.upto
-    return [device for device, is_inside in zip(devices, inside, strict=True) if is_inside]
+    later = set(offer.deferred) if manifest.upto <= manifest.cohort.deferred_to else set()
+    return [device for device, is_inside in zip(devices, inside, strict=True) if is_inside and device not in later]
 
 
 def _rejections(connection: sa.Connection, fleets: set[str], release: str | None) -> tuple[Rejections, ...]:

@@ -59,6 +59,9 @@ class Group:
 GROUPED = (devices.c.fleet, devices.c.hardware_profile, devices.c.firmware_version, devices.c.hardware_revision)
 
 
+_STORED = tuple(f.name for f in fields(Device) if f.name != "public_key")
+
+
 def list_devices(workspace: Workspace, *, fleet: str | None = None, limit: int | None = None) -> list[Device]:
     query = sa.select(devices).order_by(devices.c.device_id).limit(limit)
     if fleet is not None:
@@ -157,3 +160,8 @@ def stored(device: Device) -> dict[str, str]:
 def as_stored(row: Any, public_key: str = "") -> Device:
     """A row of the table; keys are kept elsewhere (registry/health/keys.py)."""
     return Device(**row._mapping, public_key=public_key)
+
+
+def stored(device: Device) -> dict[str, str]:
+    """The device as a row of the table. `asdict` would copy each value."""
+    return {name: getattr(device, name) for name in _STORED}

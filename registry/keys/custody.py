@@ -43,6 +43,15 @@ def signer_of(workspace: Workspace, role: str, public: Key | None = None) -> Sig
     """
     if uri := workspace.settings.registry.signers.get(role):
         return open_signer(workspace, role, uri, public)
+    return file_signer(workspace, role)
+
+
+def file_signer(workspace: Workspace, role: str) -> Signer:
+    """The role's key file, whatever `registry.signers` says.
+
+    Raises:
+        NotFound, InputError: as `signer_of`.
+    """
     return _of_file(_key_file(workspace, role), role)
 
 
@@ -91,10 +100,6 @@ def adopt_key(workspace: Workspace, role: str) -> None:
     spare = _key_file(workspace, f"{role}{_SPARE}")
     if spare.is_file():
         os.replace(spare, _key_file(workspace, role))
-
-
-def drop_spare(workspace: Workspace, role: str) -> None:
-    _key_file(workspace, f"{role}{_SPARE}").unlink(missing_ok=True)
 
 
 def _of_file(file: Path, role: str) -> CryptoSigner:

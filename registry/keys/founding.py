@@ -95,7 +95,7 @@ def _sign_targets(workspace: Workspace, own: Key, persons: dict[str, Key], fleet
         return
     version = before.signed.version + 1 if before else 1
     metadata = Metadata(Targets(version, expires=trust.expiry("targets", now), delegations=wanted))
-    metadata.sign(signer_of(workspace, "targets", own))
+    trust.sign(metadata, signer_of(workspace, "targets", own))
     trust.keep(workspace, metadata)
 
 

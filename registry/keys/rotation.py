@@ -27,8 +27,8 @@ from components.workspace import Workspace
 from components.workspace.errors import InputError
 from registry import trust
 from registry.contract.times import utc_now
-from registry.keys.custody import adopt_key, is_here, signer_of, spare_key, spare_signer
-from registry.keys.elsewhere import read_public_key
+from registry.keys.custody import adopt_key, file_signer, is_here, signer_of, spare_key, spare_signer
+from registry.keys.elsewhere import open_signer, read_public_key
 from registry.keys.holders import ONLINE, ROOTS, no_keys
 from registry.keys.signing import sign_root
 
@@ -91,13 +91,18 @@ def _replace_online(workspace: Workspace, keys: dict[str, tuple[Key, Key]], now:
 
 
 def _replace_targets(workspace: Workspace, old: Key, new: Key, now: datetime) -> None:
-    """The metadata first: a root that names the new key is nothing without it."""
-    spare = spare_signer(workspace, Targets.type) or signer_of(workspace, Targets.type, new)
+    """The metadata first, signed by both: a root that names the new key is nothing without it."""
+    spare, uri = spare_signer(workspace, Targets.type), workspace.settings.registry.signers.get(Targets.type)
+    if spare and spare.public_key.keyid == new.keyid:
+        before, after = signer_of(workspace, Targets.type, old), spare
+    elif uri:
+        before, after = file_signer(workspace, Targets.type), open_signer(workspace, Targets.type, uri, new)
+    else:
+        raise InputError("the new key of 'targets' has to sign, too", hint="name its signer in registry.signers: targets")
 
     def sign(top: Metadata[Targets]) -> None:
-        top.sign(signer_of(workspace, Targets.type, old))
-        if spare.public_key.keyid == new.keyid:
-            top.sign(spare, append=True)
+        trust.sign(top, before)
+        trust.sign(top, after, append=True)
 
     _next_targets(workspace, lambda _top: None, now, sign)
     _next_root(workspace, [(Targets.type, old, new)], now)
@@ -125,7 +130,7 @@ def _next_targets(
     if sign:
         sign(top)
     else:
-        top.sign(signer_of(workspace, Targets.type))
+        trust.sign(top, signer_of(workspace, Targets.type))
     trust.keep(workspace, top)
 
 

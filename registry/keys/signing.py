@@ -28,7 +28,7 @@ def sign_root(workspace: Workspace, metadata: Metadata[Root], own: Mapping[str, 
             for r in (metadata.signed, before.signed if before else None)
             if r
         ):
-            metadata.sign(signer, append=True)
+            trust.sign(metadata, signer, append=True)
     for delegator in (before.signed if before else metadata.signed, metadata.signed):
         result = delegator.get_verification_result(Root.type, metadata.signed_bytes, metadata.signatures)
         if not result.verified:

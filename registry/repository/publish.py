@@ -302,7 +302,7 @@ class _Publication:
 
     def _seal(self, role: str, fresh: Metadata[Any]) -> None:
         """Sign with the role's key, and make sure that devices trust it."""
-        fresh.sign(signer_of(self._workspace, role))
+        trust.sign(fresh, signer_of(self._workspace, role))
         if not self._is_good(role, fresh):
             raise VerificationFailed(
                 f"the key of '{role}' here is not the one that devices trust",

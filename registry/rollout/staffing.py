@@ -100,7 +100,7 @@ def _restaff(workspace: Workspace, persons: dict[str, Key], now: datetime) -> No
     if changed:
         version = top.signed.version + 1
         top = Metadata(Targets(version, expires=trust.expiry("targets", now), delegations=trust.delegations(persons, fleets)))
-        top.sign(signer_of(workspace, "targets"))
+        trust.sign(top, signer_of(workspace, "targets"))
     with writing(open_database(workspace.database_url)) as connection:
         _release_under(connection, top, sorted(persons))
         if changed:

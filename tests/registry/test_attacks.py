@@ -29,8 +29,7 @@ from registry.contract.reasons import Reason
 from registry.contract.times import stamp, utc_now
 from registry.device import Facts, Refused, Unreachable, Updated, fetcher, update
 from registry.device.slots import Slots
-from registry.keys import signer_of
-from registry.keys.rotation import rotate_key
+from registry.keys import rotate_key, signer_of
 from registry.repository import publish
 from registry.repository.metadata import snapshot, timestamp
 from tests.registry.reporting import cohort, key_of

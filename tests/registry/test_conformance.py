@@ -27,7 +27,7 @@ from tuf.api.metadata import (
 from components.workspace import Workspace
 from registry.contract.times import utc_now
 from registry.device.conformance import run
-from registry.keys.rotation import rotate_key
+from registry.keys import rotate_key
 from registry.repository import refresh_expiring
 from tests.registry.servers import Served, folder_server
 from tests.registry.workspaces import gateway_artefact, image_root, release, repository_of
