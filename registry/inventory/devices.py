@@ -160,8 +160,3 @@ def stored(device: Device) -> dict[str, str]:
 def as_stored(row: Any, public_key: str = "") -> Device:
     """A row of the table; keys are kept elsewhere (registry/health/keys.py)."""
     return Device(**row._mapping, public_key=public_key)
-
-
-def stored(device: Device) -> dict[str, str]:
-    """The device as a row of the table. `asdict` would copy each value."""
-    return {name: getattr(device, name) for name in _STORED}
