@@ -59,9 +59,6 @@ class Group:
 GROUPED = (devices.c.fleet, devices.c.hardware_profile, devices.c.firmware_version, devices.c.hardware_revision)
 
 
-_STORED = tuple(f.name for f in fields(Device) if f.name != "public_key")
-
-
 def list_devices(workspace: Workspace, *, fleet: str | None = None, limit: int | None = None) -> list[Device]:
     query = sa.select(devices).order_by(devices.c.device_id).limit(limit)
     if fleet is not None:
