@@ -69,12 +69,19 @@ def show(device: str, workspace: WorkspacePath = Path(), json: Json = False) -> 
         more = {"enrolment": asdict(enrolled) if enrolled else None, "runs": asdict(runs) if runs else None}
         emit_json("device", value | more)
     else:
+        value.pop("floors")
         said = f"{enrolled.state} since {enrolled.time}, by {enrolled.actor}" if enrolled else "never enrolled"
         emit_table(
             device,
             ("key", "value"),
-            [(k, v) for k, v in (value | {"enrolment": said, "runs": runs.model if runs else ""}).items() if v],
+            [(k, v) for k, v in (value | _flat(floors) | {"enrolment": said, "runs": runs.model if runs else ""}).items() if v],
         )
+
+
+def _flat(floors: dict[str, Any]) -> dict[str, str]:
+    """What must never go back, a row each."""
+    shown = {k: ", ".join(f"{name} {n}" for name, n in v.items()) if isinstance(v, dict) else v for k, v in floors.items()}
+    return {f"floor of {k.replace('_', ' ')}": str(v) for k, v in shown.items()}
 
 
 @app.command()

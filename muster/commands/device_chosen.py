@@ -40,7 +40,7 @@ def choose(
     from registry.device import read_facts
 
     if facts is not None and root is not None and device is None:
-        return Chosen(url or place, read_facts(facts), _bytes(root), state or facts.parent / "device-state")
+        return Chosen(url or place, read_facts(facts), _given_root(root), state or facts.parent / "device-state")
     if device is not None and facts is None:
         workspace = open_workspace(Path(place))
         memory = state or workspace.state / "devices" / device
@@ -90,7 +90,7 @@ def _root(workspace: Workspace, given: Path | None) -> bytes:
     from registry.keys import no_keys
 
     if given is not None:
-        return _bytes(given)
+        return _given_root(given)
     roots = trust.files_of(workspace, "root")
     if not roots:
         raise no_keys(workspace)
@@ -101,6 +101,18 @@ def _repository(workspace: Workspace) -> str:
     from registry.repository import location
 
     return location(workspace)
+
+
+def _given_root(file: Path) -> bytes:
+    from tuf.api.exceptions import RepositoryError
+    from tuf.api.metadata import Metadata, Root
+
+    data = _bytes(file)
+    try:
+        Metadata[Root].from_bytes(data).signed.get_delegated_role("root")
+    except (RepositoryError, ValueError, AttributeError):
+        raise InputError(f"{file} is no root metadata", hint="give the root.json of the device's image") from None
+    return data
 
 
 def _bytes(file: Path) -> bytes:

@@ -13,6 +13,7 @@ from components.workspace import open_workspace
 from components.workspace.errors import InputError
 from muster.commands import release_steering
 from muster.commands.following import follow
+from muster.commands.release_steering import require_reason
 from muster.console import Json, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def approve(
         emit_line(f"would sign version {signing.version} of the releases role, digest {signing.digest}")
         emit_line(f"signed so far: {', '.join(signing.approvals) or 'nobody'}; needed: {signing.needed} persons")
         return
+    require_reason(reason)
     approved = rollout.approve(opened, release, person, reason)
     follow(opened)
     _emit(approved, json=json)
@@ -119,6 +121,7 @@ def deny(
     from registry import rollout
 
     opened = open_workspace(workspace)
+    require_reason(reason)
     _emit(rollout.deny(opened, release, person, reason, dry_run=dry_run), json=json)
     if dry_run:
         say("dry run: nothing was denied")
@@ -192,7 +195,11 @@ def publish(
     if json:
         emit_json("publication", {"written": written, "needs_people": offline})
     else:
-        emit_line(f"written: {', '.join(written)}" if written else "the repository is up to date")
+        emit_line(
+            f"written: {', '.join(written)}"
+            if written
+            else "nothing to write: the metadata says what the log says (muster release verify reads every file)"
+        )
     if offline:
         say(f"near their expiry, and signed by persons only: {', '.join(offline)} (muster keys init; a new release for releases)")
 
@@ -247,7 +254,7 @@ def _emit_rehearsal(found: Rehearsal, *, json: bool) -> None:
         emit_table("Would be written", ("file",), [(name,) for name in found.files])
         emit_line(f"would be signed or put back: {', '.join(found.roles)}")
     else:
-        emit_line("the repository is up to date")
+        emit_line("nothing to write: the metadata says what the log says (muster release verify reads every file)")
     say("dry run: nothing was written")
 
 

@@ -23,7 +23,7 @@ ReleaseId = Annotated[str, typer.Argument(help="id of a release")]
 Person = Annotated[str, typer.Option(help="who decides")]
 Reason = Annotated[str, typer.Option(help="why; it is kept in the release's log")]
 Variant = Annotated[list[str] | None, typer.Option(help="a firmware variant, repeatable; all where it is left out")]
-Revision = Annotated[int | None, typer.Option(help="the revision you decided on; a newer one is a conflict")]
+Revision = Annotated[int | None, typer.Option(min=1, help="the revision you decided on; a newer one is a conflict")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="show what would happen; change nothing")]
 
 _ORDERS = {
@@ -108,6 +108,11 @@ def diff(
     )
 
 
+def require_reason(reason: str) -> None:
+    if not reason.strip():
+        raise InputError("the reason is empty", hint="say why: it is kept in the release's log")
+
+
 def _command(name: str) -> Callable[..., None]:
     def order(
         release: ReleaseId,
@@ -122,8 +127,7 @@ def _command(name: str) -> Callable[..., None]:
     ) -> None:
         from registry import rollout
 
-        if not reason.strip():
-            raise InputError("the reason is empty", hint="say why: it is kept in the release's log")
+        require_reason(reason)
         wanted = rollout.Order(person, reason, tuple(variant or ()), revision, dry_run)
         act = getattr(rollout, name)
         opened = open_workspace(workspace)

@@ -161,7 +161,7 @@ def _joined(fresh: Iterable[Heard], now: int) -> list[merging.Row]:
     groups: dict[tuple[str, str], list[Heard]] = {}
     for one in fresh:
         groups.setdefault(one.key[:2], []).append(one)
-    return [_row(max(group, key=_place), group, now) for group in groups.values()]
+    return [_row(max(group, key=_rank), group, now) for group in groups.values()]
 
 
 def _row(last: Heard, group: Sequence[Heard], now: int) -> merging.Row:
@@ -180,6 +180,10 @@ def _presence(fresh: Iterable[Heard], now: int) -> list[merging.Row]:
         if device not in latest or latest[device].report.counter < one.report.counter:
             latest[device] = one
     return [(device, now, one.report.counter, one.via) for device, one in latest.items()]
+
+
+def _rank(one: Heard) -> tuple[int, int, bool, int]:
+    return merging.rank(one.key[2], one.report.attempt, one.outcome, one.report.counter)
 
 
 def _place(one: Heard) -> merging.Row:

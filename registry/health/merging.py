@@ -1,7 +1,8 @@
 """Join reports into the tables: the same result for any order and any number of deliveries.
 
-A device's row in a rollout is the join over its reports (a semilattice): the highest (generation, attempt, counter) says what
-counts, times of outcomes are minima, ``reports`` counts keys that were not there before. So no delivery undoes another.
+A device's row in a rollout is the join over its reports (a semilattice): the highest (generation, attempt, whether the attempt
+failed, counter) says what counts, so that no later word on its health stands over how an attempt ended; times of outcomes are
+minima, ``reports`` counts keys that were not there before. So no delivery undoes another.
 
 The statements are written out, in the SQL that SQLite and PostgreSQL share: rows go in by the thousand, as plain tuples.
 """
@@ -17,6 +18,7 @@ from registry.contract.report import OUTCOMES
 from registry.health.tables import SAID, health, presence, rejections, report_keys
 
 Row = tuple[Any, ...]
+_ENDINGS = ("failed", "reverted")
 KEY = ("rollout_id", "device_id", "generation", "attempt", "counter")
 _INTAKE_LOCK = 7_239_902  # PostgreSQL advisory lock: one intake writes at a time, as on SQLite
 
@@ -42,8 +44,7 @@ def add_keys(connection: sa.Connection, rows: Sequence[Row]) -> None:
 
 def join_health(connection: sa.Connection, rows: Sequence[Row]) -> None:
     """Rows in the order of the columns of ``health``, each device and rollout at most once; ``reports``: how many are new."""
-    key = ("generation", "attempt", "counter")
-    newer = f"({_list('excluded', key)}) > ({_list('health', key)})"
+    newer = f"({_rank('excluded')}) > ({_rank('health')})"
     said = {n: f"CASE WHEN {newer} THEN excluded.{n} ELSE health.{n} END" for n in ("variant", "bucket", "generation", *SAID)}
     times = {n: _earlier("health", n) for n in ("first_at", *(f"{o}_at" for o in OUTCOMES))}
     settled = " ".join(f"WHEN '{o}' THEN {times[f'{o}_at']}" for o in OUTCOMES)
@@ -65,8 +66,14 @@ def count_rejections(connection: sa.Connection, rows: Sequence[Row]) -> None:
     _upsert(connection, rejections, rows, changes)
 
 
-def _list(table: str, names: Sequence[str]) -> str:
-    return ", ".join(f"{table}.{name}" for name in names)
+def rank(generation: int, attempt: int, outcome: str, counter: int) -> tuple[int, int, bool, int]:
+    """What a report counts by, as `_rank` has it in SQL."""
+    return generation, attempt, outcome in _ENDINGS, counter
+
+
+def _rank(table: str) -> str:
+    failed = f"CASE WHEN {table}.outcome IN ({', '.join(repr(o) for o in _ENDINGS)}) THEN 1 ELSE 0 END"
+    return f"{table}.generation, {table}.attempt, {failed}, {table}.counter"
 
 
 def _earlier(table: str, name: str) -> str:

@@ -296,7 +296,7 @@ def next_state(release: Release, offer: Offer, kind: Kind) -> State:
     """Raises Conflict when ``kind`` cannot happen to the variant now."""
     state = EDGES.get((offer.state, kind))
     if state is None or (kind == Kind.PROMOTED and offer.last_stage):
-        legal = sorted(k.value for s, k in EDGES if s == offer.state)
+        legal = sorted(k.value.replace("_", " ") for s, k in EDGES if s == offer.state and k in _BY_PERSONS)
         who = f"release '{release.id}'" if not release.started else f"'{offer.variant}' in release '{release.id}'"
         raise Conflict(
             f"{who} is {offer.state.replace('_', ' ')}: it cannot be {kind.replace('_', ' ')}",
@@ -309,6 +309,22 @@ def require(release: Release, kind: Kind, variants: Iterable[str] | None = None)
     """Raises Conflict when ``kind`` cannot happen now to each of ``variants``, or to all of them."""
     for offer in release.manifests if variants is None else [release.offer(v) for v in variants]:
         next_state(release, offer, kind)
+
+
+_BY_PERSONS = frozenset(
+    {
+        Kind.APPROVED,
+        Kind.DENIED,
+        Kind.PROMOTED,
+        Kind.PAUSED,
+        Kind.RESUMED,
+        Kind.HELD,
+        Kind.HALTED,
+        Kind.ROLLBACK_STARTED,
+        Kind.ABORTED,
+        Kind.CANCELLED,
+    }
+)
 
 
 def _drafted(event: Event) -> Release:

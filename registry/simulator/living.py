@@ -61,7 +61,8 @@ class Life:
         for i, time in zip(who[claims], at[claims], strict=True):
             crowd.sequence[i] = manifest.sequence_number
             self._say(offer, manifest, i, time, Said(0, "installed", new=True))
-        states = free & (crowd.states_at[who] <= at) & ~self._odd[who] & ~(tries & ~np.isin(who, waiting))
+        told_off = crowd.end[who] == End.FAILED  # its last word is how the try ended
+        states = free & ~told_off & (crowd.states_at[who] <= at) & ~self._odd[who] & ~(tries & ~np.isin(who, waiting))
         for i, time in zip(who[states], at[states], strict=True):
             crowd.states_at[i] = time + (self._scenario.statement_s or 0)
             self._say(offer, manifest, i, time, Said(0, "running", new=crowd.end[i] == End.RUNS))

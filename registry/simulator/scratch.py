@@ -77,7 +77,7 @@ def prepare(
     signed: bool = True,
     keep: Path | None = None,
 ) -> Iterator[Stage]:
-    """A scratch workspace with one release, gone at the end unless ``keep`` names a new folder for it.
+    """A scratch workspace with one release, gone at the end unless ``keep`` names a new folder for it, and it came to its end.
 
     ``release_id``: None for the newest one, where there is one fleet with releases. ``count``: so many devices in the image of
     the fleet's, for whom the release is drafted anew.
@@ -91,10 +91,12 @@ def prepare(
     if keep is not None and keep.exists():
         raise Conflict(f"{keep} is there already", hint="name a new folder: a rehearsal always begins at its beginning")
     folder = keep or Path(tempfile.mkdtemp(prefix="muster-rehearsal-"))
+    whole = False
     try:
         yield _prepared(workspace, folder, base, start, seed, count, signed=signed)
+        whole = True
     finally:
-        if keep is None:
+        if keep is None or not whole:
             shutil.rmtree(folder, ignore_errors=True)
 
 

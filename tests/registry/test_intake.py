@@ -125,6 +125,15 @@ def test_who_runs_something_else_did_not_install_it(fleet: Workspace, say: Say) 
     }
 
 
+def test_no_statement_of_health_stands_over_how_an_attempt_ended(fleet: Workspace, say: Say) -> None:
+    """A client that goes on to say how its old model does has still failed, until a new attempt goes well."""
+    device = cohort(fleet)[0]
+    say(signed(device, 1), installed(fleet, device, 2, outcome="running", running_sha256="ab" * 32))
+    assert [(r["outcome"], r["reason"]) for r in counted(fleet)] == [("failed", "self_test_failed")]
+    say(installed(fleet, device, 3, attempt=2))
+    assert [r["outcome"] for r in counted(fleet)] == ["installed"]
+
+
 def test_devices_that_wait_may_state_their_health_and_nothing_else(fleet: Workspace, say: Say) -> None:
     waiting = cohort(fleet, inside=False)[0]
     assert say(installed(fleet, waiting, outcome="running", running_sha256="ab" * 32)).accepted == 1
@@ -272,7 +281,7 @@ def test_any_order_and_any_number_of_deliveries_count_the_same(
     assert len(found) == len({d for d, *_ in said})
     for index in {d for d, *_ in said}:
         mine = [r for r in said if r[0] == index]
-        last = max(mine, key=lambda r: r[1:3])
+        last = max(mine, key=lambda r: (r[1], r[3] in ("failed", "reverted"), r[2]))
         row = found[devices[index]]
         assert (row["attempt"], row["counter"], row["outcome"], row["reports"]) == (*last[1:], len(mine))
         assert row["first_at"] == min(times[r] for r in mine)

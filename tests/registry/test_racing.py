@@ -44,7 +44,7 @@ def race(workspace: Workspace, names: list[str], revision: int) -> Counter[str]:
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(len(names)), context.Queue()
     processes = [
-        context.Process(target=_order, args=(str(workspace.root), name, f"p{i}", revision, barrier, results))
+        context.Process(target=_order, args=(str(workspace.root), name, ("ana", "ben")[i % 2], revision, barrier, results))
         for i, name in enumerate(names)
     ]
     for process in processes:

@@ -215,3 +215,15 @@ def test_denying_can_be_rehearsed(drafted: Workspace, muster: Run) -> None:
     code, output, error = muster("release", "deny", "north-r1", drafted.root, *ANA, "--dry-run", "--json")
     assert (code, data(output)["state"], "nothing was denied" in error) == (0, "approval_denied", True)
     assert set(states(drafted).values()) == {State.WAITING_FOR_APPROVAL}
+
+
+@pytest.mark.parametrize(
+    ("person", "code", "message"), [("zoe", 3, "not one of those who may release"), (" ", 2, "no person is named")]
+)
+def test_the_log_names_only_persons_who_may_release(
+    released: Workspace, muster: Run, person: str, code: int, message: str
+) -> None:
+    before = rollout.show_release(released, "north-r1")
+    ended, _, error = muster("release", "abort", "north-r1", released.root, "--person", person, "--reason", "x")
+    assert (ended, message in error) == (code, True)
+    assert rollout.show_release(released, "north-r1") == before
