@@ -47,7 +47,7 @@ def import_devices(workspace: Workspace) -> Import:
     Raises:
         NotFound: an inventory is not there.
         BackendUnreachable: the database of an inventory does not answer.
-        InputError: rows are wrong, or have another key than the device enrolled with; the message has file and line of
+        InputError: rows are wrong, or have a key that the device never enrolled with; the message has file and line of
             each, up to eight.
     """
     fleets = defaultdict(set)
@@ -123,15 +123,18 @@ def _store(workspace: Workspace, wanted: dict[str, Device], origin: dict[str, st
 
 
 def _first_keys(connection: sa.Connection, wanted: dict[str, Device], origin: dict[str, str]) -> list[Enrolment]:
-    """What enrols the devices that have a key for the first time; a key that is not the enrolled one is refused."""
+    """What enrols the devices that have a key for the first time; a key that the device never had is refused.
+
+    One that was replaced or revoked changes nothing: whoever did that was later than the inventory.
+    """
     given = {i: d.public_key for i, d in wanted.items() if d.public_key}
-    latest = keys.current(connection, list(given))
-    first = {i: key for i, key in given.items() if i not in latest}
+    had = keys.history(connection, list(given))
+    first = {i: key for i, key in given.items() if i not in had}
     owners = keys.owners(connection, list(first.values()))
     problems = [
         f"{origin[i]}: public_key is not the one that '{i}' enrolled with"
-        for i, entry in latest.items()
-        if entry.public_key != given[i]
+        for i, entries in had.items()
+        if given[i] not in {e.public_key for e in entries}
     ]
     for i, key in first.items():
         if owners.setdefault(key, i) != i:

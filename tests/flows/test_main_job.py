@@ -180,7 +180,7 @@ def test_dvc_repro_after_a_run_executes_no_step_and_then_nothing_at_all(ran: Pat
 @pytest.mark.parametrize(
     ("harm", "code", "says"),
     [
-        ("tight-profile", 4, "mcu-cortex-m4: flash is"),
+        ("tight-profile", 4, "memory.model_flash_kib"),
         ("no-devices", 2, "harbour"),
         ("released-level", 4, "proof_levels"),
     ],
@@ -199,7 +199,7 @@ def test_what_may_not_be_released_stops_the_run_with_its_exit_code(ran: Path, ha
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     if harm == "tight-profile":
-        assert says in muster("step", "prove", ran, "--profile", "mcu-cortex-m4", check=code).stderr
+        assert says in muster("step", "quantize", ran, "--profile", "mcu-cortex-m4", check=code).stderr
 
 
 def test_without_the_cross_compiler_microcontrollers_are_left_out_and_the_packages_named(ran: Path, tmp_path: Path) -> None:

@@ -87,6 +87,14 @@ def test_only_an_operator_who_says_so_replaces_a_key(stocked: Workspace) -> None
     assert show_device(stocked, "gw-000").public_key == public("gw-000", 2)
 
 
+def test_an_inventory_that_still_has_a_replaced_key_is_out_of_date_and_no_error(stocked: Workspace) -> None:
+    inventory_with(stocked, **{"gw-000": public("gw-000")})
+    import_devices(stocked)
+    enroll(stocked, "gw-000", public("gw-000", 2), "ana", replace=True)
+    assert import_devices(stocked).changed == 0
+    assert show_device(stocked, "gw-000").public_key == public("gw-000", 2)
+
+
 @pytest.mark.parametrize("key", ["", "beef", "00" * 32, "01" + "00" * 31, "ff" * 32, public("gw-000").upper(), "zz" * 32])
 def test_what_cannot_verify_anything_is_no_key(stocked: Workspace, key: str) -> None:
     """Under a key of small order, one signature fits many messages."""
