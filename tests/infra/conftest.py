@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.registry.test_backends import postgresql  # noqa: F401 -- a fixture: the same real server
+from tests.registry.conftest import _postgresql_server, postgresql  # noqa: F401 -- fixtures: the same real server
 
 
 @pytest.fixture(scope="session")
