@@ -17,8 +17,9 @@ from registry.rollout.events import GENESIS, Event
 from registry.rollout.evidence import Fate, Watched, weigh
 from registry.rollout.plan import plan
 from registry.rollout.policy import decide
-from registry.rollout.release import Offer, Release, Rules, Wave, replay
-from registry.rollout.release import apply as fold
+from registry.rollout.release import Offer, Release, Rules, Wave
+from registry.rollout.replaying import apply as fold
+from registry.rollout.replaying import replay
 from registry.rollout.states import Kind, State
 
 START = int(parse_stamp("2026-01-01T00:00:00Z").timestamp())

@@ -11,7 +11,7 @@ from registry.contract.manifest import Cohort
 from registry.database import events as log
 from registry.rollout import events
 from registry.rollout.manifests import manifest_of
-from registry.rollout.release import replay
+from registry.rollout.replaying import replay
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from registry.database import open_database, reading
 from registry.health.lookups import among
 from registry.health.tables import health
 from registry.rollout import events
-from registry.rollout.release import Release, replay
+from registry.rollout.release import Release
+from registry.rollout.replaying import replay
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 states.py       the states and every edge between them
 events.py       the hash-chained log
-release.py      the pure reducer: events -> Release
+release.py      what a release is
+replaying.py    the pure reducer: events -> Release
 manifests.py    Release -> the manifests and the `releases` entries that devices read, pure
 admission.py    artefacts and proofs -> what may be released at all
 plan.py         a variant's devices -> exact stages and waves, as cuts of its cohort

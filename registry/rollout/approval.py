@@ -28,7 +28,8 @@ from registry.rollout.manifests import entries_of, merged
 from registry.rollout.persons import sign_as
 from registry.rollout.publication import in_force, reconcile
 from registry.rollout.query import history
-from registry.rollout.release import Approval, Release, apply, replay, require
+from registry.rollout.release import Approval, Release
+from registry.rollout.replaying import apply, replay, require
 from registry.rollout.starting import take_over, ways_back
 from registry.rollout.states import OFFERED, Kind, State
 

@@ -29,7 +29,8 @@ from registry.rollout.firmware_needs import bringing_in, is_too_old
 from registry.rollout.manifests import manifest_of
 from registry.rollout.members import count_sites, members, sites_of
 from registry.rollout.plan import Plan, plan, underpowered
-from registry.rollout.release import Cut, MetricRule, Offer, Release, Rules, Skipped, Way, replay
+from registry.rollout.release import Cut, MetricRule, Offer, Release, Rules, Skipped, Way
+from registry.rollout.replaying import replay
 from registry.rollout.starting import outdate
 from registry.rollout.states import Kind, State
 

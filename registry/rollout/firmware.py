@@ -29,7 +29,8 @@ from registry.rollout import events
 from registry.rollout.draft import check_sizes, first_events, payload_of, planned_sequence, store
 from registry.rollout.members import count_sites, members, sites_of, takes
 from registry.rollout.plan import plan, underpowered
-from registry.rollout.release import Offer, Release, Skipped, replay
+from registry.rollout.release import Offer, Release, Skipped
+from registry.rollout.replaying import replay
 from registry.rollout.restoring import firmware_file
 from registry.rollout.states import State
 

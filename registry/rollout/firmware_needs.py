@@ -11,7 +11,7 @@ from registry.database import releases
 from registry.inventory import Group
 from registry.rollout import events
 from registry.rollout.members import takes
-from registry.rollout.release import replay
+from registry.rollout.replaying import replay
 from registry.rollout.states import State
 
 _GONE = frozenset({State.APPROVAL_DENIED, State.SUPERSEDED, State.CANCELLED, State.EXPIRED, State.ABORTED, State.ROLLED_BACK})

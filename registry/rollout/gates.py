@@ -43,7 +43,7 @@ def read_gates(evidence: Evidence, rules: Rules, variants: int) -> tuple[Reading
     count = variants * (1 + compared + len(rules.metrics))
     against = log10(count * 10_000 / rules.alpha_halt_bp)
     found = [
-        _reading(FAILURES, evidence.judged, evidence.judged_bad, eprocess.worse_than, rules.p0_bp, against),
+        _worse(FAILURES, evidence.judged, evidence.judged_bad, rules.p0_bp, against),
         *(_metric(rule, metrics[rule.name].n, metrics[rule.name].bad, against) for rule in rules.metrics if rule.name in metrics),
     ]
     if evidence.more_often is not None:
@@ -59,10 +59,9 @@ def _promotion(evidence: Evidence, rules: Rules) -> Reading:
 
 def _metric(rule: MetricRule, n: int, bad: int, against: float) -> Reading:
     if rule.limit is not None:
-        return _reading(rule.name, n, bad, eprocess.worse_than, rule.accepted_bp, against)
+        return _worse(rule.name, n, bad, rule.accepted_bp, against)
     return Reading(f"{rule.name}_against_control", True, n, bad, float(eprocess.above(bad, n)) / log(10), against)
 
 
-def _reading(gate: str, n: int, bad: int, test: object, bp: int, against: float) -> Reading:
-    value = float(test(n, bad, bp / 10_000)) / log(10)  # type: ignore[operator]
-    return Reading(gate, True, n, bad, value, against)
+def _worse(gate: str, n: int, bad: int, accepted_bp: int, against: float) -> Reading:
+    return Reading(gate, True, n, bad, float(eprocess.worse_than(n, bad, accepted_bp / 10_000)) / log(10), against)

@@ -26,7 +26,8 @@ from registry.repository.store import Overlay, Store, open_store
 from registry.rollout import events
 from registry.rollout.documents import kept
 from registry.rollout.manifests import manifest_of
-from registry.rollout.release import Offer, Release, replay
+from registry.rollout.release import Offer, Release
+from registry.rollout.replaying import replay
 from registry.rollout.restoring import restore_artefacts
 
 _ATTEMPTS = 32

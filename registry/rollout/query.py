@@ -9,7 +9,8 @@ from components.workspace.errors import NotFound
 from registry.database import open_database, reading, releases
 from registry.rollout import events
 from registry.rollout.events import Event
-from registry.rollout.release import Release, replay
+from registry.rollout.release import Release
+from registry.rollout.replaying import replay
 
 
 def list_releases(workspace: Workspace, *, fleet: str | None = None) -> list[Release]:

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from registry.database import publications, releases, role_versions
 from registry.rollout import events
 from registry.rollout.events import Event, following
-from registry.rollout.release import Offer, Release, Way, replay
+from registry.rollout.release import Offer, Release, Way
+from registry.rollout.replaying import replay
 from registry.rollout.states import OFFERED, Kind, State
 from registry.rollout.telling import next_sequence
 

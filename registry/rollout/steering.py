@@ -20,7 +20,8 @@ from registry.rollout import events
 from registry.rollout.persons import sign_as
 from registry.rollout.policy import promoted
 from registry.rollout.publication import reconcile
-from registry.rollout.release import Offer, Release, replay, require
+from registry.rollout.release import Offer, Release
+from registry.rollout.replaying import replay, require
 from registry.rollout.states import TERMINAL, Kind, State
 from registry.rollout.telling import tell
 

@@ -12,7 +12,8 @@ from registry.contract.times import stamp
 from registry.database import publications
 from registry.rollout import events
 from registry.rollout.events import Event, following
-from registry.rollout.release import Release, apply
+from registry.rollout.release import Release
+from registry.rollout.replaying import apply
 from registry.rollout.states import Kind
 
 _UNHEARD = frozenset({Kind.HELD, Kind.RESUMPTION_APPROVED, Kind.ROLLED_BACK})

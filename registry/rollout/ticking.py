@@ -25,7 +25,8 @@ from registry.rollout.evidence import Evidence, Watched, weigh
 from registry.rollout.members import takes
 from registry.rollout.policy import Outlook, Step, decide
 from registry.rollout.publication import reconcile
-from registry.rollout.release import Offer, Release, Wave, replay
+from registry.rollout.release import Offer, Release, Wave
+from registry.rollout.replaying import replay
 from registry.rollout.states import Kind, State
 from registry.rollout.telling import tell
 from registry.rollout.watching import still_on, watch

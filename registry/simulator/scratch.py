@@ -37,7 +37,7 @@ from registry.repository import upload_artefact
 from registry.repository.metadata import artefact_path, stored_name
 from registry.repository.store import open_store
 from registry.rollout import Release, draft, events, history, list_releases, show_release
-from registry.rollout.release import replay
+from registry.rollout.replaying import replay
 
 PEOPLE = ("rehearsal-1", "rehearsal-2")
 _DRAFT = 2

@@ -15,7 +15,7 @@ from registry import rollout
 from registry.inventory import import_devices
 from registry.rollout import Order, State
 from registry.rollout.manifests import manifest_of
-from registry.rollout.release import replay
+from registry.rollout.replaying import replay
 from registry.rollout.states import Kind
 from tests.registry.workspaces import make_workspace, release, repository_of
 

@@ -15,7 +15,8 @@ from registry.contract.times import stamp, utc_now
 from registry.rollout.events import Event, following, verify
 from registry.rollout.manifests import manifest_of
 from registry.rollout.policy import promoted
-from registry.rollout.release import Offer, Release, Rules, StagePlan, Wave, Way, apply, replay
+from registry.rollout.release import Offer, Release, Rules, StagePlan, Wave, Way
+from registry.rollout.replaying import apply, replay
 from registry.rollout.states import EDGES, ENROLLING, OFFERED, TERMINAL, Kind, State
 
 VARIANTS = ("gateway-v2", "gateway-v3")
