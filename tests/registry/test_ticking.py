@@ -11,6 +11,9 @@ from components.workspace.errors import ApprovalNeeded, Conflict, GateFailed, In
 from registry import rollout
 from registry.device import check
 from registry.rollout import Order, State
+from registry.rollout.evidence import Evidence
+from registry.rollout.gates import read_gates
+from registry.rollout.release import Rules
 from tests.registry.rollouts import VARIANT, after, alive, large, let_in, say, started, walk
 from tests.registry.workspaces import artefacts, canary, image_root, proofs, repository_of, version
 
@@ -335,3 +338,41 @@ def test_postgresql_weighs_the_same(postgresql: str, tmp_path: Path, monkeypatch
     here = weighed(tmp_path / "sqlite")
     monkeypatch.setenv("MUSTER_DATABASE_URL", postgresql)
     assert weighed(tmp_path / "postgresql") == here
+
+
+def test_the_first_reports_of_a_fleet_never_heard_of_open_nothing_yet(tmp_path: Path) -> None:
+    """Nobody else is known to be alive, so that a wave could seem to have reported after its first device."""
+    workspace = large(tmp_path)
+    begun = started(workspace)
+    say(workspace, begun.id, "installed", let_in(workspace, begun.id)[:1], after(minutes=2))
+    assert rollout.tick(workspace, now=after(minutes=10)) == ()
+    assert [s.event for s in rollout.tick(workspace, now=after(minutes=30))] == ["widened"]
+
+
+def test_failing_more_often_than_the_control_group_tells_against_a_release(tmp_path: Path) -> None:
+    workspace = large(tmp_path, policy="  control_share: 0.1\n")
+    begun = started(workspace)
+    inside, kept = let_in(workspace, begun.id), control(workspace, begun.id)
+    say(workspace, begun.id, "running", kept, after(minutes=1), running_sha256="ee" * 32)
+    say(workspace, begun.id, "installed", inside, after(minutes=5))
+
+    def evidence() -> float:
+        (view,) = rollout.views(workspace, rollout.show_release(workspace, begun.id), now=after(hours=1))
+        return next(r.evidence for r in view.outlook.readings if r.gate == "failures_against_control")
+
+    calm = evidence()
+    say(workspace, begun.id, "failed", inside[:6], after(minutes=5))
+    failing = evidence()
+    say(workspace, begun.id, "running", kept[:12], after(minutes=1), running_sha256="ee" * 32, errors=3)
+    assert calm < failing
+    assert evidence() < failing
+
+
+def test_the_gates_of_all_variants_share_one_promise() -> None:
+    found = Evidence(50, 50, 44, 6, 0, 50, 0, judged=50, judged_bad=6)
+    rules = Rules(200, 1000, 100, 500, 86_400)
+    alone, among_ten = (read_gates(found, rules, variants)[0] for variants in (1, 10))
+    assert alone.reached
+    assert among_ten.evidence == alone.evidence
+    assert among_ten.threshold == pytest.approx(alone.threshold + 1)
+    assert not among_ten.reached
