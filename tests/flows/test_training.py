@@ -169,7 +169,7 @@ def test_shapes_that_compete_are_compared_and_proven_through_the_steps(fresh: Pa
     lost = {tried["name"].partition(":")[0]: tried for tried in again["tried"] if "model_flash_kib" in tried["lost"]}
     assert lost.keys() == {"whole"}
     assert lost["whole"]["signal_db"] is None, "it was not compared"
-    assert again["chosen"].startswith("node: int8")
+    assert again["chosen"].startswith("node: ")
 
 
 def test_a_gateway_with_openvino_is_proven_in_openvino(ran: Path) -> None:

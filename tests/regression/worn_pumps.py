@@ -87,5 +87,5 @@ def _settings(model: dict[str, object]) -> dict[str, object]:
         "model": {"width": 16, "blocks": 2, "pretrain_steps": 100, "finetune_steps": 300} | model,
         "profiles": list(PROFILES),
         "fleets": [{"name": "pumps", "inventory": "fleet.csv", "variants": [{"name": "all", "firmware": ">=1"}]}],
-        "release": {"stages": [{"name": "all", "share": 1.0}]},
+        "release": {"stages": [{"name": "all", "share": 1.0, "decided_by": "people"}]},
     }
