@@ -14,7 +14,7 @@ audit.py      read it all as a device does
 """
 
 from registry.repository.audit import audit
-from registry.repository.mirror import mirror
+from registry.repository.mirror import mirror, mirror_all
 from registry.repository.publish import Basis, InForce, expiring_offline, look, publish, refresh_expiring, upload_artefact
 from registry.repository.store import Overtaken, location, open_store
 
@@ -27,6 +27,7 @@ __all__ = [
     "location",
     "look",
     "mirror",
+    "mirror_all",
     "open_store",
     "publish",
     "refresh_expiring",

@@ -7,17 +7,55 @@ them, and a root that does not accept what was there before comes after it.
 
 from __future__ import annotations
 
+import random
+import time
+
 from tuf.api.exceptions import DownloadError, RepositoryError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 from tuf.ngclient import Updater
 
 from components.workspace import Workspace
-from components.workspace.errors import Conflict, VerificationFailed
+from components.workspace.errors import Conflict, MusterError, VerificationFailed
 from registry import trust
 from registry.contract.manifest import Manifest, manifest_path
 from registry.repository import metadata, roots
 from registry.repository.reading import StoreFetcher, device_of
-from registry.repository.store import Store, create_all
+from registry.repository.store import Store, address, create_all, open_store
+
+_ATTEMPTS = 8
+_PAUSE_S = 0.05
+
+
+def mirror_all(workspace: Workspace) -> None:
+    """`mirror` to every place of `registry.mirrors`. One that cannot be had keeps no other one waiting.
+
+    Raises:
+        MusterError: what kept the first of them from being written, with the names of all.
+    """
+    failed = []
+    for place in workspace.settings.registry.mirrors:
+        try:
+            _persistently(workspace, place)
+        except MusterError as error:
+            failed.append((place, error))
+    if failed:
+        raise type(failed[0][1])(
+            "\n".join(f"not mirrored to {place}: {error.message}" for place, error in failed),
+            hint="the repository itself is published; muster release publish goes on with its mirrors",
+        )
+
+
+def _persistently(workspace: Workspace, place: str) -> None:
+    """Who is overtaken may find the place newer than what it read: it reads again."""
+    for again in range(_ATTEMPTS):
+        try:
+            mirror(workspace, open_store(workspace), open_store(workspace, address(workspace, place)))
+        except Conflict:
+            if again == _ATTEMPTS - 1:
+                raise
+            time.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - keeps publishers apart, no secret
+        else:
+            return
 
 
 def mirror(workspace: Workspace, source: Store, place: Store) -> tuple[str, ...]:
@@ -26,7 +64,7 @@ def mirror(workspace: Workspace, source: Store, place: Store) -> tuple[str, ...]
     Raises:
         NotFound: the workspace has no keys, so nobody could say which signatures count.
         VerificationFailed: a device would refuse what ``source`` has.
-        Conflict: ``place`` has a newer repository, or another file under one of the names; or another publisher was first.
+        Conflict: ``place`` has a newer repository, or another publisher was first.
     """
     fetcher = StoreFetcher(source)
     with place.lock(), device_of(workspace, fetcher) as device:
@@ -46,7 +84,7 @@ def mirror(workspace: Workspace, source: Store, place: Store) -> tuple[str, ...]
             ) from None
         new = {name: data for name, data in known.items() if name not in there}
         later = roots.for_later(new, roots.signed_for(place, before)) if new else ()
-        create_all(place, {name: data for name, data in live.items() if name not in later})
+        create_all(place, {name: data for name, data in live.items() if name not in there and name not in later})
         if stamp != before:
             place.replace(metadata.TIMESTAMP, stamp, before)
         for name in later:

@@ -21,7 +21,7 @@ from registry import trust
 from registry.contract.manifest import manifest_path
 from registry.database import open_database, publications, reading, renewals, role_versions
 from registry.keys import require_keys
-from registry.repository import InForce, Overtaken, look, mirror, publish
+from registry.repository import InForce, Overtaken, look, mirror, mirror_all, publish
 from registry.repository.store import Overlay, Store, open_store
 from registry.rollout import events
 from registry.rollout.documents import kept
@@ -61,18 +61,21 @@ def reconcile(
         VerificationFailed: the model registry has other bytes than those that were released.
         Conflict: other publishers were first, again and again, or the repository offers releases that this log knows nothing
             of.
+        MusterError: a mirror could not be written; the repository is published.
     """
     require_keys(workspace)
     store = store or open_store(workspace)
     for again in range(_ATTEMPTS):
         try:
             with store.lock():
-                return _publish(workspace, store, fleet, now, dry_run=False)
+                written = _publish(workspace, store, fleet, now, dry_run=False)
+            break
         except Overtaken:
             if again == _ATTEMPTS - 1:
                 raise
             time.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - keeps publishers apart, no secret
-    raise AssertionError
+    mirror_all(workspace)
+    return written
 
 
 def rehearse(workspace: Workspace, place: str | None = None, *, now: datetime | None = None) -> Rehearsal:

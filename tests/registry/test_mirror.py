@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from components.workspace import Workspace
+from components.workspace import Workspace, open_workspace
 from components.workspace.errors import Conflict, VerificationFailed
-from registry import rollout
+from flows.rollouts import refresh
+from registry import repository, rollout
+from registry.contract.times import utc_now
 from registry.keys import rotate_key
 from registry.repository import mirror
 from registry.repository.store import Folder, Overlay, Store, open_store
@@ -142,3 +145,41 @@ def test_nothing_is_copied_that_does_not_verify(which: str, released: Workspace,
     with pytest.raises(VerificationFailed, match="devices would refuse"):
         copied(released, str(tmp_path / "edge"))
     assert not (tmp_path / "edge" / "metadata" / "timestamp.json").exists()
+
+
+def mirrored(workspace: Workspace, *places: str) -> Workspace:
+    with (workspace.root / "muster.yaml").open("a") as file:
+        file.write(f"registry: {{mirrors: {json.dumps(places)}}}\n")
+    return open_workspace(workspace.root)
+
+
+def test_a_halt_reaches_every_mirror_that_is_configured(released: Workspace, muster: Run, tmp_path: Path) -> None:
+    started = rollout.show_release(released, "north-r1")
+    workspace = mirrored(released, "edge", str(tmp_path / "other"))
+    code, said, _ = muster("release", "halt", "north-r1", workspace.root, "--person", "ana", "--reason", "smoke")
+    assert code == 0, said
+    for place in (workspace.root / "edge", tmp_path / "other"):
+        assert told(workspace, str(place), tmp_path / "device", started).state == "halted"
+
+
+def test_a_mirror_that_is_down_holds_up_nothing(released: Workspace, muster: Run, tmp_path: Path) -> None:
+    (tmp_path / "down").write_text("no folder")
+    started = rollout.show_release(released, "north-r1")
+    workspace = mirrored(released, str(tmp_path / "down" / "below"), "edge")
+    code, _, said = muster("release", "halt", "north-r1", workspace.root, "--person", "ana", "--reason", "smoke", "--json")
+    assert code == 6
+    assert f"not mirrored to {tmp_path / 'down' / 'below'}" in said
+    for place in (repository_of(workspace), workspace.root / "edge"):
+        assert told(workspace, str(place), tmp_path / "device", started).state == "halted"
+
+
+def test_what_is_signed_anew_reaches_the_mirrors(released: Workspace) -> None:
+    workspace = mirrored(released, "edge")
+    reconcile(workspace)
+    published, edge = open_store(workspace), Folder(workspace.root / "edge")
+    before = edge.read("metadata/timestamp.json")
+    refresh.fn(str(workspace.root))
+    assert edge.read("metadata/timestamp.json") == before == published.read("metadata/timestamp.json")
+    repository.refresh_expiring(workspace, now=utc_now() + timedelta(hours=13))
+    refresh.fn(str(workspace.root))
+    assert edge.read("metadata/timestamp.json") == published.read("metadata/timestamp.json") != before
