@@ -76,7 +76,7 @@ class Firmware(Line):
     def update(self, source: Source) -> Updated:
         """Raises Refused or Unreachable, as `updating.update`."""
         if (last := self.last) is not None and not last.ended:
-            ready = self._runs(last) and not installer.at_work(self.reporter.folder)
+            ready = self._runs(last) and last.reboot != boot_id() and not installer.at_work(self.reporter.folder)
             return self._confirm(last) if ready else self._waits_for(last)
         decided = self.decide(source)
         return decided if isinstance(decided, Updated) else self._install(source, *decided)

@@ -23,13 +23,18 @@ from registry.contract.reasons import Reason
 from registry.contract.report import Report
 from registry.contract.signed_report import open_signed
 from registry.contract.times import utc_now
+from registry.database import open_database
 from registry.device import Facts, Updated, firmware, read_facts, update
 from registry.device.floors import Floors, read_floors
+from registry.device.health import Metrics, state_health
 from registry.device.outbox import Outbox
 from registry.device.slots import Slots
 from registry.device.tries import read_try
+from registry.health.enrolment import enroll
+from registry.health.intake import take
+from registry.inventory import show_device
 from tests.registry.cli import Run
-from tests.registry.reporting import key_of
+from tests.registry.reporting import key_of, public
 from tests.registry.test_firmware import IMAGE, aged, envelope_of, offered
 from tests.registry.test_update import on_disk
 from tests.registry.workspaces import facts, gateway_artefact, image_root, release, repository_of
@@ -266,6 +271,18 @@ def test_installed_is_said_after_the_reboot_and_no_model_before_it(gateway: Gate
     assert gateway.said() == [("started", None), ("installed", None)]
 
 
+def test_facts_that_change_before_the_reboot_prove_nothing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway.plan(install=102)
+    for _ in range(2):
+        waits = gateway.update().firmware
+        assert waits is not None
+        assert waits.reason == Reason.HANDED_OVER
+    assert (gateway.calls(), gateway.said()) == (["install"], [("started", None)])
+    boot(monkeypatch)
+    gateway.update()
+    assert (gateway.calls(), gateway.said()) == (["install", "confirm"], [("started", None), ("installed", None)])
+
+
 def test_what_does_not_boot_is_left_for_good(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bootloader went back: the facts are the old ones."""
     rebooting(gateway)
@@ -376,6 +393,32 @@ def _offered_unchecked(gateway: Gateway, image: bytes) -> Reason | None:
     with patch.object(rollout.firmware, "_read", lambda *_: (image, "opaque")):  # type: ignore[attr-defined]
         everyone(gateway.workspace, offered(gateway.workspace, file, "2.3.0"))
     return gateway.refused()
+
+
+def test_how_it_is_doing_is_said_of_firmware_and_model(gateway: Gateway) -> None:
+    """A firmware that makes errors is seen in its own release."""
+    with_model(gateway)
+    gateway.update()
+    state_health(gateway.facts, gateway.state, gateway.key, Metrics(errors=3))
+    model, image = gateway.reports()[-2:]
+    assert (model.rollout_id, model.running_sha256, model.errors) == ("north-r2", gateway_artefact().sha256, 3)
+    assert (image.rollout_id, image.running_sha256, image.errors) == ("north-r1", DIGEST, 3)
+    assert {r.outcome for r in (model, image)} == {"running"}
+
+
+def test_the_registry_counts_both_and_knows_the_new_firmware(gateway: Gateway) -> None:
+    """The loop is closed: what the device installed and said is what the fleet has."""
+    with_model(gateway)
+    mine = gateway.facts.device_id
+    enroll(gateway.workspace, mine, public(mine), "ana")
+    gateway.update()
+    envelopes = [w.envelope for w in Outbox(gateway.state, gateway.key).waiting()]
+    taken = take(open_database(gateway.workspace.database_url), envelopes)
+    assert taken.answers == ("accepted",) * 4
+    assert show_device(gateway.workspace, mine).firmware_version == "2.2.0"
+    for number, variant in ((1, "gateway-firmware"), (2, "gateway-v2")):
+        views = rollout.views(gateway.workspace, rollout.show_release(gateway.workspace, f"north-r{number}"))
+        assert next(v for v in views if v.offer.variant == variant).evidence.ok == 1
 
 
 # The command line, and power cuts
