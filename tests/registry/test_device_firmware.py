@@ -24,7 +24,7 @@ from registry.contract.report import Report
 from registry.contract.signed_report import open_signed
 from registry.contract.times import utc_now
 from registry.database import open_database
-from registry.device import Facts, Updated, firmware, read_facts, update
+from registry.device import Facts, Refused, Reporter, Updated, firmware, read_facts, update
 from registry.device.floors import Floors, read_floors
 from registry.device.health import Metrics, state_health
 from registry.device.outbox import Outbox
@@ -33,6 +33,7 @@ from registry.device.tries import read_try
 from registry.health.enrolment import enroll
 from registry.health.intake import take
 from registry.inventory import show_device
+from registry.rollout.manifests import manifest_of
 from tests.registry.cli import Run
 from tests.registry.reporting import key_of, public
 from tests.registry.test_firmware import IMAGE, aged, envelope_of, offered
@@ -362,6 +363,20 @@ def test_after_another_firmware_no_model_of_the_old_one_is_gone_back_to(gateway:
     (gateway.state / "slots/b").write_bytes(b"decayed")
     gateway.update()
     assert Slots(gateway.state).running() is None
+
+
+def test_a_failure_under_the_old_firmware_does_not_stand_over_what_is_said_under_the_new(gateway: Gateway) -> None:
+    """A release has one row a device: what is said of another variant is a further attempt."""
+    everyone(gateway.workspace, release(gateway.workspace))
+    gateway.change(firmware_version="2.1.0", firmware_variant="gateway-v2", install_firmware=(), latency_budget_us=1)
+    with pytest.raises(Refused, match="latency_exceeded"):
+        gateway.update()
+    offer = rollout.show_release(gateway.workspace, "north-r2").offer("gateway-v2")
+    manifest = manifest_of(rollout.show_release(gateway.workspace, "north-r2"), offer)
+    Reporter(gateway.facts, gateway.state, gateway.key).say_once("rejected", manifest, Reason.WRONG_HARDWARE)
+    other = manifest.model_copy(update={"firmware_variant": "gateway-v3"})
+    Reporter(gateway.facts, gateway.state, gateway.key).say_once("rejected", other, Reason.WRONG_FIRMWARE)
+    assert [r.attempt for r in gateway.reports() if r.rollout_id == "north-r2"][-3:] == [1, 1, 2]
 
 
 def test_a_signed_image_is_checked_before_it_is_handed_over(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from registry.health.intake import Intake, take
 from registry.health.tables import health, presence, report_keys, reported_firmware
 from registry.inventory import import_devices, show_device, words
 from tests.registry.cli import Run
-from tests.registry.reporting import NOW, cohort, counted, installed, public, signed
+from tests.registry.reporting import NOW, cohort, counted, installed, public, signed, wide_canary
 from tests.registry.workspaces import release
 
 
@@ -180,6 +181,21 @@ def test_in_any_order_and_any_batches_the_newest_word_counts(
     with reading(engine) as connection:
         rows = connection.execute(sa.select(reported_firmware)).all()
     assert all((row.firmware_version, row.imported) == (said[-1], "2.1.0") for row in rows)
+
+
+@pytest.mark.slow
+def test_on_postgresql_the_newest_word_counts_and_an_import_heeds_it(
+    postgresql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MUSTER_DATABASE_URL", postgresql)
+    fleet = wide_canary(tmp_path / "w")
+    device, other = cohort(fleet)[:2]
+    say(fleet, installed(fleet, device, 5, firmware_version="2.2.0"), installed(fleet, other, 1, firmware_version="2.3.0"))
+    say(fleet, installed(fleet, device, 4, firmware_version="2.0.5"))
+    assert (firmware(fleet, device), firmware(fleet, other)) == ("2.2.0", "2.3.0")
+    assert import_devices(fleet).changed == 0
+    import_saying(fleet, device, "2.1.5")
+    assert (firmware(fleet, device), set(words(fleet, [device, other]))) == ("2.1.5", {other})
 
 
 def test_fleet_show_says_who_said_it(fleet: Workspace, muster: Run) -> None:
