@@ -53,9 +53,10 @@ def update(
 ) -> None:
     """Install what the device is offered, if it verifies and passes its self-test; else keep what runs. Report either.
 
-    Exits 8 with a reason when something does not verify, 0 when it was installed or there is nothing to do.
+    First its firmware, where install_firmware in device.json names a program that installs one, then its model. Exits 8 with a
+    reason when something does not verify, 0 when it was installed or there is nothing to do.
     """
-    from registry.device import read_key
+    from registry.device import read_facts, read_key
     from registry.device import update as update_device
     from registry.device.outbox import Outbox
     from registry.device.uplink import check_address
@@ -64,14 +65,21 @@ def update(
     if report_to is not None:
         check_address(report_to)
     tell = _teller(Outbox(chosen.state, private), report_to, chosen.facts)
+
+    def again() -> Facts:
+        return read_facts(facts) if facts is not None else chosen.facts
+
     try:
-        done = update_device(chosen.place, chosen.image, chosen.facts, chosen.state, private, tell=tell)
+        done = update_device(chosen.place, chosen.image, chosen.facts, chosen.state, private, tell=tell, again=again)
     finally:
         tell()
+    known = again() if done.firmware and done.firmware.installed else chosen.facts
     if json:
-        emit_json("device-update", _as_json(chosen.facts, done))
+        emit_json("device-update", _as_json(known, done))
     else:
-        _print(chosen.facts, done)
+        _print(known, done)
+    if done.firmware_error is not None:
+        raise done.firmware_error
 
 
 def report(
@@ -165,10 +173,21 @@ def _as_json(facts: Facts, done: Updated) -> dict[str, Any]:
         "latency_us": done.tested.latency_us if done.tested else None,
         "staged": str(done.staged) if done.staged else None,
         "manifest": done.manifest.model_dump(mode="json") if done.manifest else None,
+        "firmware": _firmware(done.firmware) if done.firmware else None,
     }
 
 
+def _firmware(done: Updated) -> dict[str, Any]:
+    said = {"installed": done.installed, "reason": done.reason.value, "detail": done.detail}
+    return said | {"running_sha256": done.running_sha256}
+
+
 def _print(facts: Facts, done: Updated) -> None:
+    firmware = done.firmware
+    if firmware is not None and firmware.installed:
+        emit_line(f"{facts.device_id}: {firmware.detail} now")
+    elif firmware is not None and firmware.manifest is not None:
+        emit_line(f"{facts.device_id}: firmware: nothing to do [{firmware.reason}]: {firmware.detail}")
     if done.staged is not None:
         emit_line(f"{facts.device_id}: hand over {done.staged}, and answer with muster device report --answer")
     elif not done.installed or done.manifest is None:

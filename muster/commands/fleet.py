@@ -53,20 +53,22 @@ def show(
     limit: Annotated[int, typer.Option(min=1, help="devices to show")] = 50,
     json: Json = False,
 ) -> None:
-    """The devices of one fleet."""
+    """The devices of one fleet, and whether the inventory or a report says which firmware they have."""
     from registry.health.enrolment import states
     from registry.health.running import running
-    from registry.inventory import count_fleet, list_devices
+    from registry.inventory import count_fleet, list_devices, words
 
     opened = open_workspace(workspace)
     total = count_fleet(opened, fleet)
     devices = list_devices(opened, fleet=fleet, limit=limit)
     latest = states(opened, [d.device_id for d in devices])
     key = {d.device_id: latest[d.device_id].state if d.device_id in latest else "none" for d in devices}
-    runs = running(opened, [d.device_id for d in devices])
+    runs, said = running(opened, [d.device_id for d in devices]), words(opened, [d.device_id for d in devices])
     if json:
         shown = [
-            asdict(d) | {"key": key[d.device_id], "runs": asdict(runs[d.device_id]) if d.device_id in runs else None}
+            asdict(d)
+            | {"key": key[d.device_id], "runs": asdict(runs[d.device_id]) if d.device_id in runs else None}
+            | {"reported_firmware": asdict(said[d.device_id]) if d.device_id in said else None}
             for d in devices
         ]
         emit_json("fleet", {"fleet": fleet, "devices": total, "shown": shown})
@@ -75,7 +77,7 @@ def show(
         (
             d.device_id,
             " ".join(filter(None, (d.hardware_profile, d.hardware_revision))),
-            d.firmware_version,
+            f"{d.firmware_version} (reported {_time(said[d.device_id].at)})" if d.device_id in said else d.firmware_version,
             runs[d.device_id].model if d.device_id in runs else "-",
             d.site,
             key[d.device_id],

@@ -42,6 +42,7 @@ def draft(
     firmware_image: Annotated[Path | None, typer.Option(help="offer this firmware instead of a model; with the next two")] = None,
     firmware_version: Annotated[str | None, typer.Option(help="version of the firmware: 3.0.1")] = None,
     profile: Annotated[str | None, typer.Option(help="profile of the devices that the firmware is for")] = None,
+    over: Annotated[str, typer.Option(help="firmware that it installs over: '>=1.4'; default: whatever is older")] = "",
     fleet: Annotated[str | None, typer.Option(help="with firmware: one fleet; default: all with older devices")] = None,
     dry_run: DryRun = False,
     json: Json = False,
@@ -53,13 +54,22 @@ def draft(
 
     start, who = _stamp(not_before), actor or getpass.getuser()
     opened = open_workspace(workspace)
-    if firmware_image or firmware_version or profile or fleet:
+    if firmware_image or firmware_version or profile or fleet or over:
         if not (firmware_image and firmware_version and profile):
             raise InputError(
                 "a firmware takes --firmware-image, --firmware-version and --profile", hint="a model is offered without them"
             )
         drafted = rollout.draft_firmware(
-            opened, firmware_image, profile, firmware_version, who, fleet=fleet, again=again, dry_run=dry_run, not_before=start
+            opened,
+            firmware_image,
+            profile,
+            firmware_version,
+            who,
+            over=over,
+            fleet=fleet,
+            again=again,
+            dry_run=dry_run,
+            not_before=start,
         )
     else:
         found = models.find_version(opened, version)

@@ -51,6 +51,9 @@ class Reason(StrEnum):
     INTERRUPTED = "interrupted"
     # Went back because the release was taken back.
     WITHDRAWN = "withdrawn"
+    # Firmware: the installer said no or took too long; what it installed did not last.
+    INSTALL_FAILED = "install_failed"
+    FELL_BACK = "fell_back"
     # Refused: signed image (envelope.py).
     WRONG_SIZE = "wrong_size"
     BAD_MAGIC = "bad_magic"
@@ -62,7 +65,8 @@ class Reason(StrEnum):
 PASSING = frozenset({Reason.UNREACHABLE, Reason.MISSING, Reason.TOO_SLOW, Reason.METADATA_EXPIRED})
 """Failures that say nothing of the artefact and may be gone at the next attempt."""
 
-AGAIN = PASSING | {Reason.WRONG_DIGEST, Reason.TOO_LARGE, Reason.STORAGE_FAILED, Reason.INTERRUPTED}
+AGAIN = PASSING | {Reason.WRONG_DIGEST, Reason.TOO_LARGE, Reason.STORAGE_FAILED, Reason.INTERRUPTED, Reason.INSTALL_FAILED}
 """After which a device tries the same artefact once more. Who sits on the line can spoil a download, and must not keep a device
-from a release for ever; a power cut proves nothing. Beside those that pass, the registry counts them as failures all the same.
+from a release for ever; a power cut proves nothing, and an installer may have met an empty battery. Beside those that pass, the
+registry counts them as failures all the same.
 """

@@ -7,11 +7,13 @@ at most 2 KiB; `report.schema.json` is its exported schema. It travels signed (s
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from packaging.version import InvalidVersion, Version
+from pydantic import AfterValidator, Field, model_validator
 
-from registry.contract.manifest import Name, Part, Sha256, Stamp
+from registry.contract.manifest import Grown, Name, Sha256, Stamp
 from registry.contract.reasons import Reason
 
 MAX_BYTES: Final = 2048
@@ -32,12 +34,29 @@ Ordinal = Annotated[int, Field(ge=1, le=_EXACT)]
 Thousandths = Annotated[int, Field(ge=0, le=_EXACT)]
 
 
-class Report(Part):
+@lru_cache(maxsize=4096)
+def _version(text: str) -> str:
+    """Remembered: a fleet has few versions, and a registry reads many reports."""
+    try:
+        Version(text)
+    except InvalidVersion as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+FirmwareVersion = Annotated[str, AfterValidator(_version), Field(pattern=r"^[0-9A-Za-z.!+_-]{1,64}$")]
+"""PEP 440, without spaces around it."""
+
+
+class Report(Grown):
     """``counter`` rises with every report of the device, over boots; ``attempt`` with every try at one artefact.
 
     "started" is sent before the new artefact is tried, "running" is a later statement of health of what runs.
-    Latency in microseconds; drift, and the share of windows that were judged anomalous, in thousandths.
+    Latency in microseconds; drift, and the share of windows that were judged anomalous, in thousandths. ``firmware_version``:
+    what the device has as it says this; of a firmware, ``running_sha256`` is the image that brought this version.
     """
+
+    later = ("firmware_version",)
 
     schema_version: Literal[1] = 1
     rollout_id: Name
@@ -56,6 +75,7 @@ class Report(Part):
     latency_us: Count | None = None
     drift_milli: Thousandths | None = None
     anomaly_milli: int | None = Field(None, ge=0, le=1000)
+    firmware_version: FirmwareVersion | None = None
 
     @model_validator(mode="after")
     def _outcome_has_its_evidence(self) -> Self:
@@ -85,7 +105,8 @@ class Report(Part):
             raise ValueError(f"{len(data)} bytes, more than {MAX_BYTES}")
         report = cls.model_validate_json(data)
         # No text that the schema allows holds a quote, so a key that is written twice shows as quotes too many.
-        texts = _TEXTS + (report.reason is not None) + (report.running_sha256 is not None)
+        told = (report.reason, report.running_sha256, report.firmware_version)
+        texts = _TEXTS + sum(text is not None for text in told)
         if data.count(b'"') != 2 * (len(report.model_fields_set) + texts):
             raise ValueError("a key is written twice")
         return report

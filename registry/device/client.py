@@ -22,12 +22,12 @@ from registry.contract.manifest import Manifest
 from registry.contract.reasons import Reason
 from registry.contract.times import utc_now
 from registry.device.facts import Facts
-from registry.device.floors import read_floors
+from registry.device.floors import Kind, read_floors
 from registry.device.judge import reason_to_wait, refuse_early_clock, refuse_wrong
 from registry.device.locking import alone
 from registry.device.reporting import OFFERED
 from registry.device.selftest import self_test
-from registry.device.slots import Slots
+from registry.device.slots import Slots, memory_of
 from registry.device.source import DEADLINE_S, Source
 
 
@@ -67,7 +67,7 @@ def check(
         entry = source.approved(manifest, facts, read_floors(state))
         artefact = source.fetch(entry, facts, state / "targets/next.artefact")
         tested = _tested(artefact, facts)
-        read_floors(state).after_self_test(facts.fleet, manifest.artifact.release_counter).save(state)
+        read_floors(state).after_proof(facts.fleet, "model", manifest.artifact.release_counter).save(state)
         return Decision(True, Reason.OFFERED, "verified", manifest, tested)
 
 
@@ -77,12 +77,13 @@ def open_source(place: str, root: bytes, facts: Facts, state: Path, now: datetim
     return Source(place, root, state, deadline_s)
 
 
-def take_note(manifest: Manifest, signers: str, facts: Facts, state: Path, now: datetime) -> None:
+def take_note(manifest: Manifest, signers: str, facts: Facts, state: Path, now: datetime, kind: Kind = "model") -> None:
     """Step 3: refuse what is wrong; what is right is kept, and is the least that is taken from now on."""
     floors = read_floors(state).told_by(manifest.path, signers).raised_by(facts)
-    refuse_wrong(manifest, facts, floors, now)
-    if manifest.sequence_number != floors.sequence[manifest.path] or not (state / OFFERED).is_file():
-        write_bytes(state / OFFERED, manifest.to_bytes())
+    refuse_wrong(manifest, facts, floors, now, kind)
+    offered = memory_of(state, kind) / OFFERED
+    if manifest.sequence_number != floors.sequence[manifest.path] or not offered.is_file():
+        write_bytes(offered, manifest.to_bytes())
     floors.after(manifest, signers).save(state)
 
 

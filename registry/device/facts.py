@@ -7,13 +7,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, ValidationError, field_validator
+from packaging.version import InvalidVersion, Version
+from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from components.workspace.errors import InputError, NotFound
 from registry.contract.manifest import Name, Part, Sha256, Stamp
-from registry.contract.report import DeviceId
+from registry.contract.report import DeviceId, FirmwareVersion
 
 _PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "litert": "ai-edge-litert"}
+_FIRMWARE_VERSION: TypeAdapter[str] = TypeAdapter(FirmwareVersion)
 
 
 class Facts(Part):
@@ -22,7 +24,10 @@ class Facts(Part):
     ``runtime_version``: absent, the installed runtime is asked. ``running_sha256``: of the artefact in the image, as long as
     none was installed. ``via``: the gateway that checks for this device. ``latency_budget_us``: what one window may take, in
     microseconds. ``floor_sequence`` and ``floor_time``: what was published when the image was built; nothing older is taken,
-    even by a device that has seen nothing yet.
+    even by a device that has seen nothing yet; ``floor_firmware_sequence`` is that of the firmware's manifest.
+
+    ``install_firmware``: a program and its first arguments (installer.py), without which the device takes no firmware;
+    ``install_seconds``: how long it may take.
     """
 
     device_id: DeviceId
@@ -38,7 +43,10 @@ class Facts(Part):
     via: str = ""
     latency_budget_us: int | None = Field(None, gt=0)
     floor_sequence: int = Field(0, ge=0)
+    floor_firmware_sequence: int = Field(0, ge=0)
     floor_time: Stamp = "1970-01-01T00:00:00Z"
+    install_firmware: tuple[str, ...] = Field((), strict=False)
+    install_seconds: int = Field(900, ge=1, le=86_400)
 
     @field_validator("timezone")
     @classmethod
@@ -48,6 +56,21 @@ class Facts(Part):
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError(f"'{name}' is no time zone such as Europe/Vienna") from None
         return name
+
+    @property
+    def reportable_firmware(self) -> str | None:
+        """None for a version that is none (PEP 440): no report could carry it."""
+        try:
+            return _FIRMWARE_VERSION.validate_python(self.firmware_version)
+        except ValidationError:
+            return None
+
+    def has_firmware(self, version: str) -> bool:
+        """Whether it is the version that the device has, however either is written."""
+        try:
+            return Version(self.firmware_version) == Version(version)
+        except InvalidVersion:
+            return self.firmware_version == version
 
     def local(self, time: datetime) -> datetime:
         return time.astimezone(ZoneInfo(self.timezone))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -31,8 +32,8 @@ class Metrics(Part):
 
 
 def state_health(facts: Facts, state: Path, key: Ed25519PrivateKey, metrics: Metrics) -> Report | None:
-    """Put a "running" statement into the outbox; None: no room. What lies in the active slot is tested again, and times itself
-    where ``metrics`` has no latency.
+    """Put a "running" statement into the outbox, and one of the firmware where its image is known; None: no room. What lies in
+    the active slot is tested again, and times itself where ``metrics`` has no latency.
 
     Raises:
         Conflict: there is no rollout to report on, or another process works on the same device.
@@ -42,7 +43,12 @@ def state_health(facts: Facts, state: Path, key: Ed25519PrivateKey, metrics: Met
         said = metrics.model_dump()
         if said["latency_us"] is None:
             said["latency_us"] = latency
-        return Reporter(facts, state, key).say_running(passed=passed, **said)
+        models = Reporter(facts, state, key)
+        report = models.say_running(passed=passed, **said)
+        firmware = replace(models, kind="firmware")
+        if firmware.running is not None:
+            firmware.say_running(passed=passed, **said)
+        return report
 
 
 def read_metrics(file: Path) -> Metrics:

@@ -15,14 +15,17 @@ from registry.contract.manifest import Manifest
 from registry.contract.reasons import Reason
 from registry.contract.times import parse_stamp
 from registry.device.facts import Facts
-from registry.device.floors import Floors
+from registry.device.floors import Floors, Kind
 from registry.device.refusal import Refused
 
 CLOCK_TOLERANCE = timedelta(minutes=10)
 
 
-def refuse_wrong(manifest: Manifest, facts: Facts, floors: Floors, now: datetime) -> None:
-    """Raises Refused for a manifest that is expired, older than what the device knows, or meant for another device."""
+def refuse_wrong(manifest: Manifest, facts: Facts, floors: Floors, now: datetime, kind: Kind = "model") -> None:
+    """Raises Refused for a manifest that is expired, older than what the device knows, or meant for another device.
+
+    ``kind``: what is to be offered under this variant. A firmware may bring the runtime, so that it is not asked for one.
+    """
     if parse_stamp(manifest.expires) <= now:
         raise Refused(Reason.MANIFEST_EXPIRED, f"the manifest expired at {manifest.expires}")
     refuse_early_clock(max(manifest.created_at, floors.time), now)
@@ -31,8 +34,8 @@ def refuse_wrong(manifest: Manifest, facts: Facts, floors: Floors, now: datetime
         raise Refused(Reason.SEQUENCE_ROLLBACK, f"sequence {manifest.sequence_number} after {floor} was seen")
     if (manifest.fleet_id, manifest.firmware_variant) != (facts.fleet, facts.firmware_variant):
         raise Refused(Reason.WRONG_FLEET, f"the manifest is for {manifest.fleet_id}/{manifest.firmware_variant}")
-    if manifest.artifact.kind != "model":
-        raise Refused(Reason.WRONG_KIND, f"the manifest offers {manifest.artifact.kind}, this client installs models")
+    if manifest.artifact.kind != kind:
+        raise Refused(Reason.WRONG_KIND, f"the manifest offers {manifest.artifact.kind}, the device takes a {kind} here")
     if facts.hardware_profile not in manifest.compatibility.hardware_ids:
         raise Refused(
             Reason.WRONG_HARDWARE, f"for {', '.join(manifest.compatibility.hardware_ids)}, not {facts.hardware_profile}"
@@ -42,8 +45,9 @@ def refuse_wrong(manifest: Manifest, facts: Facts, floors: Floors, now: datetime
         raise Refused(
             Reason.WRONG_FIRMWARE, f"firmware {facts.firmware_version} is not in {manifest.compatibility.firmware_version}"
         )
-    _refuse_runtime(manifest, facts)
-    counter = floors.release_counter.get(facts.fleet, 0)
+    if kind == "model":
+        _refuse_runtime(manifest, facts)
+    counter = floors.counter(facts.fleet, kind)
     if manifest.artifact.release_counter < counter and manifest.state != "rollback":
         raise Refused(
             Reason.COUNTER_ROLLBACK, f"release counter {manifest.artifact.release_counter} after {counter} was installed"
@@ -123,10 +127,19 @@ def approved_entry(entry: TargetFile | None, manifest: Manifest, facts: Facts, f
         raise Refused(Reason.NOT_APPROVED, f"not approved for fleet '{facts.fleet}' with this runtime")
     if manifest.compatibility.firmware_version not in fleet.firmware or artifact.release_counter > fleet.release_counter:
         raise Refused(Reason.NOT_APPROVED, "not approved for this firmware range and release counter")
-    floor = floors.release_counter.get(facts.fleet, 0)
+    floor = floors.counter(facts.fleet, artifact.kind)
     if artifact.release_counter < floor and fleet.back_from != floor:
         raise Refused(Reason.COUNTER_ROLLBACK, f"nobody approved to go back from release {floor} to {artifact.release_counter}")
     return entry
+
+
+def is_for(manifest: Manifest, facts: Facts) -> bool:
+    """Whether a firmware is for this device, by its board and the firmware that it has; other devices of the profile may be
+    meant.
+    """
+    allowed = manifest.compatibility.hardware_revisions
+    fits = not allowed or facts.hardware_revision in allowed
+    return fits and _within(facts.firmware_version, manifest.compatibility.firmware_version)
 
 
 def _refuse_revision(allowed: tuple[str, ...], facts: Facts) -> None:

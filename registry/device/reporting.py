@@ -19,8 +19,9 @@ from registry.contract.report import Outcome, Report
 from registry.contract.times import stamp, utc_now
 from registry.device.boot import boot_id
 from registry.device.facts import Facts
+from registry.device.floors import Kind
 from registry.device.outbox import Outbox
-from registry.device.slots import Slots
+from registry.device.slots import Slots, memory_of, slots_of
 from registry.device.tries import read_try
 
 OFFERED = "offered.json"
@@ -50,11 +51,20 @@ class _Said(Part):
 
 @dataclass(frozen=True)
 class Reporter:
-    """``key``: the device's own, or that of the gateway that speaks for it."""
+    """``key``: the device's own, or that of the gateway that speaks for it. ``kind``: what the reports are about."""
 
     facts: Facts
     state: Path
     key: Ed25519PrivateKey
+    kind: Kind = "model"
+
+    @property
+    def folder(self) -> Path:
+        return memory_of(self.state, self.kind)
+
+    @property
+    def slots(self) -> Slots:
+        return slots_of(self.state, self.kind)
 
     @property
     def outbox(self) -> Outbox:
@@ -62,9 +72,13 @@ class Reporter:
 
     @property
     def running(self) -> str | None:
-        """Digest of what runs: of the active slot, read anew, or of what the image brought."""
-        slots = Slots(self.state)
-        return self.facts.running_sha256 if slots.pointer() is None else slots.running()
+        """Digest of what runs: of the active slot, read anew, or of what the image brought; of firmware, the image that brought
+        the version which the device has.
+        """
+        slots, pointer = self.slots, self.slots.pointer()
+        if self.kind == "firmware":
+            return pointer.runs.sha256 if pointer and self.facts.has_firmware(pointer.runs.firmware_version) else None
+        return self.facts.running_sha256 if pointer is None else slots.running()
 
     def say(
         self, outcome: Outcome, about: About, reason: Reason | None = None, *, passed: bool = False, **metrics: Any
@@ -82,6 +96,7 @@ class Reporter:
             sent_at=stamp(utc_now()),
             running_sha256=self.running,
             self_test_passed=passed,
+            firmware_version=self.facts.reportable_firmware,
             **metrics,
         )
 
@@ -90,10 +105,9 @@ class Reporter:
         said = _Said(rollout_id=manifest.rollout_id, sequence_number=manifest.sequence_number, outcome=outcome, reason=reason)
         if self._last_said() == said:
             return
-        last = read_try(self.state)
-        attempt = last.attempt if last and last.rollout_id == manifest.rollout_id else 1
-        self.say(outcome, _Untried(manifest, attempt), reason, passed=outcome == "already_installed")
-        write_json(self.state / _SAID, said.model_dump(mode="json"))
+        about = _Untried(manifest, self._attempt(manifest))
+        self.say(outcome, about, reason, passed=outcome == "already_installed")
+        write_json(self.folder / _SAID, said.model_dump(mode="json"))
 
     def say_running(self, *, passed: bool, **metrics: Any) -> Report | None:
         """How what runs is doing: beside the rollout that is offered now, also where it has not reached the device.
@@ -112,21 +126,30 @@ class Reporter:
         return self.say("running", about, passed=passed, **metrics)
 
     def _running_in(self) -> About | None:
-        last, pointer = read_try(self.state), Slots(self.state).pointer()
+        last, pointer = read_try(self.folder), self.slots.pointer()
         offered = self._offered()
         if offered is None or (last is not None and last.rollout_id == offered.rollout_id and last.reason is not None):
             return pointer.runs if pointer else None
-        return _Untried(offered, last.attempt if last and last.rollout_id == offered.rollout_id else 1)
+        return _Untried(offered, self._attempt(offered))
+
+    def _attempt(self, manifest: Manifest) -> int:
+        """Of what is said without a try: a new one under another firmware, so that no failure under
+        the one before stands over it.
+        """
+        last = read_try(self.folder)
+        if last is None or last.rollout_id != manifest.rollout_id:
+            return 1
+        return last.attempt + (last.firmware_variant != manifest.firmware_variant)
 
     def _offered(self) -> Manifest | None:
         try:
-            return Manifest.from_bytes((self.state / OFFERED).read_bytes())
+            return Manifest.from_bytes((self.folder / OFFERED).read_bytes())
         except (FileNotFoundError, ValueError):
             return None
 
     def _last_said(self) -> _Said | None:
         try:
-            return _Said.model_validate_json((self.state / _SAID).read_bytes())
+            return _Said.model_validate_json((self.folder / _SAID).read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
 

@@ -17,11 +17,12 @@ from tuf.ngclient import Updater, UpdaterConfig
 from components.values.artefact import Artefact
 from components.workspace.errors import VerificationFailed
 from components.workspace.files import sha256_bytes, sha256_json
+from registry.contract import envelope
 from registry.contract.manifest import MAX_BYTES, Manifest, manifest_path
 from registry.contract.reasons import Reason
 from registry.device.facts import Facts
 from registry.device.fetcher import DeadlineFetcher, NotInFolder, TooSlow, base_url
-from registry.device.floors import Floors
+from registry.device.floors import Floors, Kind
 from registry.device.judge import approved_entry
 from registry.device.refusal import Refused, Unreachable
 
@@ -47,15 +48,15 @@ class Source:
             )
             self._updater.refresh()
 
-    def manifest(self, facts: Facts) -> Manifest | None:
-        """What the device's firmware variant is told; None where it is told nothing."""
+    def manifest(self, facts: Facts, kind: Kind = "model") -> Manifest | None:
+        """What the device's firmware variant is told; None where it is told nothing. Each ``kind`` has a copy of its own."""
         with _explained():
             entry = self._updater.get_targetinfo(manifest_path(facts.fleet, facts.firmware_variant))
             if entry is None:
                 return None
             if entry.length > MAX_BYTES:
                 raise Refused(Reason.BAD_MANIFEST, f"a manifest of {entry.length} bytes; {MAX_BYTES} are read")
-            kept = self._state / "targets/rollout.json"
+            kept = self._state / ("targets/rollout.json" if kind == "model" else "targets/firmware.json")
             if self._updater.find_cached_target(entry, str(kept)) is None:
                 self._updater.download_target(entry, str(kept))
         try:
@@ -65,7 +66,7 @@ class Source:
 
     def signers(self, fleet: str) -> str:
         """A digest of the keys that may sign the fleet's manifests, as the offline keys name them now."""
-        top = Metadata[Targets].from_file(str(self._state / "metadata/targets.json")).signed
+        top = self._top()
         role = (top.delegations.roles or {}).get(f"fleet-{fleet}") if top.delegations else None
         return sha256_json(sorted(role.keyids) if role else [])
 
@@ -76,6 +77,27 @@ class Source:
 
     def fetch(self, entry: TargetFile, facts: Facts, file: Path) -> Artefact:
         """Write the artefact to ``file``, bring it onto the disk, and read it back: what lies there would be installed."""
+        data = self._stored(entry, file)
+        try:
+            artefact = Artefact.from_bytes(data)
+        except VerificationFailed as error:
+            raise Refused(Reason.BAD_ARTEFACT, error.message) from None
+        if (artefact.profile, artefact.runtime) != (facts.hardware_profile, facts.runtime):
+            raise Refused(Reason.WRONG_HARDWARE, f"the artefact is built for {artefact.profile} with {artefact.runtime}")
+        return artefact
+
+    def fetch_image(self, entry: TargetFile, facts: Facts, file: Path) -> None:
+        """Write a firmware image to ``file``, as `fetch` does. One in a signed envelope has to carry the signatures of two who
+        may release, for this profile; of any other only the digest is known.
+        """
+        data = self._stored(entry, file)
+        if not data.startswith(envelope.MAGIC):
+            return
+        trusted = envelope.ImageTrust(self._release_keys(), facts.hardware_profile, envelope.Kind.FIRMWARE, 0, 0)
+        if (reason := envelope.refusal(data, trusted)) is not None:
+            raise Refused(reason, "the signed image is not one for this device")
+
+    def _stored(self, entry: TargetFile, file: Path) -> bytes:
         self._fetcher.allow(entry.length)
         with _explained():
             try:
@@ -86,13 +108,17 @@ class Source:
                 raise Refused(Reason.STORAGE_FAILED, f"{file}: {error.strerror or error}") from None
         if sha256_bytes(data) != entry.hashes["sha256"]:
             raise Refused(Reason.WRONG_DIGEST, "what was written to the disk is not what was fetched")
-        try:
-            artefact = Artefact.from_bytes(data)
-        except VerificationFailed as error:
-            raise Refused(Reason.BAD_ARTEFACT, error.message) from None
-        if (artefact.profile, artefact.runtime) != (facts.hardware_profile, facts.runtime):
-            raise Refused(Reason.WRONG_HARDWARE, f"the artefact is built for {artefact.profile} with {artefact.runtime}")
-        return artefact
+        return data
+
+    def _release_keys(self) -> tuple[bytes, ...]:
+        """Public keys of the persons who release, as the offline keys name them now; small devices know ed25519 only."""
+        delegations = self._top().delegations
+        named = (delegations.roles or {}).get("releases") if delegations else None
+        keys = [delegations.keys[keyid] for keyid in named.keyids] if delegations and named else []
+        return tuple(bytes.fromhex(key.keyval["public"]) for key in keys if key.keytype == "ed25519")
+
+    def _top(self) -> Targets:
+        return Metadata[Targets].from_file(str(self._state / "metadata/targets.json")).signed
 
 
 def open_updater(

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from components.workspace.files import write_json
-from registry.contract.manifest import Manifest, Name, Part, Sha256, Stamp
+from registry.contract.manifest import Grown, Manifest, Name, Sha256, Stamp
 from registry.contract.reasons import AGAIN, Reason
 from registry.contract.times import parse_stamp, stamp
 from registry.device.slots import Installed
@@ -18,10 +18,13 @@ _PAUSE_S, _LONGEST_S = 60, 3600
 """The pause after the first failure, doubled with each further one, and the longest."""
 
 
-class Try(Part):
+class Try(Grown):
     """``attempt`` rises with every try in a rollout, ``tries`` with those of this artefact. ``ended``: nothing is left to be
     said of it. ``reason``: why it failed; ``handed_over``: a microcontroller has the artefact, and has not answered.
+    ``reboot``: the boot in which an installer of firmware asked for the next one.
     """
+
+    later = ("firmware_version", "reboot")
 
     rollout_id: Name
     firmware_variant: Name
@@ -35,6 +38,8 @@ class Try(Part):
     withdraws: bool = Field(False, description="the rollback of a release")
     reason: Reason | None = Field(None, strict=False)
     again_at: Stamp | None = None
+    firmware_version: str = ""
+    reboot: str = ""
 
     @property
     def installed(self) -> Installed:
@@ -64,6 +69,7 @@ def begin(manifest: Manifest, last: Try | None) -> Try:
         attempt=last.attempt + 1 if last and same_rollout else 1,
         tries=last.tries + 1 if last and last.is_of(manifest) else 1,
         withdraws=manifest.state == "rollback",
+        firmware_version=manifest.artifact.firmware_version or "",
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 import sqlalchemy as sa
+from packaging.version import Version
 
 from registry.contract.report import OUTCOMES
 from registry.contract.signed_report import SignedReport, open_signed
@@ -126,7 +127,9 @@ def _store(connection: sa.Connection, found: Sequence[Heard | Refused], copies: 
     fresh, answers = _new(connection, found)
     merging.add_keys(connection, [(*one.key, one.digest) for one in fresh])
     merging.join_health(connection, _joined(fresh, now))
-    merging.join_presence(connection, _presence(fresh, now))
+    latest = _latest(fresh)
+    merging.join_presence(connection, [(device, now, r.report.counter, r.via, r.key[2]) for device, r in latest.items()])
+    merging.tell_firmware(connection, [_word(one, now) for one in latest.values() if _says_another(one)])
     refused: Counter[tuple[str, str, str]] = Counter()
     for one, answer, times in zip(found, answers, copies, strict=True):
         if isinstance(one, Refused):
@@ -173,13 +176,24 @@ def _row(last: Heard, group: Sequence[Heard], now: int) -> merging.Row:
     return (*place, *said, *measured, now, now, len(group), *times)
 
 
-def _presence(fresh: Iterable[Heard], now: int) -> list[merging.Row]:
+def _latest(fresh: Iterable[Heard]) -> dict[str, Heard]:
+    """Device -> its newest report; a new key starts a new count."""
     latest: dict[str, Heard] = {}
     for one in fresh:
-        device = one.report.device_id
-        if device not in latest or latest[device].report.counter < one.report.counter:
-            latest[device] = one
-    return [(device, now, one.report.counter, one.via) for device, one in latest.items()]
+        known = latest.setdefault(one.report.device_id, one)
+        if (known.key[2], known.report.counter) < (one.key[2], one.report.counter):
+            latest[one.report.device_id] = one
+    return latest
+
+
+def _says_another(one: Heard) -> bool:
+    """Whether the device has another firmware than the inventory says, however either is written."""
+    said = one.report.firmware_version
+    return said is not None and said != one.recorded and Version(said) != Version(one.recorded)
+
+
+def _word(one: Heard, now: int) -> merging.Row:
+    return one.report.device_id, one.key[2], one.report.counter, one.report.firmware_version, now
 
 
 def _rank(one: Heard) -> tuple[int, int, bool, int]:

@@ -3,6 +3,7 @@
 A device is heard by its own key, or by the key of the gateway that its inventory row names in ``via``; a revoked device is
 heard by neither. "Installed" counts as reverted when something else runs than what was offered: the device fell back.
 Only a statement of health ("running") is taken from devices that the release has not reached: they are what it is compared with.
+A report that says the firmware version is held against the variant that takes it; one that does not, against the inventory's.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Heard(NamedTuple):
     """A report that counts. ``key``: what makes two deliveries one report; ``digest``: of its content.
 
     ``generation``, the third of ``key``: how many keys its device has had. ``via``: the gateway that signed, or empty.
+    ``recorded``: the firmware version that the inventory has.
     """
 
     report: Report
@@ -70,6 +72,7 @@ class Heard(NamedTuple):
     via: str
     outcome: str
     reason: str | None
+    recorded: str = ""
 
 
 def judge(
@@ -122,7 +125,7 @@ def _judged(
     offered = mine.variants.get(report.firmware_variant) if mine else None
     if refusal is None and mine is None:
         refusal = Refusal.UNKNOWN_ROLLOUT
-    if refusal is None and (offered is None or not _takes(offered, row.profile, row.firmware)):
+    if refusal is None and (offered is None or not _takes(offered, row.profile, report.firmware_version or row.firmware)):
         refusal = Refusal.WRONG_VARIANT
     if refusal is not None or offered is None:
         return Refused(refusal or Refusal.WRONG_VARIANT, row.fleet, report.rollout_id if mine else "")
@@ -136,7 +139,8 @@ def _judged(
         outcome, reason = "reverted", Reason.WRONG_DIGEST.value
     generation = sum(state == ACTIVE for _, state in own)
     key = (report.rollout_id, report.device_id, generation, report.attempt, report.counter)
-    return Heard(report, key, hashlib.sha256(signed.sealed.body).digest()[:16], row.fleet, bucket, via, outcome, reason)
+    digest = hashlib.sha256(signed.sealed.body).digest()[:16]
+    return Heard(report, key, digest, row.fleet, bucket, via, outcome, reason, row.firmware)
 
 
 def _signer(

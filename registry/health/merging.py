@@ -20,6 +20,15 @@ from registry.health.tables import SAID, health, presence, rejections, report_ke
 Row = tuple[Any, ...]
 _ENDINGS = ("failed", "reverted")
 KEY = ("rollout_id", "device_id", "generation", "attempt", "counter")
+_words = sa.Table(
+    "words",
+    sa.MetaData(),
+    sa.Column("device_id", sa.String(128)),
+    sa.Column("generation", sa.Integer),
+    sa.Column("counter", sa.BigInteger),
+    sa.Column("firmware_version", sa.String(64)),
+    sa.Column("at", sa.BigInteger),
+)
 _INTAKE_LOCK = 7_239_902  # PostgreSQL advisory lock: one intake writes at a time, as on SQLite
 
 
@@ -53,11 +62,36 @@ def join_health(connection: sa.Connection, rows: Sequence[Row]) -> None:
 
 
 def join_presence(connection: sa.Connection, rows: Sequence[Row]) -> None:
-    """Rows of (device_id, last_seen, counter, via), each device at most once."""
-    newer = "excluded.counter >= presence.counter"
-    changes = {n: f"CASE WHEN {newer} THEN excluded.{n} ELSE presence.{n} END" for n in ("counter", "via")}
+    """Rows of (device_id, last_seen, counter, via, generation), each device at most once."""
+    newer = "(excluded.generation, excluded.counter) >= (presence.generation, presence.counter)"
+    said = ("counter", "via", "generation")
+    changes = {n: f"CASE WHEN {newer} THEN excluded.{n} ELSE presence.{n} END" for n in said}
     later = "CASE WHEN excluded.last_seen > presence.last_seen THEN excluded.last_seen ELSE presence.last_seen END"
     _upsert(connection, presence, rows, changes | {"last_seen": later})
+
+
+def tell_firmware(connection: sa.Connection, rows: Sequence[Row]) -> None:
+    """Rows of (device_id, generation, counter, firmware_version, at): what devices say that they have, after `join_presence`.
+
+    Where no newer report of the device is known, its word is the inventory's from now on; what the last import said is kept
+    beside it (registry/inventory/firmware.py).
+    """
+    if not rows:
+        return
+    staged = _stage(connection, _words, rows)
+    newest = (
+        f"FROM {staged} n JOIN devices d ON d.device_id = n.device_id JOIN presence p ON p.device_id = n.device_id"
+        " AND p.generation = n.generation AND p.counter = n.counter WHERE d.firmware_version <> n.firmware_version"
+    )
+    connection.exec_driver_sql(
+        "INSERT INTO reported_firmware (device_id, firmware_version, imported, at)"
+        f" SELECT n.device_id, n.firmware_version, d.firmware_version, n.at {newest}"
+        " ON CONFLICT (device_id) DO UPDATE SET firmware_version = excluded.firmware_version, at = excluded.at"
+    )
+    connection.exec_driver_sql(
+        f"UPDATE devices SET firmware_version = r.firmware_version FROM reported_firmware r, {staged} n"  # noqa: S608
+        " WHERE r.device_id = devices.device_id AND n.device_id = devices.device_id"
+    )
 
 
 def count_rejections(connection: sa.Connection, rows: Sequence[Row]) -> None:

@@ -4,6 +4,7 @@
 device has had before is its ``generation``: a new key starts a new count of reports.
 
 ``report_keys`` has each report once, ``health`` what a device said last in a rollout, ``presence`` when it was last heard.
+``reported_firmware`` has the devices whose own word on their firmware is the inventory's: what they said, and what was imported.
 ``rejections`` counts deliveries that were refused; its keys are words of ours, so that nobody can make it grow.
 """
 
@@ -89,6 +90,15 @@ presence = sa.Table(
     sa.Column("last_seen", sa.BigInteger, nullable=False),
     sa.Column("counter", sa.BigInteger, nullable=False),
     sa.Column("via", sa.String(128), nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False, server_default="0"),
+)
+reported_firmware = sa.Table(
+    "reported_firmware",
+    metadata,
+    sa.Column("device_id", sa.String(128), primary_key=True),
+    sa.Column("firmware_version", sa.String(64), nullable=False),
+    sa.Column("imported", sa.String(64), nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
 )
 rejections = sa.Table(
     "rejections",

@@ -2,6 +2,7 @@
 
 sources.py    rows of a CSV or Parquet file, or of a database
 importing.py  all of them, checked, into the registry's database
+firmware.py   whose word counts for a device's firmware: the inventory's, or its own
 devices.py    what is in there, by device and by firmware variant
 """
 
@@ -17,12 +18,14 @@ from registry.inventory.devices import (
     stored,
     variant_of,
 )
+from registry.inventory.firmware import Word, words
 from registry.inventory.importing import Import, import_devices
 
 __all__ = [
     "Device",
     "Group",
     "Import",
+    "Word",
     "count_devices",
     "count_fleet",
     "devices_of",
@@ -32,4 +35,5 @@ __all__ = [
     "show_device",
     "stored",
     "variant_of",
+    "words",
 ]

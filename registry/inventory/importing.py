@@ -1,6 +1,7 @@
 """Inventories into the database.
 
-An inventory says all of its fleets: importing it again changes nothing, a row that is gone takes its device out.
+An inventory says all of its fleets: importing it again changes nothing, a row that is gone takes its device out. What devices
+have said of their firmware since is not undone (firmware.py).
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from components.workspace import Workspace
 from components.workspace.errors import InputError
 from registry.contract.times import stamp, utc_now
 from registry.database import devices, open_database, writing
-from registry.health import keys
+from registry.health import keys, merging
 from registry.health.keys import Enrolment
 from registry.health.tables import ACTIVE
 from registry.inventory.devices import Device, as_stored, stored
+from registry.inventory.firmware import heeding
 from registry.inventory.sources import rows_of
 
 _DEVICE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -107,9 +109,11 @@ def _store(workspace: Workspace, wanted: dict[str, Device], origin: dict[str, st
     fleets = [f.name for f in workspace.settings.fleets]
     rows = {i: replace(d, public_key="") for i, d in wanted.items()}
     with writing(open_database(workspace.database_url)) as connection:
+        merging.serialize(connection)  # no report comes between what is read and what is written
         present = {
             row.device_id: as_stored(row) for row in connection.execute(sa.select(devices).where(devices.c.fleet.in_(fleets)))
         }
+        rows = heeding(connection, rows, present)
         enrolled = _first_keys(connection, wanted, origin)
         stale = [i for i, d in rows.items() if present.get(i) != d]
         gone = [i for i in present if i not in rows]

@@ -25,7 +25,7 @@ from registry.repository import upload_artefact
 from registry.rollout import events
 from registry.rollout.admission import Admission, Candidate, admit
 from registry.rollout.events import Event, following
-from registry.rollout.firmware_needs import bringing_in, is_too_old
+from registry.rollout.firmware_needs import for_a_variant, in_words, is_too_old, steps_to
 from registry.rollout.manifests import manifest_of
 from registry.rollout.members import count_sites, members, sites_of
 from registry.rollout.plan import Plan, plan, underpowered
@@ -204,9 +204,8 @@ def _skipped(connection: sa.Connection, fleet: Fleet, group: Group, admission: A
     """Devices whose firmware is too old are told which release would bring them in."""
     reason, requires = _reason(group, admission), ""
     if group.profile in admission.candidates and is_too_old(fleet, group):
-        requires = bringing_in(connection, fleet, group)
-        more = f"firmware release '{requires}' brings them in" if requires else "a firmware release would bring them in"
-        reason = f"{reason}; {more}"
+        steps = steps_to(connection, fleet.name, group, for_a_variant(fleet))
+        reason, requires = f"{reason}; {in_words(steps)}", steps[0].release if steps else ""
     return Skipped(group.profile, group.firmware, group.devices, reason, requires)
 
 

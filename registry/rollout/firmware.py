@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from components.workspace import Workspace
@@ -27,6 +28,7 @@ from registry.images import release_keys
 from registry.inventory import Group, count_devices
 from registry.rollout import events
 from registry.rollout.draft import check_sizes, first_events, payload_of, planned_sequence, store
+from registry.rollout.firmware_needs import Step, in_words, steps_to
 from registry.rollout.members import count_sites, members, sites_of, takes
 from registry.rollout.plan import plan, underpowered
 from registry.rollout.release import Offer, Release, Skipped
@@ -34,6 +36,7 @@ from registry.rollout.replaying import replay
 from registry.rollout.restoring import firmware_file
 from registry.rollout.states import State
 
+_LONGEST = 128
 OPAQUE, SIGNED = "opaque", "signed-image"
 """What is known of an image: its digest, or that two persons have signed it for the profile (docs/over-the-air.md)."""
 
@@ -45,6 +48,7 @@ def draft_firmware(
     version: str,
     actor: str,
     *,
+    over: str = "",
     fleet: str | None = None,
     again: bool = False,
     dry_run: bool = False,
@@ -53,17 +57,20 @@ def draft_firmware(
 ) -> list[Release]:
     """Offer a firmware image to one fleet, or to all that have devices with an older one.
 
+    ``over``: the firmware that it installs over, a PEP 440 range; devices below it are left out, and named.
+
     The same image is drafted once: a second call returns its releases as they are now, unless they ended and ``again`` is
     given.
 
     Raises:
         NotFound: no such image, profile or fleet.
-        InputError: no version, or no device would take it.
+        InputError: no version, no lower bound in ``over``, or no device would take it.
         GateFailed: a stage has too few devices for its gate to ever decide.
         VerificationFailed: it is a signed image, but not one that the profile's devices take.
     """
     data, level = _read(workspace, image, profile)
     target = _version(version)
+    firmware = _firmware(over, target)
     workspace.profile(profile)
     chosen = [f for f in workspace.settings.fleets if fleet in (None, f.name)]
     if not chosen:
@@ -71,13 +78,14 @@ def draft_firmware(
     time, start = stamp(now or utc_now()), stamp(not_before) if not_before else ""
     drafted = []
     for each in chosen:
-        offer = _bare_offer(workspace, each, profile, target, data, level)
+        offer = _bare_offer(workspace, each, profile, target, firmware, data, level)
         groups = [g for g in count_devices(workspace, fleet=each.name) if takes(offer, g) and Version(g.firmware) < target]
         if groups:
             drafted.append(_draft(workspace, each, offer, groups, data, actor, time, start, again=again, dry_run=dry_run))
     if not drafted:
+        within = f" in '{over}'" if over else ""
         raise InputError(
-            f"no device of {', '.join(f.name for f in chosen)} with profile '{profile}' has firmware older than {target}",
+            f"no device of {', '.join(f.name for f in chosen)} with profile '{profile}' has firmware{within} older than {target}",
             hint="muster fleet list shows what they have; muster fleet import reads it anew",
         )
     return drafted
@@ -102,8 +110,8 @@ def _draft(
             return earlier
         release_id = f"{fleet.name}-r{counter}"
         full = _planned(workspace, connection, fleet, offer, groups, release_id)
-    skipped = [_skipped(g, full) for g in count_devices(workspace, fleet=fleet.name) if g.profile == offer.profile]
-    left_out = [s for s in skipped if s is not None]
+        others = [g for g in count_devices(workspace, fleet=fleet.name) if g.profile == offer.profile and not takes(full, g)]
+        left_out = [_skipped(connection, g, full) for g in others]
     payload = payload_of(workspace, fleet, offer.variant, version, counter, [full], left_out) | {"not_before": start}
     log = first_events(release_id, actor, time, payload)
     release = replay(log)
@@ -114,7 +122,9 @@ def _draft(
     return release
 
 
-def _bare_offer(workspace: Workspace, fleet: Fleet, profile: str, target: Version, data: bytes, level: str) -> Offer:
+def _bare_offer(
+    workspace: Workspace, fleet: Fleet, profile: str, target: Version, firmware: str, data: bytes, level: str
+) -> Offer:
     """The offer before its cohort is drawn. Who has the firmware by now still belongs to it, and reports."""
     variant = firmware_variant(profile)
     if any(variant == f"{p}-{v.name}" for p in workspace.settings.profiles for v in fleet.variants):
@@ -126,7 +136,7 @@ def _bare_offer(workspace: Workspace, fleet: Fleet, profile: str, target: Versio
     return Offer(
         variant=variant,
         profile=profile,
-        firmware=f"<={target}",
+        firmware=firmware,
         devices=0,
         artefact_sha256=sha256_bytes(data),
         length=len(data),
@@ -174,20 +184,28 @@ def _earlier(connection: sa.Connection, fleet: str, offer: Offer) -> tuple[Relea
     for row in reversed(rows):
         release = replay(events.read(connection, row.id))
         same = release.manifests[0]
-        if (same.artefact_sha256, same.firmware_version) == (offer.artefact_sha256, offer.firmware_version):
+        if _what(same) == _what(offer):
             return release, counter, row.model_version, row.attempt + 1
     return None, counter, max((row.model_version for row in rows), default=0) + 1, 1
 
 
-def _skipped(group: Group, offer: Offer) -> Skipped | None:
-    """Why devices of the profile get nothing; None for those that do, or have it."""
-    if takes(offer, group):
-        return None
+def _what(offer: Offer) -> tuple[str, str, str]:
+    return offer.artefact_sha256, offer.firmware_version, offer.firmware
+
+
+def _skipped(connection: sa.Connection, group: Group, offer: Offer) -> Skipped:
+    """Why these devices of the profile get nothing, and which firmware they would have to install before."""
+    steps: tuple[Step, ...] = ()
     if offer.hardware_revisions and group.revision not in offer.hardware_revisions:
         reason = f"hardware revision '{group.revision}' is not among {', '.join(offer.hardware_revisions)}"
-    else:
+    elif Version(group.firmware) > Version(offer.firmware_version):
         reason = f"they have firmware {group.firmware}, which is newer"
-    return Skipped(group.profile, group.firmware, group.devices, reason)
+    else:
+        steps = steps_to(connection, group.fleet, group, lambda version: takes(offer, replace(group, firmware=version)))
+        reason = (
+            f"they have firmware {group.firmware}, and it installs over {offer.firmware}; {in_words(steps, 'bring them there')}"
+        )
+    return Skipped(group.profile, group.firmware, group.devices, reason, steps[0].release if steps else "")
 
 
 def _read(workspace: Workspace, image: Path, profile: str) -> tuple[bytes, str]:
@@ -204,6 +222,20 @@ def _read(workspace: Workspace, image: Path, profile: str) -> tuple[bytes, str]:
             f"[{reason}] devices with profile '{profile}' would refuse {image}", hint="docs/over-the-air.md says what they check"
         )
     return data, SIGNED
+
+
+def _firmware(over: str, target: Version) -> str:
+    """The range of firmware that takes the image. It has the image's own version: who has installed it belongs to it, too."""
+    try:
+        wanted = SpecifierSet(over)
+    except InvalidSpecifier:
+        raise InputError(f"'{over}' is no version range", hint="write --over '>=1.4' (PEP 440)") from None
+    if not wanted.contains(target, prereleases=True):
+        raise InputError(f"{target} is not in '{over}'", hint="give the oldest firmware that it installs over: --over '>=1.4'")
+    together = f"{wanted},<={target}" if over else f"<={target}"
+    if len(together) > _LONGEST:
+        raise InputError(f"the range '{over}' is too long", hint=f"devices read {_LONGEST} characters of it")
+    return together
 
 
 def _version(text: str) -> Version:

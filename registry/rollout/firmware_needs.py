@@ -1,20 +1,34 @@
-"""Devices whose firmware is too old for every model, and the release that would change that."""
+"""Devices whose firmware is too old for what is drafted, and the releases that would change that, one after the other."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from components.workspace.release_settings import Fleet
+from registry.contract.manifest import firmware_variant
 from registry.database import releases
 from registry.inventory import Group
 from registry.rollout import events
 from registry.rollout.members import takes
+from registry.rollout.release import Offer
 from registry.rollout.replaying import replay
 from registry.rollout.states import State
 
-_GONE = frozenset({State.APPROVAL_DENIED, State.SUPERSEDED, State.CANCELLED, State.EXPIRED, State.ABORTED, State.ROLLED_BACK})
+_GONE = frozenset({State.APPROVAL_DENIED, State.CANCELLED, State.EXPIRED, State.ABORTED, State.ROLLED_BACK})
+
+
+@dataclass(frozen=True)
+class Step:
+    """A firmware to install on the way; ``offered``: no later firmware has taken its place."""
+
+    release: str
+    version: str
+    offered: bool
 
 
 def is_too_old(fleet: Fleet, group: Group) -> bool:
@@ -26,17 +40,50 @@ def is_too_old(fleet: Fleet, group: Group) -> bool:
     return group.variant is None and bool(lowest) and firmware < min(lowest)
 
 
-def bringing_in(connection: sa.Connection, fleet: Fleet, group: Group) -> str:
-    """The newest release of a firmware that these devices may install and a variant of the fleet takes, or ''."""
-    query = sa.select(releases.c.id).where(releases.c.fleet == fleet.name).order_by(releases.c.counter.desc())
-    for release_id in connection.scalars(query).all():
+def for_a_variant(fleet: Fleet) -> Callable[[str], bool]:
+    """Whether a variant of the fleet takes a firmware version."""
+    ranges = [SpecifierSet(v.firmware) for v in fleet.variants]
+    return lambda version: any(r.contains(Version(version), prereleases=True) for r in ranges)
+
+
+def steps_to(connection: sa.Connection, fleet: str, group: Group, fits: Callable[[str], bool]) -> tuple[Step, ...]:
+    """The fewest releases of firmware that bring the devices to a version that ``fits``, in order; none where nothing does.
+
+    An image says what it installs over, so that one may need another before it. Of equal ways, the one with newer releases.
+    """
+    known = _images(connection, fleet, group.profile)
+    ways: list[tuple[str, tuple[Step, ...]]] = [(group.firmware, ())]
+    seen = {Version(group.firmware)}
+    for version, way in ways:
+        for step, offer in known:
+            newer = Version(step.version) > Version(version) and Version(step.version) not in seen
+            if newer and takes(offer, replace(group, firmware=version)):
+                if fits(step.version):
+                    return (*way, step)
+                seen.add(Version(step.version))
+                ways.append((step.version, (*way, step)))
+    return ()
+
+
+def in_words(steps: Sequence[Step], what: str = "bring them in") -> str:
+    """``what``: what they do for the devices, in the plural."""
+    if not steps:
+        return f"a firmware release would {what}"
+    singular = what.replace("bring ", "brings ", 1)
+    way = " and then ".join(f"'{s.release}'" for s in steps)
+    said = f"firmware release {way} {singular}" if len(steps) == 1 else f"firmware releases {way} {what}"
+    past = ", ".join(f"'{s.release}'" for s in steps if not s.offered)
+    return f"{said} (no longer offered: {past}; draft the image with --again)" if past else said
+
+
+def _images(connection: sa.Connection, fleet: str, profile: str) -> list[tuple[Step, Offer]]:
+    """Firmware that was released for the profile or waits to be, the newest first."""
+    mine = (releases.c.fleet == fleet, releases.c.model_name == firmware_variant(profile))
+    found = []
+    for release_id in connection.scalars(sa.select(releases.c.id).where(*mine).order_by(releases.c.counter.desc())).all():
         release = replay(events.read(connection, release_id))
-        if release.kind != "firmware" or release.state in _GONE:
-            continue
-        if any(takes(o, group) and _fits(fleet, o.firmware_version) for o in release.manifests):
-            return release.id
-    return ""
-
-
-def _fits(fleet: Fleet, firmware: str) -> bool:
-    return any(SpecifierSet(v.firmware).contains(Version(firmware), prereleases=True) for v in fleet.variants)
+        offered = release.state != State.SUPERSEDED
+        if release.kind == "firmware" and release.state not in _GONE and (offered or release.started):
+            offer = release.manifests[0]
+            found.append((Step(release.id, offer.firmware_version, offered), offer))
+    return found

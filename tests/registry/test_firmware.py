@@ -253,6 +253,63 @@ def test_the_command_line_of_firmware(tmp_path: Path, image: Path, muster: Run) 
     assert muster(*these[:6], "toaster", "--firmware-version", "2.2.0")[0] == 3
 
 
+def test_firmware_says_what_it_installs_over(tmp_path: Path, image: Path) -> None:
+    """Devices below are left out and named as such; the range stands in the manifest and in what persons sign."""
+    rows = [f"gw-{i:03},north,gateway,{('1.2.0', '1.4.0', '2.1.0')[i % 3]},plant-1,," for i in range(21)]
+    workspace = make_workspace(tmp_path / "w", devices="\n".join([HEADER, *rows]) + "\n")
+    import_devices(workspace)
+    (drafted,) = rollout.draft_firmware(workspace, image, "gateway", "2.2.0", "ops", over=">=1.4")
+    (offer,), (left_out,) = drafted.manifests, drafted.skipped
+    assert (offer.devices, offer.firmware) == (14, ">=1.4,<=2.2.0")
+    assert (left_out.firmware, left_out.devices, left_out.requires) == ("1.2.0", 7, "")
+    assert "installs over >=1.4,<=2.2.0; a firmware release would bring them there" in left_out.reason
+    for person in ("ana", "ben"):
+        rollout.approve(workspace, drafted.id, person, "fine")
+    started = rollout.show_release(workspace, drafted.id)
+    manifest = manifest_of(started, started.manifests[0])
+    assert manifest.compatibility.firmware_version == ">=1.4,<=2.2.0"
+    (entry,) = entries_of(started, {}).values()
+    assert entry.custom["fleets"]["north"]["firmware"] == [">=1.4,<=2.2.0"]
+    with pytest.raises(Refused, match="wrong_firmware"):
+        refuse_wrong(manifest, gateway_facts(workspace, started, firmware_version="1.2.0"), Floors(), utc_now(), "firmware")
+    refuse_wrong(manifest, gateway_facts(workspace, started, firmware_version="1.4"), Floors(), utc_now(), "firmware")
+    assert rollout.draft_firmware(workspace, image, "gateway", "2.2.0", "ops", over=">=1.4")[0].id == drafted.id
+    (wider,) = rollout.draft_firmware(workspace, image, "gateway", "2.2.0", "ops", over=">=1.2")
+    assert (wider.id, wider.skipped) == ("north-r2", ()), "another range is another promise"
+
+
+@pytest.mark.parametrize("over", ["<2", "1.4", ">=x", "~=1.4"])
+def test_what_it_installs_over_is_a_lower_bound(tmp_path: Path, image: Path, over: str, muster: Run) -> None:
+    """Who has installed it still belongs to it, so that its own version has to be in the range."""
+    workspace = aged(tmp_path / "w")
+    these = ("release", "draft", workspace.root, "--firmware-image", image, "--profile", "gateway", "--firmware-version", "2.2.0")
+    code, _, error = muster(*these, "--over", over)
+    assert (code, "--over '>=1.4'" in error) == (2, True)
+    assert rollout.list_releases(workspace) == []
+
+
+def test_a_chain_of_firmware_is_named_in_its_order(tmp_path: Path, image: Path) -> None:
+    """A model needs firmware 3, which installs over 2 only, and devices have 1."""
+    rows = [f"gw-{i:03},north,gateway,{'1.0.0' if i < 8 else '2.0.0'},plant-1,," for i in range(20)]
+    workspace = make_workspace(tmp_path / "w", devices="\n".join([HEADER, *rows]) + "\n")
+    settings = tmp_path / "w/muster.yaml"
+    settings.write_text(settings.read_text().replace('      - {name: v2, firmware: ">=2,<3"}\n', ""))
+    workspace = open_workspace(tmp_path / "w")
+    import_devices(workspace)
+    second = offered(workspace, image, "2.0.0")
+    image.write_bytes(IMAGE + b"3")
+    (third,) = rollout.draft_firmware(workspace, image, "gateway", "3.0.0", "ops", over=">=2")
+    (left_out,) = third.skipped
+    assert left_out.requires == second.id
+    assert f"firmware release '{second.id}' brings them there" in left_out.reason
+    with pytest.raises(InputError, match=f"firmware releases '{second.id}' and then '{third.id}' bring them in"):
+        rollout.draft(workspace, version(), artefacts(), proofs(), "pipeline")
+    for person in ("ana", "ben"):
+        rollout.approve(workspace, third.id, person, "fine")
+    with pytest.raises(InputError, match=rf"bring them in \(no longer offered: '{second.id}'; draft the image with --again\)"):
+        rollout.draft(workspace, version(), artefacts(), proofs(), "pipeline")
+
+
 # What devices make of it
 
 
