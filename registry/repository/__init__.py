@@ -11,7 +11,16 @@ audit.py      read it all as a device does
 """
 
 from registry.repository.audit import audit
-from registry.repository.publish import Basis, InForce, expiring_offline, look, publish, refresh_expiring, upload_artefact
+from registry.repository.publish import (
+    Basis,
+    InForce,
+    expiring_offline,
+    look,
+    publish,
+    refresh_expiring,
+    unpublished_roots,
+    upload_artefact,
+)
 from registry.repository.store import Overtaken, location
 
 __all__ = [
@@ -24,5 +33,6 @@ __all__ = [
     "look",
     "publish",
     "refresh_expiring",
+    "unpublished_roots",
     "upload_artefact",
 ]

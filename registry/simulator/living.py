@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 
@@ -127,7 +128,7 @@ class Life:
         )
         self._post.send(report, crowd.signer[i], at)
 
-    def _readings(self, i: int, said: Said) -> dict[str, int]:
+    def _readings(self, i: int, said: Said) -> dict[str, Any]:
         if said.outcome not in RUNS:
             return {}
         values = (self._crowd.measures if said.new else self._crowd.measured)[i].tolist()

@@ -18,6 +18,7 @@ import numpy as np
 from registry import rollout
 from registry.database import open_database, writing
 from registry.rollout import Order, Release, State, Taken
+from registry.rollout.clock import stop
 from registry.rollout.policy import is_undecided
 from registry.rollout.states import TERMINAL, Kind
 from registry.simulator.before import remember
@@ -104,7 +105,8 @@ class _Rehearsal:
             self._life.step(self._told, int(self._now.timestamp()))
             if self._post.deliver(self._now) or self._now - self._looked >= _QUIET:
                 self._look()
-        views = rollout.views(self._stage.workspace, self._release, now=self._now)
+        stop(self._stage.workspace, self._now)
+        views = rollout.views(self._stage.workspace, self._release)
         passed = self._now - self._plan.start
         return sum_up(self._stage, self._crowd, views, self._happened, self._post, ended, passed, self._clients.verified)
 

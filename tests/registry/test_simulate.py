@@ -303,10 +303,24 @@ def test_what_is_kept_is_a_workspace_like_any_other(muster: Run, north: Workspac
     assert "gateway-v2" in out
     assert "0 d 01:" in err
     assert muster("release", "verify", kept)[0] == 0
-    code, out, _ = muster("release", "status", "north-r1", kept, "--json")
+    code, out, err = muster("release", "status", "north-r1", kept, "--json")
     assert json.loads(out)["data"]["state"] == "running"
+    assert "as it stood at its end" in err
     code, out, _ = muster("release", "history", "north-r1", kept, "--json")
     assert [e["actor"] for e in json.loads(out)["data"]][2:4] == ["rehearsal-1", "rehearsal-2"]
+
+
+@pytest.mark.slow
+def test_what_is_kept_is_judged_by_the_time_of_the_rehearsal(rehearse: Any, muster: Run, tmp_path: Path) -> None:
+    """Two days later those who said nothing are silent; by today's clock, they would be waited for still."""
+    document = rehearse("--with", "silent=1", "--until", "2d", "--keep", tmp_path / "kept")
+    heard = document["variants"][0]["heard"]
+    assert heard["silent"] > 0
+    _, out, _ = muster("release", "status", "north-r1", tmp_path / "kept", "--json")
+    evidence = json.loads(out)["data"]["variants"][0]["evidence"]
+    assert (evidence["timed_out"], evidence["pending"]) == (heard["silent"], heard["pending"])
+    code, out, _ = muster("release", "tick", tmp_path / "kept", "--json")
+    assert (code, json.loads(out)["data"]) == (0, [])
 
 
 @pytest.mark.slow
