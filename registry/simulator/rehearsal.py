@@ -105,6 +105,7 @@ class _Rehearsal:
             self._life.step(self._told, int(self._now.timestamp()))
             if self._post.deliver(self._now) or self._now - self._looked >= _QUIET:
                 self._look()
+        self._show()
         stop(self._stage.workspace, self._now)
         views = rollout.views(self._stage.workspace, self._release)
         passed = self._now - self._plan.start
@@ -127,8 +128,11 @@ class _Rehearsal:
             self._told, self._read_at = self._clients.read(self._now), self._now
         if taken or decided or self._now - self._shown >= _SHOWN:
             self._shown = self._now
-            said = self._post.reports
-            self._watch(Moment(self._passed, self._release, (*taken, *decided), self._crowd, int(self._now.timestamp()), said))
+            self._show(*taken, *decided)
+
+    def _show(self, *taken: Taken) -> None:
+        now = int(self._now.timestamp())
+        self._watch(Moment(self._passed, self._release, taken, self._crowd, now, self._post.reports))
 
     @property
     def _passed(self) -> timedelta:

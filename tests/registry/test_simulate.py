@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -28,6 +29,7 @@ from registry.simulator.crowd import gather
 from registry.simulator.readings import Readings, draw
 from registry.simulator.scenario import FallingBack, SlowDownload
 from tests.registry.rollouts import alive, large
+from tests.registry.terminal import on_terminal
 from tests.registry.workspaces import artefacts, proofs, version
 
 Run = Callable[..., tuple[int, str, str]]
@@ -293,6 +295,22 @@ def test_a_rehearsal_that_was_killed_starts_anew(muster: Run, north: Workspace, 
     shutil.rmtree(kept)
     assert muster("fleet", "simulate", north.root, "--keep", kept, "--until", "1h")[0] == 0
     assert _digests(north.root) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_last_frame_on_a_terminal_is_how_it_ended(north: Workspace, tmp_path: Path, width: int) -> None:
+    """Though the result goes elsewhere. It is drawn a few times only, and no line is wider than the terminal."""
+    result = tmp_path / "result.json"
+    command = [sys.executable, "-m", "muster", "fleet", "simulate", north.root, "--with", "failing=0.4", "--json"]
+    screen = on_terminal(f"{shlex.join(map(str, command))} > {shlex.quote(str(result))}", width)
+    (variant,) = json.loads(result.read_text())["data"]["variants"]
+    frame = screen.frames[-1]
+    assert "halted" in frame
+    assert f"{variant['let_in']} of {variant['devices']}" in frame
+    assert f"{variant['broken']['failed']} failed" in " ".join(frame.split())
+    assert len(screen.frames) <= 3 * (len(variant["happened"]) + 4)
+    assert max(map(len, screen.lines)) <= width
 
 
 @pytest.mark.slow
