@@ -17,8 +17,9 @@ _ROWS = 24
 
 @dataclass(frozen=True)
 class Screen:
-    """``frames``: what was drawn between two erasures; ``lines``: every line that ever stood there."""
+    """``kept``: what stands there since the last erasure; ``frames``: what did between two of them; ``lines``: each that ever did."""
 
+    kept: str
     frames: tuple[str, ...]
     lines: tuple[str, ...]
 
@@ -45,6 +46,6 @@ def on_terminal(command: str, width: int) -> Screen:
     os.close(terminal)
     text = written.decode()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, text
-    frames = [plain for part in text.split(_ERASE) if (plain := _ESCAPE.sub("", part)).strip()]
+    drawn = [_ESCAPE.sub("", part) for part in text.split(_ERASE)]
     lines = _ESCAPE.sub("", text).replace("\r", "\n").splitlines()
-    return Screen(tuple(frames), tuple(line.rstrip() for line in lines))
+    return Screen(drawn[-1], tuple(part for part in drawn if part.strip()), tuple(line.rstrip() for line in lines))

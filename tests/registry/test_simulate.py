@@ -304,11 +304,13 @@ def test_the_last_frame_on_a_terminal_is_how_it_ended(north: Workspace, tmp_path
     result = tmp_path / "result.json"
     command = [sys.executable, "-m", "muster", "fleet", "simulate", north.root, "--with", "failing=0.4", "--json"]
     screen = on_terminal(f"{shlex.join(map(str, command))} > {shlex.quote(str(result))}", width)
-    (variant,) = json.loads(result.read_text())["data"]["variants"]
-    frame = screen.frames[-1]
-    assert "halted" in frame
-    assert f"{variant['let_in']} of {variant['devices']}" in frame
-    assert f"{variant['broken']['failed']} failed" in " ".join(frame.split())
+    document = json.loads(result.read_text())["data"]
+    (variant,) = document["variants"]
+    hours, minutes = divmod(document["simulated_s"] // 60, 60)
+    assert f"{hours:02}:{minutes:02} since its start, {document['reports']} reports" in screen.kept
+    assert f"{variant['let_in']} of {variant['devices']}  {variant['runs']}" in screen.kept
+    assert f"{variant['broken']['failed']} failed" in screen.kept
+    assert "halted" in screen.kept
     assert len(screen.frames) <= 3 * (len(variant["happened"]) + 4)
     assert max(map(len, screen.lines)) <= width
 
