@@ -17,7 +17,7 @@ _ROWS = 24
 
 @dataclass(frozen=True)
 class Screen:
-    """``kept``: what stands there since the last erasure; ``frames``: what did between two of them; ``lines``: each that ever did."""
+    """``kept``: what stands there since the last erasure; ``frames``: what did between two; ``lines``: each that ever did."""
 
     kept: str
     frames: tuple[str, ...]
