@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Annotated
 
 import typer
@@ -61,5 +62,11 @@ def root(
 def main() -> None:
     """Run one command. The telemetry of every dependency is switched off before any of them is imported."""
     os.environ.update(_SILENT)
-    with errors_explained():
+    with errors_explained(_completed):
         app(prog_name="muster")
+
+
+def _completed(text: str) -> str:
+    from muster.next_command import completed
+
+    return completed(text, sys.argv[1:], typer.main.get_command(app))

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,13 +71,13 @@ def check_folder(out: Path | None) -> None:
 
 
 @contextmanager
-def errors_explained() -> Iterator[None]:
-    """Turn what escapes a command into a short message and the documented exit code."""
+def errors_explained(completed: Callable[[str], str] = str) -> Iterator[None]:
+    """Turn what escapes a command into a short message and the documented exit code. ``completed`` has the last word on texts."""
     try:
         yield
     except MusterError as error:
         _maybe_trace()
-        say(f"error: {error}")
+        say(f"error: {completed(str(error))}")
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         say("interrupted: what was finished is kept; run the same command again to go on")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.runtime.presence import entry
+from components.runtime.quiet import without_notes
 from components.runtime.surprise import Integers, Outputs
 
 if TYPE_CHECKING:
@@ -95,8 +96,9 @@ def _litert(model: bytes, tensors: Mapping[str, Quantized], optional: tuple[int,
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=model, num_threads=1)
-    interpreter.allocate_tensors()
+    with without_notes():
+        interpreter = Interpreter(model_content=model, num_threads=1)
+        interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]
     exits = {name: detail["index"] for name, detail in interpreter.get_signature_runner().get_output_details().items()}
     if unknown := set(exits) - set(tensors):

@@ -43,12 +43,17 @@ def quarantine(
     from components.validation.results import read_profile, read_quarantine, results_folder
 
     folder = results_folder(open_workspace(workspace))
-    rows, reasons = read_quarantine(folder, reason), read_profile(folder)["reasons"]
+    refused, reasons = read_quarantine(folder, reason), read_profile(folder)["reasons"]
+    unreadable = refused["row"].isna()
+    rows, objects = refused[~unreadable], refused.loc[unreadable, ["object", "reason"]]
     shown = rows.head(limit).astype("object").where(rows.head(limit).notna(), None)
     if json:
-        emit_json("quarantine", {"reasons": reasons, "matching": len(rows), "rows": shown.to_dict("records")})
+        found = {"matching": len(rows), "rows": shown.to_dict("records"), "unreadable": objects.to_dict("records")}
+        emit_json("quarantine", {"reasons": reasons} | found)
         return
     emit_table("Reasons", ("reason", "rows"), [(r, f"{n:,}") for r, n in reasons.items()])
+    if not objects.empty:
+        emit_table("Objects that could not be read", ("object", "reason"), objects.to_numpy().tolist())
     if rows.empty:
         emit_line(f"no row was refused for a reason that contains '{reason}'" if reason else "no row was refused")
         return

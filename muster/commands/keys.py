@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from components.workspace import open_workspace
-from components.workspace.errors import InputError
+from components.workspace.errors import BackendUnreachable, InputError, MusterError
 from muster.commands.following import follow
 from muster.console import Json, emit_json, emit_line, emit_table, say
 
@@ -67,6 +67,8 @@ def rotate(
     from registry.rollout import reconcile, rotate_person
 
     opened = open_workspace(workspace)
+    if not dry_run:
+        _publish_the_last(opened)
     done: list[Rotation] = []
     if role.startswith("people/"):
         done.append(rotate_person(opened, role.removeprefix("people/"), public_key=public_key, dry_run=dry_run))
@@ -136,6 +138,26 @@ def show(workspace: WorkspacePath = Path(), json: Json = False) -> None:
 
     opened = open_workspace(workspace)
     _print(opened, show_keys(opened), json=json)
+
+
+def _publish_the_last(workspace: Workspace) -> None:
+    """A rotation that waits to be published: with two at once no root accepts what devices find in between (TUF 5.3, 6.1).
+
+    Raises:
+        BackendUnreachable: the repository cannot be written; neither could what follows.
+    """
+    from registry.repository import unpublished_roots
+    from registry.rollout import reconcile
+
+    if not (waiting := unpublished_roots(workspace)):
+        return
+    try:
+        reconcile(workspace)
+    except BackendUnreachable:
+        raise
+    except MusterError as error:
+        # A lost key: this rotation may be the very one that mends it.
+        say(f"{', '.join(waiting)} could not be published first, so that devices may refuse for a moment: {error.message}")
 
 
 def _pair(text: str) -> tuple[str, Path]:

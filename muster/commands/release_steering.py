@@ -54,12 +54,16 @@ def status(
     json: Json = False,
 ) -> None:
     """Stage, counts, gates against their thresholds, and what happens next and when."""
+    from registry.rollout.clock import stopped
+
     opened = open_workspace(workspace)
     if watch:
         _watch(opened, release, every, json=json)
         return
     found, views = _look(opened, release)
     _show(found, views, json=json)
+    if ended := stopped(opened):
+        say(f"a rehearsal that was kept: as it stood at its end, {ended:%Y-%m-%dT%H:%M:%SZ}")
 
 
 def tick(workspace: WorkspacePath = Path(), dry_run: DryRun = False, json: Json = False) -> None:

@@ -19,7 +19,7 @@ from muster.console import Json, Quiet, emit_json, emit_line, emit_table, say
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from registry.simulator import Moment, Outcome, Scenario
+    from registry.simulator import Moment, Outcome, Scenario, VariantOutcome
 
 WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]
 _UNITS = {"min": 60, "h": 3600, "d": 86_400}
@@ -104,13 +104,13 @@ def _steps(moment: Moment) -> list[str]:
 
 
 class _Live:
-    """The rollout as it stands; what happened scrolls above it."""
+    """The rollout as it stands, drawn anew only where it changed; what happened scrolls above it. The last frame stays."""
 
     def __enter__(self) -> Callable[[Moment], None]:
         from rich.console import Console
         from rich.live import Live
 
-        self._live = Live(console=Console(stderr=True), refresh_per_second=8, transient=True)
+        self._live = Live(console=Console(stderr=True), auto_refresh=False)
         self._live.start()
         return self._show
 
@@ -118,9 +118,10 @@ class _Live:
         self._live.stop()
 
     def _show(self, moment: Moment) -> None:
+        self._live.update(_table(moment))
         for line in _steps(moment):
             self._live.console.print(line, highlight=False, markup=False)
-        self._live.update(_table(moment))
+        self._live.refresh()
 
 
 def _table(moment: Moment) -> Table:
@@ -131,23 +132,20 @@ def _table(moment: Moment) -> Table:
     title = f"{moment.release.id}, {_clock(moment.passed)} since its start, {moment.reports:,} reports"
     table = Table(title=title, title_justify="left", box=None)
     for column in ("variant", "state", "stage", "let in", "run it", "broken"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for n, offer in enumerate(moment.release.manifests):
         mine = moment.crowd.variant == n
         runs, *broken = (moment.crowd.count(end, moment.now, mine) for end in (End.RUNS, *BROKEN))
+        ends = {end.name.lower(): n for end, n in zip(BROKEN, broken, strict=True)}
         state, let_in = offer.state.replace("_", " "), f"{offer.cuts[-1].devices} of {offer.devices}"
-        table.add_row(offer.variant, state, offer.plan.name, let_in, str(runs), str(sum(broken)))
+        table.add_row(offer.variant, state, offer.plan.name, let_in, str(runs), _broken(ends))
     return table
 
 
 def _print(outcome: Outcome) -> None:
     title = f"{outcome.release} after {_clock(timedelta(seconds=outcome.simulated_s))}: {outcome.ended}"
-    columns = ("variant", "state", "stage", "devices", "let in", "run it", "failed", "bricked", "fell back", "never told")
-    rows = [
-        (v.variant, v.state.replace("_", " "), v.stage, v.devices, v.let_in, v.runs, *v.broken.values(), len(v.never_told))
-        for v in outcome.variants
-    ]
-    emit_table(title, columns, rows)
+    columns = ("variant", "state", "stage", "let in", "run it", "broken", "never told")
+    emit_table(title, columns, [_row(v) for v in outcome.variants])
     emit_line()
     happened = [
         (_clock(timedelta(seconds=h.at_s)), v.variant, h.event.replace("_", " "), h.reason)
@@ -166,6 +164,16 @@ def _print(outcome: Outcome) -> None:
     refused = ", ".join(f"{n} {reason}" for reason, n in outcome.rejected.items())
     emit_line(f"{outcome.reports:,} reports, {outcome.deliveries:,} deliveries, refused: {refused or 'none'}")
     emit_line(f"{outcome.verified} manifests verified by the device client")
+
+
+def _row(v: VariantOutcome) -> tuple[object, ...]:
+    let_in = f"{v.let_in} of {v.devices}"
+    return v.variant, v.state.replace("_", " "), v.stage, let_in, v.runs, _broken(v.broken), len(v.never_told)
+
+
+def _broken(ends: dict[str, int]) -> str:
+    """'3 failed, 1 fell back'."""
+    return ", ".join(f"{n} {end.replace('_', ' ')}" for end, n in ends.items() if n) or "none"
 
 
 def _clock(passed: timedelta) -> str:

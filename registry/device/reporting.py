@@ -119,11 +119,20 @@ class Reporter:
             Conflict: the device was never offered anything that the statement could be about, or knows no digest of what runs.
         """
         if self.running is None:
-            raise Conflict("it is not known what runs", hint="give running_sha256 in device.json until something is installed")
+            raise self._unknown()
         about = self._running_in()
         if about is None:
             raise Conflict("there is no rollout to report on", hint="muster device update asks what is offered")
         return self.say("running", about, passed=passed, **metrics)
+
+    def _unknown(self) -> Conflict:
+        last = read_try(self.state)
+        if last is not None and (Slots(self.state).pointer() or last.reason == Reason.WRONG_DIGEST):
+            return Conflict(
+                f"the artefact of {last.rollout_id} is damaged or gone, and there is none to fall back to",
+                hint="muster device update installs what is offered anew",
+            )
+        return Conflict("it is not known what runs", hint="give running_sha256 in device.json until something is installed")
 
     def _running_in(self) -> About | None:
         last, pointer = read_try(self.folder), self.slots.pointer()

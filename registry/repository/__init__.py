@@ -15,7 +15,16 @@ audit.py      read it all as a device does
 
 from registry.repository.audit import audit
 from registry.repository.mirror import mirror, mirror_all
-from registry.repository.publish import Basis, InForce, expiring_offline, look, publish, refresh_expiring, upload_artefact
+from registry.repository.publish import (
+    Basis,
+    InForce,
+    expiring_offline,
+    look,
+    publish,
+    refresh_expiring,
+    unpublished_roots,
+    upload_artefact,
+)
 from registry.repository.store import Overtaken, location, open_store
 
 __all__ = [
@@ -31,5 +40,6 @@ __all__ = [
     "open_store",
     "publish",
     "refresh_expiring",
+    "unpublished_roots",
     "upload_artefact",
 ]

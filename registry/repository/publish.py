@@ -80,6 +80,12 @@ def publish(
         return walk.run(wanted, releases, alone=alone)
 
 
+def unpublished_roots(workspace: Workspace) -> tuple[str, ...]:
+    """Files of the roots that devices cannot find yet; none before the first publication, when no device looks."""
+    names = set(open_store(workspace).names("metadata"))
+    return tuple(f.name for f in trust.files_of(workspace, Root.type) if f.name not in names) if names else ()
+
+
 def refresh_expiring(workspace: Workspace, *, now: datetime | None = None) -> tuple[str, ...]:
     """Sign anew what nears its expiry, as it is published, with the online keys; returns these roles. Changes no release."""
     store = open_store(workspace)

@@ -12,6 +12,7 @@ firmware.py     a firmware image -> a draft, beside the models; firmware_needs.p
 approval.py     two persons' signatures, or a refusal
 starting.py     the moment a release takes its numbers; older ones step back
 steering.py     what persons do with a release that runs
+clock.py        by which time: now, but for a rehearsal that was kept
 ticking.py      what needs nobody: watching.py reads reports, evidence.py counts them, eprocess.py and gates.py weigh them,
                 policy.py says what is next
 telling.py      one more event, and a new sequence number for those who hear of it

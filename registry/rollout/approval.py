@@ -134,7 +134,9 @@ def start(workspace: Workspace, release_id: str, *, dry_run: bool = False) -> Re
             hint=f"muster release approve {release.id} --person NAME --reason TEXT",
         )
     if release.state not in OFFERED:
-        raise Conflict(f"release '{release.id}' is {release.state.replace('_', ' ')}", hint="draft it again with --again")
+        raise Conflict(
+            f"release '{release.id}' is {release.state.replace('_', ' ')}", hint="muster release draft --again drafts it anew"
+        )
     if not dry_run:
         reconcile(workspace)
     return release

@@ -160,7 +160,7 @@ def _chosen(release: Release, order: Order, states: tuple[State, ...]) -> list[s
     wanted = " or ".join(states).replace("_", " ")
     raise Conflict(
         f"release '{release.id}' is {release.state.replace('_', ' ')}: no variant of it is {wanted}",
-        hint="it has ended; draft a new one" if ended else "muster release status shows where it is",
+        hint="it has ended; draft a new one" if ended else f"muster release status {release.id} shows where it is",
     )
 
 
@@ -194,7 +194,7 @@ def _order(workspace: Workspace, release_id: str, order: Order, moves: Any, now:
         if order.revision is not None and order.revision != release.revision:
             raise Conflict(
                 f"'{release_id}' is at revision {release.revision}, you saw {order.revision}",
-                hint="muster release status shows what happened; decide again",
+                hint=f"muster release status {release_id} shows what happened; decide again",
             )
         _require_known(release, order.variants)
         for kind, told in moves(release):

@@ -17,10 +17,11 @@ import sqlalchemy as sa
 from components.workspace import Workspace
 from components.workspace.errors import Conflict
 from registry.contract.cohort import cut
-from registry.contract.times import parse_stamp, utc_now
+from registry.contract.times import parse_stamp
 from registry.database import open_database, reading, rehearsing, releases, writing
 from registry.inventory import Group, count_devices
 from registry.rollout import events
+from registry.rollout.clock import now_in
 from registry.rollout.evidence import Evidence, Watched, weigh
 from registry.rollout.members import takes
 from registry.rollout.policy import Outlook, Step, decide
@@ -63,11 +64,11 @@ def tick(workspace: Workspace, *, dry_run: bool = False, now: datetime | None = 
     Raises:
         MusterError: the repository could not be written; the steps are taken, and the next tick publishes them.
     """
-    now = now or utc_now()
+    judged_at = now or now_in(workspace)
     taken: list[Taken] = []
     for release_id in _running(workspace):
         try:
-            taken += _look(workspace, release_id, now, dry_run=dry_run)
+            taken += _look(workspace, release_id, judged_at, dry_run=dry_run)
         except Conflict as error:
             taken.append(Taken(release_id, (), "conflict", error.message))
     if not dry_run:
@@ -77,7 +78,7 @@ def tick(workspace: Workspace, *, dry_run: bool = False, now: datetime | None = 
 
 def views(workspace: Workspace, release: Release, *, now: datetime | None = None) -> tuple[View, ...]:
     """Every live variant of a release that has started."""
-    now = now or utc_now()
+    now = now or now_in(workspace)
     groups = count_devices(workspace, fleet=release.fleet)
     with reading(open_database(workspace.database_url)) as connection:
         live = [o for o in release.manifests if o.live]

@@ -1,6 +1,7 @@
 """Rehearse a release: the real repository, the real intake of reports and the real gates, with devices that follow a script.
 
 scenario.py   the script: how many devices fail, fall silent, lie, are off, …
+readings.py   what they measure of what they run
 scratch.py    a workspace of its own, so that nothing invented reaches a real registry
 crowd.py      the devices, in columns
 before.py     when they were last heard of

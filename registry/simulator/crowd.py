@@ -12,6 +12,7 @@ from components.workspace import Workspace
 from registry.contract.cohort import buckets
 from registry.inventory import Device, variant_of
 from registry.rollout import Release
+from registry.simulator import readings
 from registry.simulator.acting import End
 from registry.simulator.scenario import Offline, OldFirmware, Scenario, WrongClock
 
@@ -28,6 +29,7 @@ class Crowd:
     ``variant`` and ``group``: places in the release's variants and in the scenario's groups; ``gateway``: place of the device
     that speaks for it, -1 for none here; ``bucket``: its place in line; ``polls_at``: its next poll; ``end`` from ``done_at``
     on; ``sequence``: of the manifest that it answered last; ``told``: it read that it is its turn; ``refused``: it refused it.
+    ``measures`` and ``measured``: (devices, readings) of the new model, and of what ran before.
     """
 
     ids: tuple[str, ...]
@@ -47,6 +49,8 @@ class Crowd:
     sequence: Ints
     told: NDArray[np.bool_]
     refused: NDArray[np.bool_]
+    measures: Ints
+    measured: Ints
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -98,6 +102,8 @@ def gather(
         sequence=np.zeros(len(ids), np.int64),
         told=np.zeros(len(ids), bool),
         refused=np.zeros(len(ids), bool),
+        measures=readings.draw(scenario.measured, group, rng),
+        measured=readings.draw([scenario.readings], np.zeros(len(ids), np.int64), rng),
     )
 
 

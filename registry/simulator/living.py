@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 
 from registry.contract.manifest import Manifest
 from registry.contract.reasons import Reason
-from registry.contract.report import Report
+from registry.contract.report import RUNS, Report
 from registry.contract.times import stamp
 from registry.device import Facts
 from registry.device.floors import Floors
 from registry.device.judge import reason_to_wait, refuse_wrong
 from registry.device.refusal import Refused
 from registry.rollout import Offer, Release
+from registry.rollout.evidence import ABSENT, METRICS
 from registry.simulator.acting import End, Said, course
 from registry.simulator.clients import Published
 from registry.simulator.crowd import Crowd, Ints, clock_error
@@ -122,8 +124,15 @@ class Life:
             reason=said.reason,
             running_sha256=manifest.artifact.sha256 if said.new else _before(offer),
             self_test_passed=said.passed,
+            **self._readings(i, said),
         )
         self._post.send(report, crowd.signer[i], at)
+
+    def _readings(self, i: int, said: Said) -> dict[str, Any]:
+        if said.outcome not in RUNS:
+            return {}
+        values = (self._crowd.measures if said.new else self._crowd.measured)[i].tolist()
+        return {name: value for name, value in zip(METRICS, values, strict=True) if value != ABSENT}
 
     def _facts(self, offer: Offer, i: int) -> Facts:
         return Facts(

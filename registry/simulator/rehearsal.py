@@ -18,6 +18,7 @@ import numpy as np
 from registry import rollout
 from registry.database import open_database, writing
 from registry.rollout import Order, Release, State, Taken
+from registry.rollout.clock import stop
 from registry.rollout.policy import is_undecided
 from registry.rollout.states import TERMINAL, Kind
 from registry.simulator.before import remember
@@ -104,7 +105,9 @@ class _Rehearsal:
             self._life.step(self._told, int(self._now.timestamp()))
             if self._post.deliver(self._now) or self._now - self._looked >= _QUIET:
                 self._look()
-        views = rollout.views(self._stage.workspace, self._release, now=self._now)
+        self._show()
+        stop(self._stage.workspace, self._now)
+        views = rollout.views(self._stage.workspace, self._release)
         passed = self._now - self._plan.start
         return sum_up(self._stage, self._crowd, views, self._happened, self._post, ended, passed, self._clients.verified)
 
@@ -125,8 +128,11 @@ class _Rehearsal:
             self._told, self._read_at = self._clients.read(self._now), self._now
         if taken or decided or self._now - self._shown >= _SHOWN:
             self._shown = self._now
-            said = self._post.reports
-            self._watch(Moment(self._passed, self._release, (*taken, *decided), self._crowd, int(self._now.timestamp()), said))
+            self._show(*taken, *decided)
+
+    def _show(self, *taken: Taken) -> None:
+        now = int(self._now.timestamp())
+        self._watch(Moment(self._passed, self._release, taken, self._crowd, now, self._post.reports))
 
     @property
     def _passed(self) -> timedelta:

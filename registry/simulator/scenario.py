@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_
 from components.workspace.errors import InputError, NotFound
 from components.workspace.section import Section
 from components.workspace.workspace import read_yaml
+from registry.simulator.readings import Readings
 
 HEALTHY = -1
 
@@ -27,10 +28,13 @@ def _version(text: str) -> str:
 
 
 class _Group(Section):
-    """``variant``: only devices of this firmware variant, or of all of them."""
+    """``variant``: only devices of this firmware variant, or of all of them. ``readings``: theirs of the new model, where they
+    are not the scenario's.
+    """
 
     share: float = Field(gt=0, le=1)
     variant: str | None = None
+    readings: Readings | None = None
 
 
 class Failing(_Group):
@@ -87,13 +91,21 @@ class FallingBack(_Group):
     hours: float = Field(2.0, gt=0, le=720)
 
 
+class Degraded(_Group):
+    """It runs, but badly: unless they say which, by every reading."""
+
+    behaviour: Literal["degraded"]
+    readings: Readings = Readings(latency_us=9000, drift_milli=2000, anomaly_milli=300, errors=3)
+
+
 Group = Annotated[
-    Failing | Silent | Lying | Offline | WrongClock | OldFirmware | SlowDownload | FallingBack, Field(discriminator="behaviour")
+    Failing | Silent | Lying | Offline | WrongClock | OldFirmware | SlowDownload | FallingBack | Degraded,
+    Field(discriminator="behaviour"),
 ]
 _GROUP: TypeAdapter[Group] = TypeAdapter(Group)
 BEHAVIOURS = tuple(
     kind.model_fields["behaviour"].annotation.__args__[0]  # type: ignore[union-attr]
-    for kind in (Failing, Silent, Lying, Offline, WrongClock, OldFirmware, SlowDownload, FallingBack)
+    for kind in (Failing, Silent, Lying, Offline, WrongClock, OldFirmware, SlowDownload, FallingBack, Degraded)
 )
 
 
@@ -108,6 +120,7 @@ class Scenario(Section):
     heard_before: bool = Field(
         False, description="true: all but the offline were heard of just before, as in a fleet that reports; false: as it is"
     )
+    readings: Readings = Readings()
     groups: tuple[Group, ...] = Field((), strict=False)
 
     @model_validator(mode="after")
@@ -127,6 +140,11 @@ class Scenario(Section):
                     f"the scenario has a group of variant '{group.variant}', which the release does not offer",
                     hint=f"it offers {', '.join(variants)}",
                 )
+
+    @property
+    def measured(self) -> list[Readings]:
+        """(groups + 1,) what each group measures of the new model; the last entry is that of the healthy."""
+        return [*(g.readings.over(self.readings) if g.readings else self.readings for g in self.groups), self.readings]
 
     def draw(self, variant: NDArray[np.int64], names: Sequence[str], rng: np.random.Generator) -> NDArray[np.int64]:
         """(devices,) number of each device's group, HEALTHY where it has none. ``variant``: (devices,) places in ``names``.

@@ -53,6 +53,24 @@ def test_the_profile_counts_rows_and_shows_ranges(done: Workspace) -> None:
     assert set(profile["channels"]) == {"pressure", "flow"}
 
 
+def test_the_quarantine_counts_rows_as_the_run_does_and_objects_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object that cannot be read is no row."""
+    made, frame = small.workspace(tmp_path / "w"), small.telemetry()
+    frame.loc[:1, "pressure"] = -5
+    small.upload(made.path("raw/a.parquet"), frame)
+    made.path("raw/broken.parquet").write_bytes(b"PAR1")
+    for step in ("ingest", "validate"):
+        (made.out / step).mkdir(parents=True)
+    ingest(made, listing(made), made.out / "ingest")
+    counted = validate(made, made.out / "ingest" / "lake", made.out / "validate").quarantined
+    found = said("data", "quarantine", made.root)
+    assert (found["matching"], len(found["rows"]), sum(found["reasons"].values())) == (counted, counted, counted)
+    assert [o["object"] for o in found["unreadable"]] == ["broken.parquet"]
+    shown = CliRunner().invoke(app, ["data", "quarantine", str(made.root)]).stdout
+    assert "2 of 2 rows" in shown
+    assert "Objects that could not be read" in shown
+
+
 def test_the_quarantine_says_why_and_where_from(done: Workspace) -> None:
     everything = said("data", "quarantine", done.root)
     assert everything["reasons"] == {"pressure outside 0..10 bar": 2, "firmware version cannot be read": 1}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -199,3 +201,102 @@ def test_a_role_that_one_delegator_vouches_for_is_not_trusted_for_another(tmp_pa
         assert client.download("a-file") == 0
         assert client.download("b-file") == 1
         assert client.download("a-file", "b-file") == 1
+
+
+class Delegated:
+    """A repository with one delegated role, `files`, that a test may spoil before it is written. Versions rise."""
+
+    def __init__(self, folder: Path, role: str = "files", *, expires_in: timedelta = timedelta(days=1)) -> None:
+        self.folder, self.role, self._version = folder, role, 0
+        for part in ("metadata", "targets"):
+            (folder / part).mkdir(parents=True)
+        self.keys = {name: CryptoSigner.generate_ed25519() for name in ("top", "role", "second")}
+        self.expires = datetime.now(UTC) + timedelta(days=1)
+        self.role_expires = datetime.now(UTC) + expires_in
+        self.threshold, self.signatures = 1, ["role"]
+        (folder / "targets/file").write_bytes(b"file")
+        root = Root(1, expires=self.expires, consistent_snapshot=False)
+        for name in ("root", "timestamp", "snapshot", "targets"):
+            root.add_key(self.keys["top"].public_key, name)
+        self._write("1.root", root, ["top"])
+        self.root = (folder / "metadata/1.root.json").read_bytes()
+
+    def publish(self, *, listed: bool = True) -> None:
+        """``listed``: whether the snapshot has the delegated role."""
+        self._version += 1
+        named = [self.keys[name].public_key for name in ("role", "second")]
+        delegations = Delegations(
+            {key.keyid: key for key in named},
+            {self.role: DelegatedRole(self.role, [key.keyid for key in named], self.threshold, False, paths=["*"])},
+        )
+        files = {"file": TargetFile.from_data("file", b"file")}
+        self._write(self.role, Targets(self._version, expires=self.role_expires, targets=files), self.signatures)
+        self._write("targets", Targets(self._version, expires=self.expires, delegations=delegations), ["top"])
+        meta = {f"{name}.json": MetaFile(self._version) for name in ("targets", *([self.role] if listed else []))}
+        self._write("snapshot", Snapshot(self._version, expires=self.expires, meta=meta), ["top"])
+        self._write("timestamp", Timestamp(self._version, expires=self.expires, snapshot_meta=MetaFile(self._version)), ["top"])
+
+    def _write(self, name: str, signed: Root | Targets | Snapshot | Timestamp, signers: list[str]) -> None:
+        metadata = Metadata(signed)
+        for signer in dict.fromkeys(signers):
+            metadata.sign(self.keys[signer], append=True)
+        document = json.loads(metadata.to_bytes())
+        by_key = {s["keyid"]: s for s in document["signatures"]}
+        document["signatures"] = [by_key[self.keys[signer].public_key.keyid] for signer in signers]
+        file = Path(os.path.normpath(self.folder / "metadata" / f"{name.lstrip('/')}.json"))  # where a file server looks for it
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(document))
+
+
+@contextmanager
+def following(repository: Delegated, tmp_path: Path) -> Iterator[Client]:
+    repository.publish()
+    with folder_server(repository.folder) as server:
+        client = Client(tmp_path / "client", server.url)
+        client.init(repository.root)
+        yield client
+
+
+def test_a_delegated_role_that_expired_vouches_for_nothing(tmp_path: Path) -> None:
+    """And it is not kept; fresh, it is taken."""
+    repository = Delegated(tmp_path / "r", expires_in=-timedelta(hours=1))
+    with following(repository, tmp_path) as client:
+        assert client.refresh() == 0
+        assert client.download("file") == 1
+        assert (client.files(), (client.metadata / "files.json").exists()) == ([], False)
+        repository.role_expires = repository.expires
+        repository.publish()
+        assert client.download("file") == 0
+
+
+def test_a_role_does_not_vanish_from_the_snapshot(tmp_path: Path) -> None:
+    repository = Delegated(tmp_path / "r")
+    with following(repository, tmp_path) as client:
+        assert client.download("file") == 0
+        repository.publish(listed=False)
+        assert client.refresh() == 1
+        assert client.version("snapshot") == 1
+
+
+def test_a_signature_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
+    """One key never makes two, whether or not one were enough."""
+    repository = Delegated(tmp_path / "r")
+    repository.threshold, repository.signatures = 2, ["role", "role"]
+    with following(repository, tmp_path) as client:
+        assert client.download("file") == 1
+        repository.signatures = ["role", "second"]
+        repository.publish()
+        assert client.download("file") == 0
+        repository.threshold, repository.signatures = 1, ["role", "role"]
+        repository.publish()
+        assert client.download("file") == 1
+
+
+@pytest.mark.parametrize("role", ["../climbs", "/absolute", "a/b", "?", "#", "%2e%2e"])
+def test_no_name_of_a_role_leaves_the_folder_of_what_is_trusted(role: str, tmp_path: Path) -> None:
+    """Whatever it is called, it is asked for by that name, trusted, and kept beside the others."""
+    with following(Delegated(tmp_path / "r", role), tmp_path) as client:
+        before = set(tmp_path.rglob("*"))
+        assert client.download("file") == 0
+        assert len(list(client.metadata.glob("*.json"))) == 5
+        assert all({client.metadata, client.targets} & {f, *f.parents} for f in set(tmp_path.rglob("*")) - before)

@@ -12,13 +12,13 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from components.workspace import Workspace
-from components.workspace.errors import ApprovalNeeded, Conflict, InputError, NotFound, VerificationFailed
+from components.workspace.errors import ApprovalNeeded, BackendUnreachable, Conflict, InputError, NotFound, VerificationFailed
 from registry import rollout, trust
 from registry.contract.times import utc_now
 from registry.device import Decision, check
 from registry.keys import exposed, init_keys, rotate_key, show_keys, signer_of
 from registry.keys import rotation as rotating
-from registry.repository import expiring_offline, refresh_expiring
+from registry.repository import expiring_offline, refresh_expiring, unpublished_roots
 from registry.repository.store import open_store
 from registry.rollout.publication import reconcile
 from tests.registry.cli import Run
@@ -67,6 +67,56 @@ def test_a_key_is_rotated_without_a_device_noticing(released: Workspace, tmp_pat
     assert holder(released, role) == done[0].after == signer_of(released, role).public_key.keyid
     (released.state / f"keys/{role}.key").write_bytes(stolen)
     assert signer_of(released, role).public_key.keyid == before
+
+
+@pytest.mark.parametrize("second", ["snapshot", "root-1"])
+def test_what_was_rotated_before_is_published_before_the_next(
+    muster: Run, released: Workspace, tmp_path: Path, second: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one's publication failed. Published together, no root would take what a device finds in between."""
+    assert looks(released, tmp_path / "device").install
+    rotate_key(released, "timestamp")
+    published: list[tuple[str, ...]] = []
+
+    def noted(workspace: Workspace) -> None:
+        published.append(unpublished_roots(workspace))
+        reconcile(workspace)
+
+    monkeypatch.setattr(rollout, "reconcile", noted)
+    code, _, err = muster("keys", "rotate", second, released.root)
+    assert (code, err) == (0, "")
+    assert published[0] == ("2.root.json", "3.root.json")
+    assert published[1][0] == "4.root.json"
+    assert looks(released, tmp_path / "device").install
+
+
+def test_a_dry_rotation_publishes_nothing(muster: Run, released: Workspace) -> None:
+    rotate_key(released, "timestamp")
+    assert muster("keys", "rotate", "snapshot", released.root, "--dry-run")[0] == 0
+    assert unpublished_roots(released)
+
+
+def test_where_the_last_rotation_cannot_be_published_the_next_one_may_be_the_remedy(muster: Run, released: Workspace) -> None:
+    rotate_key(released, "timestamp")
+    (released.state / "keys/timestamp.key").unlink()
+    code, _, err = muster("keys", "rotate", "timestamp", released.root)
+    assert code == 0, err
+    assert "2.root.json, 3.root.json could not be published first" in err
+    assert unpublished_roots(released) == ()
+
+
+def test_an_unreachable_repository_stops_a_second_rotation(
+    muster: Run, released: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotate_key(released, "timestamp")
+    before = holder(released, "snapshot")
+
+    def unreachable(_: Workspace) -> None:
+        raise BackendUnreachable("the bucket does not answer", hint="try again")
+
+    monkeypatch.setattr(rollout, "reconcile", unreachable)
+    assert muster("keys", "rotate", "snapshot", released.root)[0] == 6
+    assert holder(released, "snapshot") == before
 
 
 def test_what_an_old_key_signs_counts_no_more(released: Workspace) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,11 +22,14 @@ from muster.app import main
 from registry import rollout
 from registry.contract.times import utc_now
 from registry.inventory import list_devices
+from registry.rollout.evidence import ABSENT, METRICS
 from registry.simulator import BEHAVIOURS, Scenario
 from registry.simulator.acting import End, course
 from registry.simulator.crowd import gather
+from registry.simulator.readings import Readings, draw
 from registry.simulator.scenario import FallingBack, SlowDownload
 from tests.registry.rollouts import alive, large
+from tests.registry.terminal import on_terminal
 from tests.registry.workspaces import artefacts, proofs, version
 
 Run = Callable[..., tuple[int, str, str]]
@@ -72,11 +77,11 @@ def rehearse(muster: Run, north: Workspace, tmp_path: Path) -> Callable[..., dic
 
 
 @pytest.fixture
-def gateways(rehearse: Callable[..., dict[str, Any]]) -> Callable[..., tuple[dict[str, Any], dict[str, Any]]]:
+def gateways(rehearse: Callable[..., dict[str, Any]], north: Workspace) -> Callable[..., tuple[dict[str, Any], dict[str, Any]]]:
     """(the document, its only variant)."""
 
-    def run(*options: object, groups: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
-        document = rehearse(*options, groups=groups)
+    def run(*options: object, groups: str = "", workspace: Path = north.root) -> tuple[dict[str, Any], dict[str, Any]]:
+        document = rehearse(*options, groups=groups, workspace=workspace)
         (variant,) = document["variants"]
         return document, variant
 
@@ -172,6 +177,79 @@ def test_a_download_that_is_given_up_is_tried_again(gateways: Gateways) -> None:
     assert variant["broken"]["failed"] > 0
 
 
+METRIC_GATES = """, metrics: [
+    {name: latency_us, limit: 2000}, {name: drift_milli, limit: 200},
+    {name: anomaly_milli, limit: 50}, {name: errors, limit: 0}]"""
+
+
+@pytest.fixture(scope="module")
+def metered(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """200 gateways, and a draft whose gates look at every reading. No test changes it."""
+    workspace = large(tmp_path_factory.mktemp("metered") / "w", DEVICES, gates=METRIC_GATES)
+    rollout.draft(workspace, version(1), artefacts("a"), proofs("a"), "pipeline")
+    return workspace
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("gate", "readings"),
+    [
+        ("latency_us", "{latency_us: 9000}"),
+        ("drift_milli", "{drift_milli: 600, spread: 0.5}"),
+        ("anomaly_milli", "{anomaly_milli: 400}"),
+        ("errors", "{errors: 2, spread: 0}"),
+    ],
+)
+def test_devices_that_measure_that_it_does_badly_halt_it_in_its_canary(
+    gate: str, readings: str, gateways: Gateways, metered: Workspace
+) -> None:
+    """Though it runs on every one of them, and its self-tests pass."""
+    groups = f"groups: [{{behaviour: degraded, share: 0.5, readings: {readings}}}]\n"
+    document, variant = gateways(groups=groups, workspace=metered.root)
+    assert (document["ended"], variant["state"], variant["stage"]) == ("halted", "halted", "canary")
+    assert variant["why"].startswith(f"{gate}: ")
+    assert (variant["heard"]["failed"], sum(variant["broken"].values())) == (0, 0)
+    assert 0 < variant["runs"] <= CANARY
+
+
+@pytest.mark.slow
+def test_healthy_readings_let_a_release_through_every_gate(gateways: Gateways, metered: Workspace) -> None:
+    document, variant = gateways(workspace=metered.root)
+    assert (document["ended"], variant["state"], variant["runs"]) == ("complete", "completed", DEVICES)
+
+
+@pytest.mark.slow
+def test_degraded_devices_do_badly_by_every_reading_unless_they_say_which(gateways: Gateways, metered: Workspace) -> None:
+    _, variant = gateways("--with", "degraded=0.6", workspace=metered.root)
+    assert (variant["state"], variant["stage"]) == ("halted", "canary")
+
+
+@pytest.mark.slow
+def test_readings_reach_the_registry_as_reports_carry_them(muster: Run, metered: Workspace, tmp_path: Path) -> None:
+    """Of the new model with what was installed, of what ran before with everybody else's statements; null says nothing."""
+    (tmp_path / "s.yaml").write_text(
+        f"{KNOWN}readings: {{latency_us: 700, drift_milli: null, spread: 0}}\n"
+        "groups: [{behaviour: degraded, share: 1, readings: {latency_us: 1500}}]\n"
+    )
+    kept = tmp_path / "kept"
+    assert muster("fleet", "simulate", metered.root, "--scenario", tmp_path / "s.yaml", "--until", "1h", "--keep", kept)[0] == 0
+    with sqlite3.connect(kept / ".muster/registry.db") as database:
+        said = "SELECT DISTINCT running_sha256 = ?, latency_us, drift_milli, anomaly_milli FROM health WHERE outcome != 'started'"
+        offered = rollout.show_release(metered, "north-r1").offer("gateway-v2").artefact_sha256
+        assert set(database.execute(said, (offered,))) == {(1, 1500, None, 5), (0, 700, None, 5)}
+
+
+def test_a_device_keeps_its_readings_and_a_group_its_middle() -> None:
+    low, high = Readings(latency_us=100, errors=0, spread=0), Readings(anomaly_milli=990, drift_milli=None, spread=0.5)
+    drawn = draw([low, high], np.repeat([0, 1], 500), np.random.default_rng(1))
+    of = dict(zip(METRICS, drawn.T, strict=True))
+    assert set(of["latency_us"][:500]) == {100}
+    spread = of["latency_us"][500:]
+    assert (spread.min() >= 450, spread.max() <= 1350, len(set(spread.tolist())) > 100) == (True, True, True)
+    assert (of["drift_milli"][500:] == ABSENT).all()
+    assert of["anomaly_milli"].max() == 1000
+
+
 @pytest.mark.slow
 def test_devices_with_a_wrong_clock_or_an_old_firmware_refuse_it(gateways: Gateways) -> None:
     groups = """groups:
@@ -220,6 +298,36 @@ def test_a_rehearsal_that_was_killed_starts_anew(muster: Run, north: Workspace, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_last_frame_on_a_terminal_is_how_it_ended(north: Workspace, tmp_path: Path, width: int) -> None:
+    """Though the result goes elsewhere. It is drawn a few times only, and no line is wider than the terminal."""
+    result = tmp_path / "result.json"
+    command = [
+        sys.executable,
+        "-m",
+        "muster",
+        "fleet",
+        "simulate",
+        north.root,
+        "--with",
+        "failing=0.2",
+        "--json",
+        "--until",
+        "100min",
+    ]
+    screen = on_terminal(f"{shlex.join(map(str, command))} > {shlex.quote(str(result))}", width)
+    document = json.loads(result.read_text())["data"]
+    (variant,) = document["variants"]
+    hours, minutes = divmod(document["simulated_s"] // 60, 60)
+    assert f"{hours:02}:{minutes:02} since its start, {document['reports']} reports" in screen.kept
+    assert f"{variant['let_in']} of {variant['devices']}  {variant['runs']}" in screen.kept
+    assert f"{variant['broken']['failed']} failed" in screen.kept
+    assert variant["state"] in screen.kept
+    assert len(screen.frames) <= 3 * (len(variant["happened"]) + 4)
+    assert max(map(len, screen.lines)) <= width
+
+
+@pytest.mark.slow
 def test_what_is_kept_is_a_workspace_like_any_other(muster: Run, north: Workspace, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     code, out, err = muster("fleet", "simulate", north.root, "--keep", kept, "--until", "2h")
@@ -227,10 +335,24 @@ def test_what_is_kept_is_a_workspace_like_any_other(muster: Run, north: Workspac
     assert "gateway-v2" in out
     assert "0 d 01:" in err
     assert muster("release", "verify", kept)[0] == 0
-    code, out, _ = muster("release", "status", "north-r1", kept, "--json")
+    code, out, err = muster("release", "status", "north-r1", kept, "--json")
     assert json.loads(out)["data"]["state"] == "running"
+    assert "as it stood at its end" in err
     code, out, _ = muster("release", "history", "north-r1", kept, "--json")
     assert [e["actor"] for e in json.loads(out)["data"]][2:4] == ["rehearsal-1", "rehearsal-2"]
+
+
+@pytest.mark.slow
+def test_what_is_kept_is_judged_by_the_time_of_the_rehearsal(rehearse: Any, muster: Run, tmp_path: Path) -> None:
+    """Two days later those who said nothing are silent; by today's clock, they would be waited for still."""
+    document = rehearse("--with", "silent=1", "--until", "2d", "--keep", tmp_path / "kept")
+    heard = document["variants"][0]["heard"]
+    assert heard["silent"] > 0
+    _, out, _ = muster("release", "status", "north-r1", tmp_path / "kept", "--json")
+    evidence = json.loads(out)["data"]["variants"][0]["evidence"]
+    assert (evidence["timed_out"], evidence["pending"]) == (heard["silent"], heard["pending"])
+    code, out, _ = muster("release", "tick", tmp_path / "kept", "--json")
+    assert (code, json.loads(out)["data"]) == (0, [])
 
 
 @pytest.mark.slow
@@ -290,6 +412,11 @@ def test_a_fleet_of_any_size_is_made_up_in_the_image_of_the_real_one(rehearse: A
         ("groups:\n  - {behaviour: failing, share: 0.1, hours: 3}\n", "line 3, key groups.0.failing.hours"),
         ("groups: [{behaviour: failing, share: 0.6}, {behaviour: silent, share: 0.6}]\n", "more than 1 together"),
         ("groups: [{behaviour: failing, share: 0.1, variant: fridge}]\n", "variant 'fridge'"),
+        (
+            "groups: [{behaviour: degraded, share: 0.1, readings: {fps: 5}}]\n",
+            "line 2, key groups.0.degraded.readings.fps",
+        ),
+        ("readings: {anomaly_milli: 1001}\n", "line 2, key readings.anomaly_milli"),
         ("groups: [\n", "no valid YAML"),
     ],
 )

@@ -283,6 +283,23 @@ def test_a_statement_of_health_says_what_was_measured(fleet: Workspace, muster: 
     assert (code, "key anomaly_milli" in error) == (2, True)
 
 
+def test_a_device_whose_only_slot_decayed_is_told_to_install_anew(fleet: Workspace, muster: Run, tmp_path: Path) -> None:
+    """Whether the device noticed it, or the slot is gone altogether."""
+    device, key = cohort(fleet)[0], tmp_path / "device.key"
+    muster("device", "enroll", device, fleet.root, "--make-key", key, "--replace")
+    who = (fleet.root, "--device", device, "--key", key)
+    assert muster("device", "update", *who)[0] == 0
+    slot = fleet.state / "devices" / device / "slots/a"
+    whole = slot.read_bytes()
+    slot.unlink()
+    code, _, error = muster("device", "report", *who)
+    assert (code, "damaged or gone" in error, "device.json" in error) == (5, True, False)
+    slot.write_bytes(whole[:-1])
+    muster("device", "update", *who)
+    code, _, error = muster("device", "report", *who)
+    assert (code, "damaged or gone" in error, "device.json" in error) == (5, True, False)
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [

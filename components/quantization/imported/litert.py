@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.quantization.targets.alone import MODULES, Measured, resident
+from components.runtime.quiet import without_notes
 from components.values.compiled import CompiledModel
 from components.values.imported import Codes, Port
 from components.workspace.errors import BackendUnreachable
@@ -63,8 +64,9 @@ def main(folder: Path) -> Measured:
 def _open(data: bytes) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=data, num_threads=1)
-    interpreter.allocate_tensors()
+    with without_notes():
+        interpreter = Interpreter(model_content=data, num_threads=1)
+        interpreter.allocate_tensors()
     return interpreter
 
 

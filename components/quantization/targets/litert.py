@@ -19,6 +19,7 @@ from components.models.reference import inputs
 from components.quantization.operators import of_tflite
 from components.quantization.targets import Network, Written
 from components.runtime.engines import open_engine
+from components.runtime.quiet import without_notes
 from components.runtime.scoring import Quantized
 from components.workspace.errors import BackendUnreachable
 from components.workspace.files import sha256_bytes, sha256_file, write_bytes
@@ -49,7 +50,8 @@ def signature_tensors(data: bytes) -> dict[str, Quantized]:
     """Scale and zero point of 'input' and of each output, by their names in the file's signature."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=data, num_threads=1)
+    with without_notes():
+        interpreter = Interpreter(model_content=data, num_threads=1)
     runner = interpreter.get_signature_runner()
     details = runner.get_input_details() | runner.get_output_details()
     return {name: Quantized(float(d["quantization"][0]), int(d["quantization"][1])) for name, d in sorted(details.items())}
