@@ -20,11 +20,12 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from securesystemslib.signer import CryptoSigner, Key, Signer
+from securesystemslib.signer import CryptoSigner, Key, Signer, SSlibKey
 
 from components.workspace import Workspace
 from components.workspace.errors import InputError, NotFound
 from components.workspace.files import write_bytes
+from registry import trust
 from registry.keys.elsewhere import open_signer
 
 PASSPHRASE = "MUSTER_KEY_PASSPHRASE"  # noqa: S105 - the name of the variable
@@ -52,7 +53,7 @@ def file_signer(workspace: Workspace, role: str) -> Signer:
     Raises:
         NotFound, InputError: as `signer_of`.
     """
-    return _of_file(_key_file(workspace, role), role)
+    return _of_file(workspace, _key_file(workspace, role), role)
 
 
 def is_here(workspace: Workspace, role: str) -> bool:
@@ -70,7 +71,7 @@ def make_key(workspace: Workspace, role: str) -> Key:
     if not file.is_file():
         data = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, _encryption())
         write_bytes(file, data, mode=0o600)
-    return _of_file(file, role).public_key
+    return _of_file(workspace, file, role).public_key
 
 
 def spare_key(workspace: Workspace, role: str, *, like: Key) -> Key:
@@ -92,7 +93,7 @@ def spare_key(workspace: Workspace, role: str, *, like: Key) -> Key:
 def spare_signer(workspace: Workspace, role: str) -> Signer | None:
     """The signer of the key that is to follow the role's, if one was made."""
     file = _key_file(workspace, f"{role}{_SPARE}")
-    return _of_file(file, role) if file.is_file() else None
+    return _of_file(workspace, file, role) if file.is_file() else None
 
 
 def adopt_key(workspace: Workspace, role: str) -> None:
@@ -102,14 +103,17 @@ def adopt_key(workspace: Workspace, role: str) -> None:
         os.replace(spare, _key_file(workspace, role))
 
 
-def _of_file(file: Path, role: str) -> CryptoSigner:
+def _of_file(workspace: Workspace, file: Path, role: str) -> CryptoSigner:
     if not file.is_file():
         raise NotFound(f"the private key of '{role}' is not in {file.parent}", hint="run this where the key is kept")
     try:
         key = load_pem_private_key(file.read_bytes(), _passphrase())
     except (ValueError, TypeError) as error:
         raise InputError(f"{file}: the key does not open: {error}", hint=f"set {PASSPHRASE} to its passphrase") from None
-    return CryptoSigner(cast(Ed25519PrivateKey, key))
+    private = cast(Ed25519PrivateKey, key)
+    whole = SSlibKey.from_crypto(private.public_key()).keyid
+    known = whole if trust.names_key(workspace, whole) else None  # of a workspace from before ids were short
+    return CryptoSigner(private, trust.key_of(private.public_key(), known))
 
 
 def _key_file(workspace: Workspace, role: str) -> Path:
