@@ -52,15 +52,20 @@ def keep(workspace: Workspace, metadata: Metadata[Any]) -> None:
 
 def key_of_role(workspace: Workspace, role: str) -> Key | None:
     """The key that devices trust for 'timestamp', 'root-1', 'fleet-pumps', 'people/ana', ...; the newest where there are two."""
-    root, top = newest_root(workspace), newest_targets(workspace)
+    for delegator in (newest_root(workspace), newest_targets(workspace)):
+        if delegator and (found := key_under(delegator.signed, role)):
+            return found
+    return None
+
+
+def key_under(delegator: Root | Targets, role: str) -> Key | None:
+    """As `key_of_role`, among those that ``delegator`` names."""
     named = {"people": "releases", **dict.fromkeys(("root-1", "root-2", "root-3"), Root.type)}.get(role.partition("/")[0], role)
     holder = role.rpartition("/")[2]
-    for delegator in (root.signed if root else None, top.signed.delegations if top else None):
-        found = (delegator.roles or {}).get(named) if delegator else None
-        if delegator and found:
-            held = [delegator.keys[i] for i in found.keyids if holder_of(delegator.keys[i], named) == holder]
-            return held[-1] if held else None
-    return None
+    source = delegator if isinstance(delegator, Root) else delegator.delegations
+    found = (source.roles or {}).get(named) if source else None
+    held = [source.keys[i] for i in found.keyids if holder_of(source.keys[i], named) == holder] if source and found else []
+    return held[-1] if held else None
 
 
 def holder_of(key: Key, role: str) -> str:

@@ -35,7 +35,7 @@ _SPARE = ".next"
 def signer_of(workspace: Workspace, role: str, public: Key | None = None) -> Signer:
     """The private key of a role that has one key ('timestamp', 'fleet-pumps', 'people/ana', ...).
 
-    ``public``: its public half, for a signer elsewhere whose key is not trusted yet.
+    ``public``: its public half, where it is known already, or for a signer elsewhere not trusted yet.
 
     Raises:
         NotFound: the key is not in this workspace.
@@ -44,16 +44,16 @@ def signer_of(workspace: Workspace, role: str, public: Key | None = None) -> Sig
     """
     if uri := workspace.settings.registry.signers.get(role):
         return open_signer(workspace, role, uri, public)
-    return file_signer(workspace, role)
+    return file_signer(workspace, role, public)
 
 
-def file_signer(workspace: Workspace, role: str) -> Signer:
+def file_signer(workspace: Workspace, role: str, public: Key | None = None) -> Signer:
     """The role's key file, whatever `registry.signers` says.
 
     Raises:
         NotFound, InputError: as `signer_of`.
     """
-    return _of_file(workspace, _key_file(workspace, role), role)
+    return _of_file(workspace, _key_file(workspace, role), role, public)
 
 
 def is_here(workspace: Workspace, role: str) -> bool:
@@ -103,7 +103,7 @@ def adopt_key(workspace: Workspace, role: str) -> None:
         os.replace(spare, _key_file(workspace, role))
 
 
-def _of_file(workspace: Workspace, file: Path, role: str) -> CryptoSigner:
+def _of_file(workspace: Workspace, file: Path, role: str, public: Key | None = None) -> CryptoSigner:
     if not file.is_file():
         raise NotFound(f"the private key of '{role}' is not in {file.parent}", hint="run this where the key is kept")
     try:
@@ -111,8 +111,11 @@ def _of_file(workspace: Workspace, file: Path, role: str) -> CryptoSigner:
     except (ValueError, TypeError) as error:
         raise InputError(f"{file}: the key does not open: {error}", hint=f"set {PASSPHRASE} to its passphrase") from None
     private = cast(Ed25519PrivateKey, key)
-    whole = SSlibKey.from_crypto(private.public_key()).keyid
-    known = whole if trust.names_key(workspace, whole) else None  # of a workspace from before ids were short
+    whole = SSlibKey.from_crypto(private.public_key())
+    if public and trust.is_same(whole, public):
+        known = public.keyid
+    else:
+        known = whole.keyid if trust.names_key(workspace, whole.keyid) else None  # from before ids were short
     return CryptoSigner(private, trust.key_of(private.public_key(), known))
 
 

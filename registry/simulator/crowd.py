@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.workspace import Workspace
-from registry.contract.cohort import buckets
+from registry.contract.cohort import Buckets, buckets
 from registry.inventory import Device, variant_of
 from registry.rollout import Release
 from registry.simulator.acting import End
@@ -116,7 +116,7 @@ def _firmware(scenario: Scenario, group: int, device: Device) -> str:
     return one.firmware if isinstance(one, OldFirmware) else device.firmware_version
 
 
-def _in_line(release: Release, ids: Sequence[str], place: dict[str, int]) -> Ints:
+def _in_line(release: Release, ids: Sequence[str], place: dict[str, int]) -> Buckets:
     bucket = buckets(release.id, ids)
     for offer in release.manifests:
         late = [place[d] for d in offer.deferred if d in place]
