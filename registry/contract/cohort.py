@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Container, Iterable
+from functools import lru_cache
 from itertools import islice
 from typing import Final
 
@@ -67,6 +68,7 @@ def cut(values: Buckets, count: int) -> int:
     return int(np.partition(values, count - 1)[count - 1]) + 1
 
 
+@lru_cache(maxsize=64)
 def _prefix(salt: str, domain: bytes = _DOMAIN) -> bytes:
     data = salt.encode()
     return domain + len(data).to_bytes(2, "big") + data

@@ -45,6 +45,7 @@ class Refusal(StrEnum):
     WRONG_VARIANT = "wrong_variant"
     NOT_IN_COHORT = "not_in_cohort"
     CONFLICT = "conflict"
+    ROLLOUT_OVER = "rollout_over"
 
 
 @dataclass(frozen=True)

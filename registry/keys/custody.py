@@ -113,10 +113,9 @@ def _of_file(workspace: Workspace, file: Path, role: str, public: Key | None = N
     private = cast(Ed25519PrivateKey, key)
     whole = SSlibKey.from_crypto(private.public_key())
     if public and trust.is_same(whole, public):
-        known = public.keyid
-    else:
-        known = whole.keyid if trust.names_key(workspace, whole.keyid) else None  # from before ids were short
-    return CryptoSigner(private, trust.key_of(private.public_key(), known))
+        return CryptoSigner(private, trust.key_of(private.public_key(), public.keyid))
+    is_old = trust.names_key(workspace, whole.keyid)  # from before ids were short
+    return CryptoSigner(private, trust.key_of(private.public_key(), whole.keyid if is_old else None))
 
 
 def _key_file(workspace: Workspace, role: str) -> Path:

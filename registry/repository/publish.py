@@ -78,11 +78,10 @@ def publish(
         Conflict: the repository has newer metadata of what persons sign than this workspace.
     """
     store = store or open_store(workspace)
-    with store.lock():
-        with _begun(workspace, store, now, basis or look(store), dry_run=dry_run) as walk:
-            wanted = {f: metadata.manifest_targets(m) for f, m in fleets.items()}
-            _lay_down(store, fleets, wanted)
-            return walk.run(wanted, releases, alone=alone)
+    with store.lock(), _begun(workspace, store, now, basis or look(store), dry_run=dry_run) as walk:
+        wanted = {f: metadata.manifest_targets(m) for f, m in fleets.items()}
+        _lay_down(store, fleets, wanted)
+        return walk.run(wanted, releases, alone=alone)
 
 
 def refresh_expiring(workspace: Workspace, *, now: datetime | None = None) -> tuple[str, ...]:

@@ -153,9 +153,7 @@ def _more_often(watched: Watched, settled: Marks, failed: Marks, control: Marks)
     return eprocess.more_often(share, mine)
 
 
-def _above(
-    watched: Watched, name: str, limit: int | None, margin_bp: int, ok: Marks, control: Marks
-) -> Above:
+def _above(watched: Watched, name: str, limit: int | None, margin_bp: int, ok: Marks, control: Marks) -> Above:
     values = watched.metrics[name]
     mine = ok & (values != ABSENT)
     if limit is not None:

@@ -37,7 +37,7 @@ class Crowd:
     variant: Ints
     group: Ints
     gateway: Ints
-    bucket: Ints
+    bucket: Buckets
     polls_at: Ints
     states_at: Ints
     end: NDArray[np.int8]

@@ -41,8 +41,6 @@ def test_a_plan_is_the_same_for_any_order_of_devices(devices: int, sites: int, r
     assert plan(rules, ids, "r", sites=sites, sites_of=at) == plan(rules, shuffled, "r", sites=sites, sites_of=at)
 
 
-
-
 def test_devices_of_a_variant_are_those_of_the_inventory_without_the_pinned(stocked: Workspace) -> None:
     groups = [g for g in count_devices(stocked, fleet="north") if g.variant == "gateway-v2"]
     with reading(open_database(stocked.database_url)) as connection:
