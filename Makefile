@@ -21,7 +21,7 @@ demo: setup
 	$(BIN)/muster run examples/pumps --demo
 
 test: setup
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --durations=40
 
 test-fast: setup
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not slow"

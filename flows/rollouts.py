@@ -41,6 +41,7 @@ def refresh(workspace: str) -> dict[str, list[str]]:
     opened = open_workspace(Path(workspace))
     with progress.timed("refresh") as done:
         written = repository.refresh_expiring(opened)
+        repository.mirror_all(opened)
         offline = repository.expiring_offline(opened)
         done.note = f"signed {', '.join(written) or 'nothing'}" + (f"; persons renew {', '.join(offline)}" if offline else "")
     with progress.timed("late reports") as done:

@@ -324,6 +324,9 @@ class Registry(Section):
     tracking_uri: str | None = None
     database: str | None = None
     repository: str | None = Field(None, description="folder or s3://bucket/prefix the TUF repository is published to")
+    mirrors: tuple[str, ...] = Field(
+        (), strict=False, description="folders or s3://bucket/prefix that get the same bytes with every publication"
+    )
     signers: dict[str, str] = Field(
         {}, description="role -> URI of a signer that is no file here, e.g. timestamp: 'awskms:<key id>' (docs/releases.md)"
     )

@@ -179,7 +179,7 @@ def history(release: ReleaseId, workspace: WorkspacePath = Path(), json: Json = 
 @app.command()
 def publish(
     workspace: WorkspacePath = Path(),
-    to: Annotated[str | None, typer.Option(help="folder or s3://bucket/prefix; default: registry.repository")] = None,
+    to: Annotated[str | None, typer.Option(help="mirror it into this folder or s3://bucket/prefix too, to the byte")] = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -190,16 +190,19 @@ def publish(
     if dry_run:
         _emit_rehearsal(rollout.rehearse(opened, to), json=json)
         return
-    written, offline = rollout.reconcile(opened, place=to), repository.expiring_offline(opened)
+    written, offline = rollout.reconcile(opened), repository.expiring_offline(opened)
     follow(opened)
+    mirrored = repository.mirror(opened, repository.open_store(opened), repository.open_store(opened, to)) if to else ()
     if json:
-        emit_json("publication", {"written": written, "needs_people": offline})
+        emit_json("publication", {"written": written, "needs_people": offline, "mirrored": mirrored})
     else:
         emit_line(
             f"written: {', '.join(written)}"
             if written
             else "nothing to write: the metadata says what the log says (muster release verify reads every file)"
         )
+        if to:
+            emit_line(f"{to}: {len(mirrored)} files written" if mirrored else f"{to} is the same already")
     if offline:
         say(f"near their expiry, and signed by persons only: {', '.join(offline)} (muster keys init; a new release for releases)")
 

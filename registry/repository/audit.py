@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping
-from urllib.parse import unquote
+from collections.abc import Mapping
 
-from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
+from tuf.api.exceptions import DownloadError, RepositoryError
 from tuf.api.metadata import TargetFile
-from tuf.ngclient import Updater
-from tuf.ngclient.fetcher import FetcherInterface
 
 from components.workspace import Workspace
 from components.workspace.files import sha256_bytes
-from registry import trust
-from registry.keys import require_keys
 from registry.repository.metadata import stored_name
+from registry.repository.reading import StoreFetcher, device_of
 from registry.repository.store import Store, open_store
-
-_BASE = "store:///"
 
 
 def audit(workspace: Workspace, wanted: Mapping[str, TargetFile], *, store: Store | None = None) -> list[str]:
@@ -29,13 +22,9 @@ def audit(workspace: Workspace, wanted: Mapping[str, TargetFile], *, store: Stor
     Raises:
         NotFound: the workspace has no keys, so nobody could say which signatures count.
     """
-    require_keys(workspace)
-    image = trust.files_of(workspace, "root")[0].read_bytes()
     store = store or open_store(workspace)
-    problems = [p for path, target in wanted.items() if (p := _problem_of_file(store, path, target))]
-    with tempfile.TemporaryDirectory() as cache:
-        urls = (f"{_BASE}metadata/", cache, f"{_BASE}targets/")
-        updater = Updater(cache, *urls, fetcher=_StoreFetcher(store), bootstrap=image)
+    with device_of(workspace, StoreFetcher(store)) as updater:
+        problems = [p for path, target in wanted.items() if (p := _problem_of_file(store, path, target))]
         try:
             updater.refresh()
             listed = {path: updater.get_targetinfo(path) for path in wanted}
@@ -44,20 +33,6 @@ def audit(workspace: Workspace, wanted: Mapping[str, TargetFile], *, store: Stor
     return problems + [
         f"the metadata does not list {path} as the log gives it" for path in wanted if _differs(listed, wanted, path)
     ]
-
-
-class _StoreFetcher(FetcherInterface):
-    """python-tuf asks for addresses; the store has names."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def _fetch(self, url: str) -> Iterator[bytes]:
-        name = unquote(url.removeprefix(_BASE))
-        data = self._store.read(name)
-        if data is None:
-            raise DownloadHTTPError(f"{name} is not there", 404)
-        return iter((data,))
 
 
 def _problem_of_file(store: Store, path: str, target: TargetFile) -> str:

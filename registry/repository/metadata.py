@@ -7,10 +7,13 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets, Timestamp
 
 from registry import trust
 
+TIMESTAMP = "metadata/timestamp.json"
+"""The one file that is replaced."""
 Days = Mapping[str, int]
 """Role -> days that its signature counts, where they are not the usual ones."""
 _USUAL: Days = MappingProxyType({})
@@ -53,3 +56,12 @@ def timestamp(version: int, of: bytes, snapshot_version: int, now: datetime, day
 
 def pin(version: int, data: bytes) -> MetaFile:
     return MetaFile.from_data(version, data, ["sha256"])
+
+
+def parse(data: bytes | None, kind: type[Any]) -> Metadata[Any] | None:
+    """None for what is not there, does not parse, or is something else."""
+    try:
+        parsed: Metadata[Any] | None = Metadata.from_bytes(data) if data else None
+    except RepositoryError:
+        return None
+    return parsed if parsed and isinstance(parsed.signed, kind) else None

@@ -20,8 +20,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from components.workspace import Workspace
 from components.workspace.errors import Conflict, NotFound, VerificationFailed
@@ -29,11 +28,10 @@ from registry import trust
 from registry.contract.times import utc_now
 from registry.database import open_database, reading
 from registry.keys import no_keys, signer_of
-from registry.repository import metadata, versions
+from registry.repository import metadata, roots, versions
 from registry.repository.store import Store, create_all, open_store
 
 _VERSIONED = re.compile(r"(\d+)\.(.+)\.json")
-_TIMESTAMP = "metadata/timestamp.json"
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Basis:
 
 
 def look(store: Store) -> Basis:
-    return Basis(store.read(_TIMESTAMP))
+    return Basis(store.read(metadata.TIMESTAMP))
 
 
 def publish(
@@ -165,7 +163,7 @@ class _Publication:
         self, fleets: Mapping[str, Mapping[str, TargetFile]], releases: InForce | None, *, alone: bool = False
     ) -> tuple[str, ...]:
         """A fleet or the releases that are not given stay as they are published."""
-        self._copy_trust(Root.type, without=self._roots_for_later())
+        self._copy_trust(Root.type, without=self._later_roots())
         self._copy_trust(Targets.type)
         self._releases(releases)
         roles = (self._top.signed.delegations.roles or {}) if self._top.signed.delegations else {}
@@ -194,38 +192,19 @@ class _Publication:
 
     def _published_snapshot(self) -> tuple[Metadata[Snapshot], bytes] | None:
         """What devices read now; None where its signatures do not count."""
-        stamp = _parse(self._basis, Timestamp)
+        stamp = metadata.parse(self._basis, Timestamp)
         if stamp is None or not self._is_signed(Timestamp.type, stamp):
             return None
         pin = stamp.signed.snapshot_meta
         data = self._store.read(f"metadata/{pin.version}.snapshot.json")
-        shot = _parse(data, Snapshot)
+        shot = metadata.parse(data, Snapshot)
         if data is None or shot is None or metadata.pin(pin.version, data) != pin or not self._is_signed(Snapshot.type, shot):
             return None
         return shot, data
 
-    def _roots_for_later(self) -> tuple[str, ...]:
-        """New roots from the first on that does not accept what is published now: devices go to the newest that they find."""
-        new = [f for f in trust.files_of(self._workspace, Root.type) if f.name not in self._names]
-        for index, file in enumerate(new):
-            root = Metadata[Root].from_bytes(file.read_bytes()).signed
-            if not all(_accepts(root, role, data) for role, data in self._published_files().items()):
-                return tuple(f.name for f in new[index:])
-        return ()
-
-    def _published_files(self) -> dict[str, bytes | None]:
-        """What the root signs for, as devices find it; nothing before the first publication."""
-        stamp = _parse(self._basis, Timestamp)
-        if stamp is None:
-            return {Timestamp.type: self._basis}
-        data = self._store.read(f"metadata/{stamp.signed.snapshot_meta.version}.snapshot.json")
-        shot = _parse(data, Snapshot)
-        top = shot.signed.meta["targets.json"].version if shot and "targets.json" in shot.signed.meta else 0
-        return {
-            Timestamp.type: self._basis,
-            Snapshot.type: data,
-            Targets.type: self._store.read(f"metadata/{top}.targets.json"),
-        }
+    def _later_roots(self) -> tuple[str, ...]:
+        new = {f.name: f.read_bytes() for f in trust.files_of(self._workspace, Root.type) if f.name not in self._names}
+        return roots.for_later(new, roots.signed_for(self._store, self._basis)) if new else ()
 
     def _copy_trust(self, role: str, *, without: Collection[str] = ()) -> None:
         files = trust.files_of(self._workspace, role)
@@ -285,14 +264,16 @@ class _Publication:
         if newest is None or (self._shot and self._shot[0].signed.version == newest):
             return None
         data = self._store.read(f"metadata/{newest}.snapshot.json")
-        shot = _parse(data, Snapshot)
+        shot = metadata.parse(data, Snapshot)
         return (shot, data) if shot and data else None
 
     def _timestamp(self, version: int, snapshot: bytes) -> None:
         data = self._basis
-        stored = _parse(data, Timestamp)
+        stored = metadata.parse(data, Timestamp)
         if data and not stored:
-            raise VerificationFailed(f"the published {_TIMESTAMP} does not parse", hint="put back the last good copy of it")
+            raise VerificationFailed(
+                f"the published {metadata.TIMESTAMP} does not parse", hint="put back the last good copy of it"
+            )
         if stored and stored.signed.snapshot_meta == metadata.pin(version, snapshot) and self._is_good("timestamp", stored):
             self._remember(version, stored.signed.version)
             return
@@ -302,7 +283,7 @@ class _Publication:
         fresh = metadata.timestamp(number, snapshot, version, self._now, self._days)
         self._seal("timestamp", fresh)
         self._remember(version, number)
-        self._store.replace(_TIMESTAMP, trust.to_bytes(fresh), data)
+        self._store.replace(metadata.TIMESTAMP, trust.to_bytes(fresh), data)
         self._written.append("timestamp")
 
     def _remember(self, snapshot: int, timestamp: int) -> None:
@@ -342,7 +323,7 @@ class _Publication:
         self._written.append(role)
 
     def _read(self, role: str, kind: type[Any], version: int) -> Metadata[Any] | None:
-        return _parse(self._store.read(f"metadata/{version}.{role}.json"), kind) if version else None
+        return metadata.parse(self._store.read(f"metadata/{version}.{role}.json"), kind) if version else None
 
     def _is_good(self, role: str, stored: Metadata[Any]) -> bool:
         """Signed by the key that counts now, and not near its expiry."""
@@ -354,11 +335,6 @@ class _Publication:
 
     def _delegator(self, role: str) -> Root | Targets:
         return self._root.signed if role in self._root.signed.roles else self._top.signed
-
-
-def _accepts(root: Root, role: str, data: bytes | None) -> bool:
-    found = _parse(data, Signed)
-    return found is not None and bool(root.get_verification_result(role, found.signed_bytes, found.signatures).verified)
 
 
 def _versions_in(shot: tuple[Metadata[Snapshot], bytes] | None) -> dict[str, int]:
@@ -373,12 +349,3 @@ def _newest_versions(names: Iterable[str]) -> dict[str, int]:
         if match := _VERSIONED.fullmatch(name):
             found[match[2]] = max(found.get(match[2], 0), int(match[1]))
     return found
-
-
-def _parse(data: bytes | None, kind: type[Any]) -> Metadata[Any] | None:
-    """None for what is not there or does not parse: it is written anew under the next version."""
-    try:
-        parsed: Metadata[Any] | None = Metadata.from_bytes(data) if data else None
-    except RepositoryError:
-        return None
-    return parsed if parsed and isinstance(parsed.signed, kind) else None

@@ -50,9 +50,11 @@ class Store(Protocol):
 
 def location(workspace: Workspace) -> str:
     """The folder or s3:// address that the workspace publishes to."""
-    configured = workspace.settings.registry.repository
-    if configured is None:
-        return str(workspace.state / "repository")
+    return address(workspace, workspace.settings.registry.repository or str(workspace.state / "repository"))
+
+
+def address(workspace: Workspace, configured: str) -> str:
+    """A place of muster.yaml: folders are those of the workspace."""
     return configured if configured.startswith("s3://") else str(workspace.root / configured)
 
 
@@ -84,7 +86,10 @@ class Folder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        self._root.mkdir(parents=True, exist_ok=True)
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BackendUnreachable(f"{self._root} cannot be a repository: {error.strerror}", hint="name a folder") from None
         try:
             with FileLock(self._root / ".publish.lock", timeout=_LOCK_TIMEOUT_S, is_singleton=True):
                 yield

@@ -21,7 +21,7 @@ from registry import trust
 from registry.contract.manifest import manifest_path
 from registry.database import open_database, publications, reading, renewals, role_versions
 from registry.keys import require_keys
-from registry.repository import InForce, Overtaken, look, publish
+from registry.repository import InForce, Overtaken, look, mirror, mirror_all, publish
 from registry.repository.store import Overlay, Store, open_store
 from registry.rollout import events
 from registry.rollout.documents import kept
@@ -47,46 +47,52 @@ def reconcile(
     workspace: Workspace,
     *,
     fleet: str | None = None,
-    place: str | None = None,
     now: datetime | None = None,
     store: Store | None = None,
 ) -> tuple[str, ...]:
     """Publish what the log says; returns the roles and artefacts that were written, none when the repository already says it.
 
-    ``fleet``: the one whose log has something new; the others stay as they are published. ``place``: a folder or
-    s3://bucket/prefix other than the configured one. An artefact that the repository
-    lost is fetched from the model registry. One that cannot be had stops nothing else: all the rest is published before
-    the error. When another publisher is first, the log is read again, and published on top of what that one wrote.
+    ``fleet``: the one whose log has something new; the others stay as they are published. An artefact that the
+    repository lost is fetched from the model registry. One that cannot be had stops nothing else: all the rest is published
+    before the error. When another publisher is first, the log is read again, and published on top of what that one wrote.
 
     Raises:
         NotFound: keys are missing here, or an artefact is in neither place.
         VerificationFailed: the model registry has other bytes than those that were released.
         Conflict: other publishers were first, again and again, or the repository offers releases that this log knows nothing
             of.
+        MusterError: a mirror could not be written; the repository is published.
     """
     require_keys(workspace)
-    store = store or open_store(workspace, place)
+    store = store or open_store(workspace)
     for again in range(_ATTEMPTS):
         try:
             with store.lock():
-                return _publish(workspace, store, fleet, now, dry_run=False)
+                written = _publish(workspace, store, fleet, now, dry_run=False)
+            break
         except Overtaken:
             if again == _ATTEMPTS - 1:
                 raise
             time.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - keeps publishers apart, no secret
-    raise AssertionError
+    mirror_all(workspace)
+    return written
 
 
 def rehearse(workspace: Workspace, place: str | None = None, *, now: datetime | None = None) -> Rehearsal:
-    """What `reconcile` would write now to the configured repository, or to ``place``. Writes and remembers nothing.
+    """What `reconcile` would write now, and then `mirror` to ``place``. Writes and remembers nothing.
 
     Raises:
-        NotFound, VerificationFailed, Conflict: as `reconcile`.
+        NotFound, VerificationFailed, Conflict: as they do.
     """
     require_keys(workspace)
-    overlay = Overlay(open_store(workspace, place))
+    overlay = Overlay(open_store(workspace))
     roles = _publish(workspace, overlay, None, now, dry_run=True)
-    return Rehearsal(roles, tuple(sorted(overlay.files)))
+    files = tuple(sorted(overlay.files))
+    if place:
+        there = Overlay(open_store(workspace, place))
+        mirror(workspace, overlay, there)
+        files += tuple(f"{place}/{name}" for name in sorted(there.files))
+    return Rehearsal(roles, files)
 
 
 def _publish(workspace: Workspace, store: Store, fleet: str | None, now: datetime | None, *, dry_run: bool) -> tuple[str, ...]:

@@ -86,6 +86,7 @@ def test_the_inventory_names_gateways_for_microcontrollers(pumps: Workspace) -> 
     assert set(rows["hardware_profile"]) == set(pumps.settings.profiles)
 
 
+@pytest.mark.slow
 def test_more_pumps_on_demand(tmp_path: Path, pumps: Workspace) -> None:
     load_module(pumps.root / "source.py").write(tmp_path, None, 7, scale=2)
     assert len(pd.read_csv(tmp_path / "inventory.csv")) == 480

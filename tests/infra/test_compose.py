@@ -16,6 +16,7 @@ from registry.database import metadata, open_database
 from tests.infra.processes import free_port, listens, started, until
 
 
+@pytest.mark.slow
 def test_the_compose_file_keeps_to_the_compose_specification(infra: Path) -> None:
     tool = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
     done = subprocess.run([*tool, str(infra / "compose.yaml")], capture_output=True, text=True, check=False)
@@ -44,6 +45,7 @@ def test_the_example_environment_has_no_secret(infra: Path) -> None:
         assert name not in secrets or not value, line
 
 
+@pytest.mark.slow
 def test_every_prefect_variable_is_a_setting_of_prefect(infra: Path) -> None:
     """Prefect passes over names it does not know, so a misspelt one would switch nothing."""
     text = (infra / "compose.yaml").read_text() + (infra / "env.example").read_text()

@@ -30,6 +30,8 @@ from tests.inputs import mixed_fleet, typed_fleet
 from tests.inputs.typed_fleet import FALLING, FAULT, RISING
 from tests.quantization import plant
 
+pytestmark = pytest.mark.slow
+
 STRANGE = "pump-never-seen"
 
 
@@ -189,7 +191,6 @@ def test_an_artefact_is_calibrated_and_proven_on_windows_of_its_type_where_there
     assert own_windows(model.for_profile(RISING), data, RISING) is None
 
 
-@pytest.mark.slow
 def test_a_fleet_is_trained_and_evaluated_under_its_devices_types(tmp_path: Path) -> None:
     """What is judged on the files of the fleet is what training said of the held-out devices."""
     root = mixed_fleet.make(tmp_path / "mixed", reversed_flow=True, device_types=True, pretrain_steps=60, finetune_steps=60)

@@ -94,6 +94,7 @@ def test_a_channel_that_a_training_device_lacks_is_optional_undeclared(tmp_path:
     assert optional_channels(made, data) == (3,)
 
 
+@pytest.mark.slow
 def test_files_of_old_hardware_may_leave_the_column_out(tmp_path: Path) -> None:
     root = mixed_fleet.make(tmp_path / "mixed")
     for step in ("ingest", "validate", "features"):

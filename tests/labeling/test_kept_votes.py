@@ -211,6 +211,7 @@ def test_damaged_votes_are_made_again(root: Path) -> None:
     assert ran(root) == []
 
 
+@pytest.mark.slow
 def test_the_label_step_tells_how_many_functions_ran_and_puts_out_the_same(root: Path) -> None:
     assert step(root) == "state: functions run: 5 of 5"
     first = LabelSet.load(root / "out" / "label", "state")

@@ -150,6 +150,7 @@ print(model.version, hashlib.sha256(said.tobytes()).hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_two_processes_agree_to_the_bit() -> None:
     def run(seed: str) -> str:
         environment = os.environ | {"PYTHONHASHSEED": seed}

@@ -287,6 +287,7 @@ def test_a_rule_that_fires_twice_as_often_is_flagged_everywhere_and_the_other_is
     assert {(c.function, c.group) for c in found if c.flagged} == {("rule", g) for g in ("all", "a", "b")}
 
 
+@pytest.mark.slow
 def test_windows_of_one_device_are_not_independent() -> None:
     """Other devices whose rates differ widely: a test that took windows as independent would flag nearly every pair."""
     rng = np.random.default_rng(0)

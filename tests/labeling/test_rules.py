@@ -158,6 +158,7 @@ condition = st.one_of(
 records = st.lists(st.tuples(st.sampled_from("abc"), st.integers(-5, 40), st.sampled_from(["E1", "E2"]), st.just("")), max_size=8)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(rule=condition, seed=st.integers(0, 50), events=records, part=st.integers(1, 9))
 def test_every_rule_holds_where_its_words_say_however_windows_are_parted(

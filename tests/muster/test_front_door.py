@@ -110,6 +110,7 @@ def test_the_schema_is_a_json_schema(args: list[str], kinds: int) -> None:
         assert one["additionalProperties"] is False
 
 
+@pytest.mark.slow
 def test_the_default_workspace_keeps_the_schema_that_is_printed(checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "schema.json").write_text(muster("schema").stdout)
     subprocess.run(

@@ -90,6 +90,7 @@ def verdicts(device: forge.Device, raw: np.ndarray) -> list[tuple[int, list[int]
     return found
 
 
+@pytest.mark.slow
 @COMPILED
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("compiler", COMPILERS)
@@ -116,6 +117,7 @@ def test_firmware_of_one_model_runs_another_to_the_byte(compiler, name, tmp_path
     assert made.verdicts(windows()) == apart[0]
 
 
+@pytest.mark.slow
 @COMPILED
 @pytest.mark.parametrize("precision", ["int8", "int16x8"])
 def test_a_searched_network_is_loaded(precision, workspace, windows, model, cache, tmp_path):
@@ -247,6 +249,7 @@ def sanitized(request, tmp_path_factory):
     return made, judge
 
 
+@pytest.mark.slow
 @needs("gcc")
 def test_no_lie_of_a_blob_leads_outside(sanitized):
     """Every word of directory and records made extreme, under a digest that is right."""
@@ -261,6 +264,7 @@ def test_no_lie_of_a_blob_leads_outside(sanitized):
     assert {"arena", "tables", "graph"} <= set(found)
 
 
+@pytest.mark.slow
 @needs("gcc")
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1))

@@ -123,6 +123,7 @@ def test_the_board_repeats_networks_of_few_bits(precision, workspace, windows, m
     assert "model.blob" not in artefact.members
 
 
+@pytest.mark.slow
 @COMPILED
 def test_the_gate_of_accuracy_decides(windows, model, cache):
     """Signs alone shift a regression's values too far; four bits do not, and are smaller than eight."""

@@ -41,6 +41,7 @@ def run(*arguments):
     return CliRunner().invoke(profile.app, ["fit", *map(str, arguments), "-q"], catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_a_profile_that_fits_and_one_that_does_not_stand_beside_each_other(trained):
     table = run(trained / "out" / "train").stdout
     assert "memory.model_flash_kib" in table

@@ -91,6 +91,7 @@ def test_an_imported_model_says_what_is_in_it(file, examples, tmp_path):
     assert "multi:softprob" in take(file, tmp_path).stdout
 
 
+@pytest.mark.slow
 def test_ubjson_is_the_same_model_and_a_damaged_one_is_refused(file, trained, tmp_path):
     trained["softprob"].save_model(tmp_path / "m.ubj")
     same = data(take(tmp_path / "m.ubj", tmp_path, "--json"))

@@ -169,6 +169,7 @@ def test_what_has_no_meaning_in_16_bits_is_refused(changes, says):
         read_graph(flat.done([x], [y]))
 
 
+@pytest.mark.slow
 def test_16_bits_are_nearer_to_the_float_network_than_8(windows, model, cache):
     pytest.importorskip("tensorflow")
     codes, wanted = range_windows(windows), judged(model, np.asarray(windows.codes[::3]))

@@ -165,6 +165,7 @@ def test_a_search_keeps_what_lost_and_why(workspace, windows, model, tmp_path):
     assert type(artefact).from_bytes(artefact.to_bytes()).recipe == found.recipe.name
 
 
+@pytest.mark.slow
 def test_a_profile_can_name_its_recipe(windows, model, tmp_path):
     named = {"precisions": ["int8"], "calibrators": ["percentile"], "rewrites": []}
     slow_allowed = plant.profile("c99", quantization=named)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tuf.api.metadata import Metadata, Timestamp
 
 from components.workspace import Workspace, open_workspace
 from components.workspace.errors import MusterError
@@ -28,7 +27,7 @@ from registry.rollout.publication import _publish, reconcile
 from tests.registry.cli import Run
 from tests.registry.faults import Dying, Killed, to_bucket
 from tests.registry.many import many_fleets
-from tests.registry.workspaces import canary, given_of, image_root, register, release, repository_of, two_fleets
+from tests.registry.workspaces import canary, given_of, image_root, release, repository_of, two_fleets
 
 ONE = ("gateway-v2",)
 
@@ -288,39 +287,3 @@ def test_a_dry_run_names_what_would_be_written_and_writes_nothing(released: Work
 
 def test_a_release_that_waits_is_not_rehearsed(drafted: Workspace, muster: Run) -> None:
     assert muster("release", "start", "north-r1", drafted.root, "--dry-run")[0] == 7
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["folder", "bucket"])
-def test_another_place_is_published_to_and_versions_never_go_back_there(
-    kind: str, released: Workspace, muster: Run, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    """A device that reads the other place sees versions rise, even when all files there were lost."""
-    started = rollout.show_release(released, "north-r1")
-    place = address = str(tmp_path / "mirror")
-    if kind == "bucket":
-        place, address = "s3://fleet/edge", request.getfixturevalue("bucket")
-    register(released, "a")
-    seen = []
-    for lose in (False, True, False):
-        if lose:
-            store = open_store(released, place)
-            for name in [*store.below("metadata"), *store.below("targets")]:
-                _delete(place, name)
-        halt(released) if not seen else None
-        code, output, _ = muster("release", "publish", released.root, "--to", place, "--json")
-        assert code == 0, output
-        assert told(released, address, tmp_path / "device", started).state == "halted"
-        stamp = Metadata[Timestamp].from_bytes(open_store(released, place).read("metadata/timestamp.json") or b"")
-        seen.append(stamp.signed.version)
-    assert seen[0] < seen[1] == seen[2]
-    assert rollout.verify(released).published, "the configured repository stays as it is"
-
-
-def _delete(place: str, name: str) -> None:
-    if place.startswith("s3://"):
-        import boto3
-
-        boto3.client("s3").delete_object(Bucket="fleet", Key=f"edge/{name}")
-    else:
-        (Path(place) / name).unlink()

@@ -43,6 +43,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_evaluate_prints_one_document_and_writes_a_page(model: Path, data: Path, tmp_path: Path) -> None:
     done = muster(
         "model",
@@ -65,6 +66,7 @@ def test_evaluate_prints_one_document_and_writes_a_page(model: Path, data: Path,
     assert "<svg" in (tmp_path / "o" / "evaluation.html").read_text()
 
 
+@pytest.mark.slow
 def test_score_writes_a_row_a_window_and_a_row_a_step(model: Path, data: Path, tmp_path: Path) -> None:
     done = muster("model", "score", model, "--data", data, "--out", tmp_path / "s.parquet", "--steps", "--json", check=2)
     assert "no column" in done.stderr  # the folder holds labels.csv too, which is no telemetry
@@ -77,6 +79,7 @@ def test_score_writes_a_row_a_window_and_a_row_a_step(model: Path, data: Path, t
     assert len(steps) == 3 * (len(table) // 3 * 16 + 16)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_there_is_a_clear_error(data: Path, tmp_path: Path) -> None:
     known = ("--data", data / "data.parquet", "--labels", data / "labels.csv")
     assert "no trained model and no artefact" in muster("model", "evaluate", tmp_path, *known, check=3).stderr

@@ -205,6 +205,7 @@ def test_sub_pca_of_very_long_windows_is_principal_components_still() -> None:
     np.testing.assert_allclose(sub_pca(codes, np.arange(100), 7)(codes), wanted, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_autoencoder_is_deterministic_learns_and_leaves_the_global_generator_alone() -> None:
     import torch
 

@@ -73,6 +73,7 @@ class _Outside(HTMLParser):
         self.found += [name for name, _ in attrs if name in {"src", "href"}]
 
 
+@pytest.mark.slow
 def test_with_a_truth_the_page_has_every_part_and_the_same_bytes_twice(
     windows: Windows, model: TrainedModel, tmp_path: Path
 ) -> None:
@@ -94,6 +95,7 @@ def test_with_a_truth_the_page_has_every_part_and_the_same_bytes_twice(
     assert outside.found == []
 
 
+@pytest.mark.slow
 def test_without_a_truth_nothing_is_called_right_wrong_or_false(windows: Windows, model: TrainedModel, tmp_path: Path) -> None:
     html, figures = _written(quick_workspace(tmp_path), windows, model, tmp_path / "a")
     for part in ("How it learned", "alarms a device-day", "stated against achieved", "No truth is declared"):
@@ -104,6 +106,7 @@ def test_without_a_truth_nothing_is_called_right_wrong_or_false(windows: Windows
     assert "Alarm: " in html or "Highest score: " in html
 
 
+@pytest.mark.slow
 def test_the_report_and_the_metrics_of_training_agree(windows: Windows, tmp_path: Path) -> None:
     workspace, labels, statistics = _judged(tmp_path, windows), [labels_of(windows)], statistics_of(windows)
     model = train(workspace, windows, labels, statistics)
@@ -117,6 +120,7 @@ def test_the_report_and_the_metrics_of_training_agree(windows: Windows, tmp_path
     assert report.own.achieved.low is not None
 
 
+@pytest.mark.slow
 def test_a_predicted_number_stands_on_the_page_beside_boosting_with_its_error(windows: Windows, tmp_path: Path) -> None:
     base = quick_workspace(tmp_path).settings
     level = Task(name="level", kind="regression", unit="m", range=(-4.0, 8.0), labels="gold", gold="gold.csv")

@@ -28,6 +28,8 @@ from components.workspace.model_settings import Model, Shape
 from tests.quantization import plant
 from tests.training.quick import labels_of, quick_windows, quick_workspace, statistics_of
 
+pytestmark = pytest.mark.slow
+
 TINY = Shape(name="tiny", profiles=("mcu",), width=4, blocks=1, steps=50)
 STURDY = Shape(name="sturdy", profiles=("gateway", "phone"), steps=50)
 

@@ -65,6 +65,7 @@ def test_too_few_or_too_many_labels_are_an_input_error(windows: Windows, label: 
         few(label, fit, count, 1)
 
 
+@pytest.mark.slow
 def test_no_label_beside_the_drawn_ones_reaches_any_method(windows: Windows, label: LabelSet, tmp_path: Path) -> None:
     """With every other training label turned round, the outcome is the same to the last bit."""
     workspace, statistics = quick_workspace(tmp_path), window_statistics(quick_workspace(tmp_path), windows)
@@ -80,6 +81,7 @@ def test_no_label_beside_the_drawn_ones_reaches_any_method(windows: Windows, lab
     assert set(first.macro_f1) == set(METHODS)
 
 
+@pytest.mark.slow
 def test_trials_of_a_seed_share_their_pretraining(windows: Windows, label: LabelSet, tmp_path: Path) -> None:
     workspace, statistics = quick_workspace(tmp_path), window_statistics(quick_workspace(tmp_path), windows)
     phases: list[str] = []

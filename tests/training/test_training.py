@@ -38,6 +38,7 @@ def _same(a: ElectraModel, b: ElectraModel) -> bool:
     return all(np.array_equal(a.weights[name], b.weights[name]) for name in a.weights)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(workspace: Workspace, windows: Windows) -> None:
     labels = labels_of(windows)
     first = _train(workspace, windows, labels)
@@ -73,6 +74,7 @@ def test_labels_matter(workspace: Workspace, windows: Windows) -> None:
     assert not _same(_train(workspace, windows, labels_of(windows, 1)), _train(workspace, windows, labels_of(windows, 2)))
 
 
+@pytest.mark.slow
 def test_training_never_reads_the_truth(workspace: Workspace, windows: Windows) -> None:
     """With every truth file turned upside down the weights stay as they are; only metrics move."""
     labels = labels_of(windows)

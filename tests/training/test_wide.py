@@ -130,6 +130,7 @@ def few_labels():
     return windows, truth, gold_of(windows, truth, 20)
 
 
+@pytest.mark.slow
 def test_with_20_labels_a_plant_is_learned_by_the_wide_part_alone(few_labels, tmp_path):
     windows, truth, label = few_labels
     test = windows.test
