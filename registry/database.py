@@ -35,7 +35,7 @@ devices = sa.Table(
     sa.Column("site", sa.String(128), nullable=False),
     sa.Column("via", sa.String(128), nullable=False),
     sa.Column("hardware_revision", sa.String(64), nullable=False, server_default=""),
-    sa.Index("devices_grouped", "fleet", "hardware_profile", "firmware_version", "hardware_revision", "site", "device_id"),
+    sa.Index("devices_grouped", "fleet", "hardware_profile", "firmware_version", "hardware_revision", "device_id", "site"),
 )
 releases = sa.Table(
     "releases",

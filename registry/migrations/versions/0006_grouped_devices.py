@@ -11,7 +11,7 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-_COLUMNS = ("fleet", "hardware_profile", "firmware_version", "hardware_revision", "site", "device_id")
+_COLUMNS = ("fleet", "hardware_profile", "firmware_version", "hardware_revision", "device_id", "site")
 
 
 def upgrade() -> None:
