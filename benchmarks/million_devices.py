@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import numpy as np
 
 from components.workspace import Workspace, open_workspace
 from components.workspace.files import write_text
+from registry.contract.times import utc_now
 
 MARK = "<!-- measured: million devices -->"
 VARIANT = "gateway-v2"
@@ -32,6 +34,8 @@ FLEETS, FIRMWARES = 100, 10
 CHANGES = 20
 ROWS = 100_000
 SEED = 20_261
+ALL_POLLED = timedelta(hours=12)
+"""After an approval: no wave opens before devices had the time to ask twice."""
 
 
 def imported(root: Path, devices: int) -> None:
@@ -69,7 +73,7 @@ def ticked(root: Path, devices: int) -> None:
 
     workspace = open_workspace(root)
     with _measured("a tick: rows of health and presence read, weighed, every due step taken and published", "no aim"):
-        taken = rollout.tick(workspace)
+        taken = rollout.tick(workspace, now=utc_now() + ALL_POLLED)
     assert taken
 
 
@@ -88,9 +92,14 @@ def published(root: Path, _devices: int) -> None:
     init_keys(workspace, ["ana", "ben"])
     manifests = {f"f{f}": {_path(f, v): b"%1382d" % v for v in range(FIRMWARES)} for f in range(FLEETS)}
     publish(workspace, manifests, None)
-    with _measured(f"one change is published among {FLEETS * FIRMWARES:,} manifests", "10 ms", CHANGES):
+    with _measured(f"one release's change is published among {FLEETS * FIRMWARES:,} manifests", "10 ms", CHANGES):
         for change in range(CHANGES):
-            manifests[f"f{change}"][_path(change, 0)] = b"%1382d" % (1000 + change)
+            fleet = f"f{change}"
+            manifests[fleet][_path(change, 0)] = b"%1382d" % (1000 + change)
+            assert publish(workspace, {fleet: manifests[fleet]}, None, alone=True)
+    with _measured("the same with every manifest compared and every signature verified anew", "no aim", CHANGES):
+        for change in range(CHANGES):
+            manifests[f"f{change}"][_path(change, 0)] = b"%1382d" % (2000 + change)
             assert publish(workspace, manifests, None)
 
 

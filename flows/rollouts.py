@@ -12,7 +12,7 @@ from typing import Any
 from prefect import flow
 
 from components.workspace import open_workspace
-from components.workspace.errors import MusterError
+from components.workspace.errors import Conflict, MusterError
 from flows import progress
 
 
@@ -34,8 +34,9 @@ def tick(workspace: str) -> list[dict[str, Any]]:
 
 @flow(name="refresh", validate_parameters=False)
 def refresh(workspace: str) -> dict[str, list[str]]:
-    """Sign anew what nears its expiry; names the roles that only persons can renew."""
+    """Sign anew what nears its expiry; names the roles that only persons can renew. Closes releases that ended long ago."""
     from registry import repository
+    from registry.health.pruning import close_ended
 
     opened = open_workspace(Path(workspace))
     with progress.timed("refresh") as done:
@@ -43,4 +44,10 @@ def refresh(workspace: str) -> dict[str, list[str]]:
         repository.mirror_all(opened)
         offline = repository.expiring_offline(opened)
         done.note = f"signed {', '.join(written) or 'nothing'}" + (f"; persons renew {', '.join(offline)}" if offline else "")
-    return {"written": list(written), "needs_people": list(offline)}
+    with progress.timed("late reports") as done:
+        try:
+            closed = close_ended(opened)
+            done.note = f"no more of {', '.join(closed)}" if closed else "nothing ended long enough ago"
+        except Conflict as error:  # the intake is busy; the next run does it
+            closed, done.note = (), error.message
+    return {"written": list(written), "needs_people": list(offline), "closed": list(closed)}

@@ -29,12 +29,13 @@ devices = sa.Table(
     "devices",
     metadata,
     sa.Column("device_id", sa.String(128), primary_key=True),
-    sa.Column("fleet", sa.String(64), nullable=False, index=True),
+    sa.Column("fleet", sa.String(64), nullable=False),
     sa.Column("hardware_profile", sa.String(64), nullable=False),
     sa.Column("firmware_version", sa.String(64), nullable=False),
     sa.Column("site", sa.String(128), nullable=False),
     sa.Column("via", sa.String(128), nullable=False),
     sa.Column("hardware_revision", sa.String(64), nullable=False, server_default=""),
+    sa.Index("devices_grouped", "fleet", "hardware_profile", "firmware_version", "hardware_revision", "device_id", "site"),
 )
 releases = sa.Table(
     "releases",

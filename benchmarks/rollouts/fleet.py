@@ -19,8 +19,8 @@ class Fleet:
     online: NDArray[np.bool_]
     fails: NDArray[np.bool_]
     silent: NDArray[np.bool_]
-    poll: NDArray[np.int64]
-    report: NDArray[np.int64]
+    poll: NDArray[np.int32]
+    report: NDArray[np.int32]
 
     def heard_at(self, enrolled_at: NDArray[np.int64]) -> NDArray[np.int64]:
         """Seconds at which the outcome is known; far away where it never is. ``enrolled_at`` is far away where not yet."""
@@ -40,6 +40,6 @@ def invent(devices: int, rate: float, silent: float, rng: np.random.Generator, *
         online=rng.random(devices) >= offline,
         fails=rng.random(devices) < rate,
         silent=rng.random(devices) < silent,
-        poll=rng.integers(0, POLL_S, devices),
-        report=rng.integers(0, REPORT_S, devices),
+        poll=rng.integers(0, POLL_S, devices).astype(np.int32),
+        report=rng.integers(0, REPORT_S, devices).astype(np.int32),
     )

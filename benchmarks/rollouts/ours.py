@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.rollouts.fleet import DAY, NEVER, Fleet
 from components.workspace.release_settings import Gates, Stage
 from components.workspace.release_settings import Release as Policy
-from registry.contract.cohort import buckets, cut
+from registry.contract.cohort import Buckets, buckets, cut
 from registry.contract.times import parse_stamp, stamp, utc_from_ms
 from registry.rollout.events import GENESIS, Event
 from registry.rollout.evidence import Fate, Watched, weigh
@@ -51,8 +52,8 @@ def policy(
 def rollout(fleet: Fleet, rules: Policy, salt: str, *, days: float = 14.0, stop_after_stage: int | None = None) -> Ended:
     """Tick every five minutes until it ends, is held, or ``days`` have passed; a person is never there."""
     count = len(fleet.online)
-    bucket = buckets(salt, _ids(count))
-    release = _started(rules, tuple(_ids(count)), salt)
+    bucket = buckets(salt, _Ids(count))
+    release = _started(rules, _Ids(count), salt)
     enrolled_at = np.full(count, NEVER)
     now, end = START, START + int(days * DAY)
     while now < end:
@@ -84,15 +85,15 @@ def rollout(fleet: Fleet, rules: Policy, salt: str, *, days: float = 14.0, stop_
     )
 
 
-def _watched(fleet: Fleet, bucket: NDArray[np.int64], heard_at: NDArray[np.int64], now: int) -> Watched:
+def _watched(fleet: Fleet, bucket: Buckets, heard_at: NDArray[np.int64], now: int) -> Watched:
     heard = heard_at <= now
-    fate = np.where(heard, np.where(fleet.fails, Fate.FAILED, Fate.OK), Fate.SILENT).astype(np.int8)
+    fate = np.where(fleet.fails, np.int8(Fate.FAILED), np.int8(Fate.OK)) * heard
     at = np.where(heard, heard_at, 0)
     seen = np.where(fleet.online, now, 0)  # whoever is online was heard of shortly before
     return Watched(bucket, fate, at, at, seen, np.ones(len(bucket), bool), {})
 
 
-def _largest(offer: Offer, bucket: NDArray[np.int64]) -> Wave | None:
+def _largest(offer: Offer, bucket: Buckets) -> Wave | None:
     if offer.last_stage:
         return None
     enrolled = int((bucket < offer.cuts[-1].upto).sum())
@@ -101,11 +102,23 @@ def _largest(offer: Offer, bucket: NDArray[np.int64]) -> Wave | None:
     return Wave(count, min(cut(bucket, count), after.upto)) if count > enrolled else None
 
 
-def _ids(count: int) -> Iterator[str]:
-    return (f"device-{i:07d}" for i in range(count))
+class _Ids(Sequence[str]):
+    """Names that nobody keeps: a million of them take more memory than all columns of the fleet."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        return f"device-{index:07d}"
+
+    def __iter__(self) -> Iterator[str]:
+        return map("device-{:07d}".format, range(self._count))
 
 
-def _started(rules: Policy, ids: tuple[str, ...], salt: str) -> Release:
+def _started(rules: Policy, ids: Sequence[str], salt: str) -> Release:
     drawn = plan(rules, ids, salt, sites=len(ids), sites_of=lambda some: [str(i) for i in range(len(some))])
     gates = rules.gates
     offer = {

@@ -302,6 +302,12 @@ class Reports(Section):
         description="mqtt://host:port or mqtts://host:port that muster up takes reports from; MUSTER_BROKER_USER and"
         " MUSTER_BROKER_PASSWORD log in",
     )
+    late_days: int = Field(
+        90,
+        ge=1,
+        le=3650,
+        description="reports of a release that ended so many days ago count no more, and their keys are dropped",
+    )
 
 
 class ValidDays(Section):

@@ -34,6 +34,7 @@ _STATUS = {
     Refusal.WRONG_VARIANT: HTTPStatus.UNPROCESSABLE_ENTITY,
     Refusal.NOT_IN_COHORT: HTTPStatus.UNPROCESSABLE_ENTITY,
     Refusal.CONFLICT: HTTPStatus.CONFLICT,
+    Refusal.ROLLOUT_OVER: HTTPStatus.GONE,
 }
 
 _log = logging.getLogger("muster.reports")

@@ -10,14 +10,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from registry.contract.manifest import Grown, Name, Part, Range, Revision, Runtime
+from registry.contract.manifest import Grown, Name, Range, Revision, Runtime
 
 
-class FleetApproval(Part):
+class FleetApproval(Grown):
     """The latest release of the artefact in one fleet, and the firmware ranges it may run under.
 
     ``back_from``: devices may go back to it from the release with this counter, and from no other; 0 from none.
     """
+
+    later = ("back_from",)
 
     release_counter: int = Field(ge=1)
     firmware: tuple[Range, ...] = Field(min_length=1, strict=False)

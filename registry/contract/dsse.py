@@ -8,6 +8,7 @@ the raw public key, in hex: 32 bytes that a microcontroller has at hand, no JSON
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import json
 from typing import Annotated, NamedTuple
@@ -93,4 +94,4 @@ def _decoded(text: str) -> bytes:
     """Base64, standard or URL-safe: a reader takes either."""
     if "-" in text or "_" in text:
         text = text.translate(_STANDARD)
-    return base64.b64decode(text, validate=True)
+    return binascii.a2b_base64(text, strict_mode=True)

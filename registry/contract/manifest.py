@@ -64,7 +64,9 @@ class Part(BaseModel):
 
 
 class Grown(Part):
-    """Has fields that came later: they are written only where they say something, so that all else stays as it was signed."""
+    """Has fields that came later, or seldom say something: they are written only where they do, so that all else stays short
+    and as it was signed.
+    """
 
     later: ClassVar[tuple[str, ...]] = ()
 

@@ -8,6 +8,7 @@ rollouts.py    what a report is held against
 judging.py     who says it, and may they?
 merging.py     the join of reports into the tables
 intake.py      all of it, in batches: nothing is acknowledged before it is committed
+pruning.py     when what keeps reports from being counted twice may go
 counts.py      columns for those who decide on a release
 lookups.py     rows of many ids in one query
 """

@@ -23,6 +23,7 @@ from registry.database import reading, writing
 from registry.health import merging
 from registry.health.judging import Heard, Refusal, Refused, judge
 from registry.health.rollouts import Rollouts
+from registry.health.tables import closed_rollouts
 
 ACCEPTED, DUPLICATE = "accepted", "duplicate"
 BATCH = 5_000
@@ -124,6 +125,7 @@ def _opened(data: bytes) -> SignedReport | None:
 
 def _store(connection: sa.Connection, found: Sequence[Heard | Refused], copies: Sequence[int], now: int) -> list[str]:
     """What is answered to the first copy of each delivery; all of it is in the tables."""
+    found = _still_counting(connection, found)
     fresh, answers = _new(connection, found)
     merging.add_keys(connection, [(*one.key, one.digest) for one in fresh])
     merging.join_health(connection, _joined(fresh, now))
@@ -138,6 +140,17 @@ def _store(connection: sa.Connection, found: Sequence[Heard | Refused], copies: 
             refused[one.fleet, one.report.rollout_id, answer] += times
     merging.count_rejections(connection, [(*key, count, now) for key, count in refused.items()])
     return answers
+
+
+def _still_counting(connection: sa.Connection, found: Sequence[Heard | Refused]) -> Sequence[Heard | Refused]:
+    """Nobody knows of a closed release what it has counted already."""
+    closed = frozenset(connection.scalars(sa.select(closed_rollouts.c.rollout_id)).all())
+    if not any(isinstance(one, Heard) and one.key[0] in closed for one in found):
+        return found
+    return [
+        Refused(Refusal.ROLLOUT_OVER, one.fleet, one.key[0]) if isinstance(one, Heard) and one.key[0] in closed else one
+        for one in found
+    ]
 
 
 def _new(connection: sa.Connection, found: Sequence[Heard | Refused]) -> tuple[list[Heard], list[str]]:

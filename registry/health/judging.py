@@ -46,6 +46,7 @@ class Refusal(StrEnum):
     WRONG_VARIANT = "wrong_variant"
     NOT_IN_COHORT = "not_in_cohort"
     CONFLICT = "conflict"
+    ROLLOUT_OVER = "rollout_over"
 
 
 @dataclass(frozen=True)

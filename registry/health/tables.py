@@ -5,6 +5,7 @@ device has had before is its ``generation``: a new key starts a new count of rep
 
 ``report_keys`` has each report once, ``health`` what a device said last in a rollout, ``presence`` when it was last heard.
 ``reported_firmware`` has the devices whose own word on their firmware is the inventory's: what they said, and what was imported.
+``closed_rollouts`` are those whose keys are gone: none of their reports counts any more (pruning.py).
 ``rejections`` counts deliveries that were refused; its keys are words of ours, so that nobody can make it grow.
 """
 
@@ -82,6 +83,11 @@ report_keys = sa.Table(
     sa.Column("counter", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("digest", sa.LargeBinary(16), nullable=False),
     sqlite_with_rowid=False,
+)
+closed_rollouts = sa.Table(
+    "closed_rollouts",
+    metadata,
+    sa.Column("rollout_id", sa.String(128), primary_key=True),
 )
 presence = sa.Table(
     "presence",

@@ -20,11 +20,12 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from securesystemslib.signer import CryptoSigner, Key, Signer
+from securesystemslib.signer import CryptoSigner, Key, Signer, SSlibKey
 
 from components.workspace import Workspace
 from components.workspace.errors import InputError, NotFound
 from components.workspace.files import write_bytes
+from registry import trust
 from registry.keys.elsewhere import open_signer
 
 PASSPHRASE = "MUSTER_KEY_PASSPHRASE"  # noqa: S105 - the name of the variable
@@ -34,7 +35,7 @@ _SPARE = ".next"
 def signer_of(workspace: Workspace, role: str, public: Key | None = None) -> Signer:
     """The private key of a role that has one key ('timestamp', 'fleet-pumps', 'people/ana', ...).
 
-    ``public``: its public half, for a signer elsewhere whose key is not trusted yet.
+    ``public``: its public half, where it is known already, or for a signer elsewhere not trusted yet.
 
     Raises:
         NotFound: the key is not in this workspace.
@@ -43,16 +44,16 @@ def signer_of(workspace: Workspace, role: str, public: Key | None = None) -> Sig
     """
     if uri := workspace.settings.registry.signers.get(role):
         return open_signer(workspace, role, uri, public)
-    return file_signer(workspace, role)
+    return file_signer(workspace, role, public)
 
 
-def file_signer(workspace: Workspace, role: str) -> Signer:
+def file_signer(workspace: Workspace, role: str, public: Key | None = None) -> Signer:
     """The role's key file, whatever `registry.signers` says.
 
     Raises:
         NotFound, InputError: as `signer_of`.
     """
-    return _of_file(_key_file(workspace, role), role)
+    return _of_file(workspace, _key_file(workspace, role), role, public)
 
 
 def is_here(workspace: Workspace, role: str) -> bool:
@@ -70,7 +71,7 @@ def make_key(workspace: Workspace, role: str) -> Key:
     if not file.is_file():
         data = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, _encryption())
         write_bytes(file, data, mode=0o600)
-    return _of_file(file, role).public_key
+    return _of_file(workspace, file, role).public_key
 
 
 def spare_key(workspace: Workspace, role: str, *, like: Key) -> Key:
@@ -92,7 +93,7 @@ def spare_key(workspace: Workspace, role: str, *, like: Key) -> Key:
 def spare_signer(workspace: Workspace, role: str) -> Signer | None:
     """The signer of the key that is to follow the role's, if one was made."""
     file = _key_file(workspace, f"{role}{_SPARE}")
-    return _of_file(file, role) if file.is_file() else None
+    return _of_file(workspace, file, role) if file.is_file() else None
 
 
 def adopt_key(workspace: Workspace, role: str) -> None:
@@ -102,14 +103,19 @@ def adopt_key(workspace: Workspace, role: str) -> None:
         os.replace(spare, _key_file(workspace, role))
 
 
-def _of_file(file: Path, role: str) -> CryptoSigner:
+def _of_file(workspace: Workspace, file: Path, role: str, public: Key | None = None) -> CryptoSigner:
     if not file.is_file():
         raise NotFound(f"the private key of '{role}' is not in {file.parent}", hint="run this where the key is kept")
     try:
         key = load_pem_private_key(file.read_bytes(), _passphrase())
     except (ValueError, TypeError) as error:
         raise InputError(f"{file}: the key does not open: {error}", hint=f"set {PASSPHRASE} to its passphrase") from None
-    return CryptoSigner(cast(Ed25519PrivateKey, key))
+    private = cast(Ed25519PrivateKey, key)
+    whole = SSlibKey.from_crypto(private.public_key())
+    if public and trust.is_same(whole, public):
+        return CryptoSigner(private, trust.key_of(private.public_key(), public.keyid))
+    is_old = trust.names_key(workspace, whole.keyid)  # from before ids were short
+    return CryptoSigner(private, trust.key_of(private.public_key(), whole.keyid if is_old else None))
 
 
 def _key_file(workspace: Workspace, role: str) -> Path:

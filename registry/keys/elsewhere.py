@@ -11,7 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from securesystemslib.exceptions import Error as SignerError
 from securesystemslib.exceptions import UnsupportedLibraryError
-from securesystemslib.signer import SIGNER_FOR_URI_SCHEME, Key, Signature, Signer, SSlibKey
+from securesystemslib.signer import SIGNER_FOR_URI_SCHEME, Key, Signature, Signer
 
 from components.workspace import Workspace
 from components.workspace.errors import BackendUnreachable, InputError, MusterError, NotFound
@@ -23,21 +23,22 @@ _EXTRAS = {"awskms": "awskms", "gcpkms": "gcpkms", "azurekms": "azurekms", "hsm"
 
 
 class Elsewhere(Signer):
-    """A signer whose failures name the role and the URI."""
+    """A signer whose failures name the role and the URI, and that calls its key as devices know it."""
 
-    def __init__(self, role: str, uri: str, signer: Signer) -> None:
-        self._role, self._uri, self._signer = role, uri, signer
+    def __init__(self, role: str, uri: str, signer: Signer, key: Key) -> None:
+        self._role, self._uri, self._signer, self._key = role, uri, signer, key
 
     @property
     def public_key(self) -> Key:
-        return self._signer.public_key
+        return self._key
 
     @classmethod
     def from_priv_key_uri(cls, priv_key_uri: str, public_key: Key, secrets_handler: object = None) -> Signer:
         raise NotImplementedError("open_signer opens it")
 
     def sign(self, payload: bytes) -> Signature:
-        return _explained(self._role, self._uri, lambda: self._signer.sign(payload))
+        made = _explained(self._role, self._uri, lambda: self._signer.sign(payload))
+        return Signature(self._key.keyid, made.signature)
 
 
 def open_signer(workspace: Workspace, role: str, uri: str, public: Key | None = None) -> Signer:
@@ -57,7 +58,7 @@ def open_signer(workspace: Workspace, role: str, uri: str, public: Key | None = 
     key = public or trust.key_of_role(workspace, role)
     if key is None:
         raise NotFound(f"devices trust no key of '{role}' yet", hint=f"muster keys init --public-key {role}=FILE brings it in")
-    return Elsewhere(role, uri, _explained(role, uri, lambda: Signer.from_priv_key_uri(uri, key)))
+    return Elsewhere(role, uri, _explained(role, uri, lambda: Signer.from_priv_key_uri(uri, key)), key)
 
 
 def read_public_key(file: Path) -> Key:
@@ -70,7 +71,7 @@ def read_public_key(file: Path) -> Key:
     if not file.is_file():
         raise NotFound(f"no {file}", hint="name the PEM file with the public key")
     try:
-        return SSlibKey.from_crypto(load_pem_public_key(file.read_bytes()))
+        return trust.key_of(load_pem_public_key(file.read_bytes()))
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise InputError(f"{file} is no public key: {error}", hint="write it as PEM: -----BEGIN PUBLIC KEY-----") from None
 

@@ -37,7 +37,7 @@ def init_keys(
 
     Raises:
         InputError: fewer than two persons, a name that is no name, or a public key that is none, of no role, or of a role
-            that has another key already.
+            that has another key already or another role's.
     """
     now = now or utc_now()
     given = {role: read_public_key(file) for role, file in (public_keys or {}).items()}
@@ -67,8 +67,9 @@ def require_name(name: str) -> None:
 
 
 def labelled(key: Key, role: str, *, demo: bool) -> Key:
-    """The key with its holder's name, and whether it is a demo's."""
-    key.unrecognized_fields[trust.HOLDER] = role.rpartition("/")[2]
+    """The key with its holder's name, where its role has several, and whether it is a demo's."""
+    if role in ROOTS or role.startswith("people/"):
+        key.unrecognized_fields[trust.HOLDER] = role.rpartition("/")[2]
     if demo:
         key.unrecognized_fields[DEMO] = True
     return key
@@ -83,7 +84,7 @@ def _public(workspace: Workspace, role: str, given: Key | None, *, demo: bool) -
     known = trust.key_of_role(workspace, role)
     if known is None:
         return labelled(given or make_key(workspace, role), role, demo=demo)
-    if given is not None and given.keyid != known.keyid:
+    if given is not None and not trust.is_same(given, known):
         raise InputError(f"devices trust another key of '{role}' already", hint=f"muster keys rotate {role} --public-key FILE")
     return known
 
@@ -104,6 +105,7 @@ def _sign_root(workspace: Workspace, public: Mapping[str, Key], now: datetime) -
     if before and trust.is_fresh("root", before.signed, now):
         return
     version = before.signed.version + 1 if before else 1
+    trust.require_distinct(public[name] for name in ROOTS)
     root = Root(version, expires=trust.expiry("root", now), consistent_snapshot=True)
     for name in (*ROOTS, "targets", *ONLINE):
         root.add_key(public[name], name.partition("-")[0])

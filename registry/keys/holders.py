@@ -80,21 +80,17 @@ def is_demo(key: Key) -> bool:
     return bool(key.unrecognized_fields.get(DEMO))
 
 
-def name_of(key: Key) -> str:
-    """Who holds the key: a role's name, or a person's."""
-    return str(key.unrecognized_fields.get(trust.HOLDER, ""))
-
-
 def file_role(role: str, name: str) -> str:
     """Under which name the private half is kept."""
     return f"people/{name}" if role == "releases" else name
 
 
 def _holder(workspace: Workspace, role: str, key: Key) -> Holder:
-    kept = file_role(role, name_of(key))
+    name = trust.holder_of(key, role)
+    kept = file_role(role, name)
     uri = workspace.settings.registry.signers.get(kept, "")
     signer = uri or ("file" if lies_in_a_file(workspace, kept) else "")
-    return Holder(role, name_of(key), key.keyid, is_here(workspace, kept), is_demo(key), str(key.keyval["public"]), signer)
+    return Holder(role, name, key.keyid, is_here(workspace, kept), is_demo(key), str(key.keyval["public"]), signer)
 
 
 def _is_online(role: str) -> bool:

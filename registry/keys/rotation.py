@@ -55,7 +55,7 @@ def rotate_key(
     new key, where its private half is kept elsewhere. ``dry_run``: only say which keys would be replaced (``after`` is '').
 
     Raises:
-        InputError: no such role, or one of a person (registry/rollout/staffing.py).
+        InputError: no such role, or one of a person (registry/rollout/staffing.py), or the new key is another role's.
         NotFound: the root or targets keys, which have to sign this, are not here.
     """
     now = now or utc_now()
@@ -112,6 +112,7 @@ def _replace_targets(workspace: Workspace, old: Key, new: Key, now: datetime) ->
 def _replace_fleet(workspace: Workspace, role: str, old: Key, new: Key, now: datetime) -> None:
     def change(top: Targets) -> None:
         top.revoke_key(old.keyid, role)
+        trust.require_distinct((*top.delegations.keys.values(), new) if top.delegations else ())
         top.add_key(new, role)
 
     _next_targets(workspace, change, now)
@@ -139,6 +140,7 @@ def _next_root(workspace: Workspace, changes: Sequence[tuple[str, Key | None, Ke
     root = deepcopy(_newest(workspace)[0])
     for role, gone, come in changes:
         if come:
+            trust.require_distinct((*root.signed.keys.values(), come))
             root.signed.add_key(come, role)
         if gone:
             root.signed.revoke_key(gone.keyid, role)

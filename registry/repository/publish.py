@@ -13,17 +13,20 @@ was decided after all that is published already, however many publish at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
 from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from components.workspace import Workspace
 from components.workspace.errors import Conflict, NotFound, VerificationFailed
 from registry import trust
 from registry.contract.times import utc_now
+from registry.database import open_database, reading
 from registry.keys import no_keys, signer_of
 from registry.repository import metadata, roots, versions
 from registry.repository.store import Store, create_all, open_store
@@ -73,8 +76,7 @@ def publish(
         Conflict: the repository has newer metadata of what persons sign than this workspace.
     """
     store = store or open_store(workspace)
-    with store.lock():
-        walk = _Publication(workspace, store, now or utc_now(), basis or look(store), dry_run=dry_run)
+    with store.lock(), _begun(workspace, store, now, basis or look(store), dry_run=dry_run) as walk:
         wanted = {f: metadata.manifest_targets(m) for f, m in fleets.items()}
         _lay_down(store, fleets, wanted)
         return walk.run(wanted, releases, alone=alone)
@@ -93,13 +95,15 @@ def refresh_expiring(workspace: Workspace, *, now: datetime | None = None) -> tu
         basis = look(store)
         if basis.timestamp is None:
             return ()
-        return _Publication(workspace, store, now or utc_now(), basis).run({}, None)
+        with _begun(workspace, store, now, basis) as walk:
+            return walk.run({}, None)
 
 
 def expiring_offline(workspace: Workspace, *, now: datetime | None = None) -> tuple[str, ...]:
     """Published roles past half of their lifetime that only persons can sign anew."""
     store = open_store(workspace)
-    return _Publication(workspace, store, now or utc_now(), look(store)).stale()
+    with _begun(workspace, store, now, look(store)) as walk:
+        return walk.stale()
 
 
 def upload_artefact(workspace: Workspace, sha256: str, data: bytes, *, store: Store | None = None) -> None:
@@ -107,6 +111,17 @@ def upload_artefact(workspace: Workspace, sha256: str, data: bytes, *, store: St
     store = store or open_store(workspace)
     with store.lock():
         store.create(metadata.stored_name(metadata.artefact_path(sha256), sha256), data)
+
+
+@contextmanager
+def _begun(
+    workspace: Workspace, store: Store, now: datetime | None, basis: Basis, *, dry_run: bool = False
+) -> Iterator[_Publication]:
+    """A connection stays open to the end: the last one to close makes SQLite fold its write-ahead log into the file."""
+    engine = open_database(workspace.database_url)
+    with reading(engine) as connection:
+        numbers = versions.given(connection)
+        yield _Publication(workspace, store, now or utc_now(), basis, numbers, None if dry_run else engine)
 
 
 def _lay_down(store: Store, fleets: Mapping[str, Mapping[str, bytes]], wanted: Mapping[str, Mapping[str, TargetFile]]) -> None:
@@ -122,18 +137,29 @@ def _lay_down(store: Store, fleets: Mapping[str, Mapping[str, bytes]], wanted: M
 
 
 class _Publication:
-    """One walk through the roles; ``_versions`` and ``_written`` hold what the walk has reached."""
+    """One walk through the roles; ``_versions`` and ``_written`` hold what the walk has reached.
 
-    def __init__(self, workspace: Workspace, store: Store, now: datetime, basis: Basis, *, dry_run: bool = False) -> None:
+    ``given``: role -> version; ``remembering``: where those that are given now are kept, if anywhere.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        store: Store,
+        now: datetime,
+        basis: Basis,
+        given: Mapping[str, int],
+        remembering: sa.Engine | None,
+    ) -> None:
         root, top = trust.newest_root(workspace), trust.newest_targets(workspace)
         if root is None or top is None:
             raise no_keys(workspace)
-        self._workspace, self._store, self._now, self._dry_run = workspace, store, now, dry_run
+        self._workspace, self._store, self._now, self._remembering = workspace, store, now, remembering
         self._days = workspace.settings.registry.valid_days.model_dump()
         self._root, self._top = root, top
         self._basis = basis.timestamp
         self._names = set(store.names("metadata"))
-        self._stored, self._given = _newest_versions(self._names), versions.given(workspace)
+        self._stored, self._given = _newest_versions(self._names), given
         self._shot = self._published_snapshot()
         self._published = _versions_in(self._shot)
         self._versions: dict[str, int] = {}
@@ -268,14 +294,14 @@ class _Publication:
 
     def _remember(self, snapshot: int, timestamp: int) -> None:
         """Before devices can see them. The versions of other delegated roles come from persons."""
-        if self._dry_run:
+        if self._remembering is None:
             return
         reached = {r: v for r, v in self._versions.items() if r.startswith("fleet-")} | {
             Snapshot.type: snapshot,
             Timestamp.type: timestamp,
         }
         if any(version > self._given.get(role, 0) for role, version in reached.items()):
-            versions.remember(self._workspace, reached)
+            versions.remember(self._remembering, reached)
 
     def _next(self, role: str) -> int:
         return max(self._stored.get(role, 0), self._given.get(role, 0)) + 1
@@ -289,7 +315,8 @@ class _Publication:
 
     def _seal(self, role: str, fresh: Metadata[Any]) -> None:
         """Sign with the role's key, and make sure that devices trust it."""
-        trust.sign(fresh, signer_of(self._workspace, role))
+        delegator = self._delegator(role)
+        trust.sign(fresh, signer_of(self._workspace, role, trust.key_under(delegator, role)))
         if not self._is_good(role, fresh):
             raise VerificationFailed(
                 f"the key of '{role}' here is not the one that devices trust",
@@ -309,8 +336,11 @@ class _Publication:
         return self._is_signed(role, stored) and trust.is_fresh(role, stored.signed, self._now, self._days)
 
     def _is_signed(self, role: str, stored: Metadata[Any]) -> bool:
-        delegator: Root | Targets = self._root.signed if role in self._root.signed.roles else self._top.signed
-        return bool(delegator.get_verification_result(role, stored.signed_bytes, stored.signatures).verified)
+        found = self._delegator(role).get_verification_result(role, stored.signed_bytes, stored.signatures)
+        return bool(found.verified)
+
+    def _delegator(self, role: str) -> Root | Targets:
+        return self._root.signed if role in self._root.signed.roles else self._top.signed
 
 
 def _versions_in(shot: tuple[Metadata[Snapshot], bytes] | None) -> dict[str, int]:

@@ -14,10 +14,15 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.contract.cohort import Buckets
 from registry.rollout import eprocess
 from registry.rollout.release import Cut, Rules
 
 Ints = NDArray[np.int64]
+Marks = NDArray[np.bool_]
+_MARKS = 7
+_AT_A_TIME = 1 << 15
+"""Devices whose columns fit into a processor's cache: a fleet may have a million."""
 METRICS = ("latency_us", "drift_milli", "anomaly_milli", "errors")
 ABSENT = -1
 
@@ -40,12 +45,12 @@ class Watched:
     at all; ``metrics``: -1 where a device did not say; ``sound``: what it runs works, whatever that is.
     """
 
-    bucket: Ints
+    bucket: Buckets
     fate: NDArray[np.int8]
     first_at: Ints
     settled_at: Ints
     seen_at: Ints
-    sound: NDArray[np.bool_]
+    sound: Marks
     metrics: dict[str, Ints]
 
     def __len__(self) -> int:
@@ -96,18 +101,12 @@ def weigh(watched: Watched, cuts: Sequence[Cut], control_from: int, rules: Rules
 
     What was known before ``judged_from`` tells against the release no more. It still does not speak for it.
     """
-    upto = np.array([c.upto for c in cuts], np.int64)
-    times = np.array([c.seconds for c in cuts], np.int64)
-    wave = np.searchsorted(upto, watched.bucket, side="right")
-    inside = wave < len(cuts)
-    enrolled_at = np.where(inside, times[np.minimum(wave, len(cuts) - 1)], 0)
-    expected = inside & ((watched.first_at > 0) | (watched.seen_at >= enrolled_at - rules.report_deadline_s))
-    ok, failed = expected & (watched.fate == Fate.OK), expected & (watched.fate == Fate.FAILED)
+    parts = [slice(start, start + _AT_A_TIME) for start in range(0, len(watched), _AT_A_TIME)]
+    marks = np.empty((_MARKS, len(watched)), bool)
+    for some in parts:
+        marks[:, some] = _marks(watched, some, cuts, rules, now, judged_from)
+    inside, expected, ok, failed, late, judged, last = marks
     waiting = expected & ~ok & ~failed
-    deadline = np.maximum(enrolled_at, watched.first_at) + rules.report_deadline_s
-    late = waiting & (now >= deadline)
-    judged = expected & (np.where(late, deadline, np.where(waiting, now, watched.settled_at)) >= judged_from)
-    last = expected & (wave == len(cuts) - 1)
     control = (watched.bucket >= control_from) & (watched.first_at > 0)
     return Evidence(
         enrolled=int(inside.sum()),
@@ -125,7 +124,24 @@ def weigh(watched: Watched, cuts: Sequence[Cut], control_from: int, rules: Rules
     )
 
 
-def _more_often(watched: Watched, settled: NDArray[np.bool_], failed: NDArray[np.bool_], control: NDArray[np.bool_]) -> float:
+def _marks(watched: Watched, some: slice, cuts: Sequence[Cut], rules: Rules, now: int, judged_from: int) -> list[Marks]:
+    """Who is inside of the cut, expected, ok, failed, timed out, judged, and of the last widening: (devices,) each."""
+    upto = np.array([c.upto for c in cuts], np.int32)
+    times = np.array([c.seconds for c in cuts], np.int64)
+    fate, first_at = watched.fate[some], watched.first_at[some]
+    wave = np.searchsorted(upto, watched.bucket[some], side="right")
+    inside = wave < len(cuts)
+    enrolled_at = np.where(inside, times[np.minimum(wave, len(cuts) - 1)], 0)
+    expected = inside & ((first_at > 0) | (watched.seen_at[some] >= enrolled_at - rules.report_deadline_s))
+    ok, failed = expected & (fate == Fate.OK), expected & (fate == Fate.FAILED)
+    waiting = expected & ~ok & ~failed
+    deadline = np.maximum(enrolled_at, first_at) + rules.report_deadline_s
+    late = waiting & (now >= deadline)
+    judged = expected & (np.where(late, deadline, np.where(waiting, now, watched.settled_at[some])) >= judged_from)
+    return [inside, expected, ok, failed, late, judged, expected & (wave == len(cuts) - 1)]
+
+
+def _more_often(watched: Watched, settled: Marks, failed: Marks, control: Marks) -> float:
     """Failures in the order in which they were heard, each against the shares that were watched by then."""
     unsound = control & ~watched.sound
     exposed_since, kept_since = np.sort(watched.settled_at[settled]), np.sort(watched.first_at[control])
@@ -137,9 +153,7 @@ def _more_often(watched: Watched, settled: NDArray[np.bool_], failed: NDArray[np
     return eprocess.more_often(share, mine)
 
 
-def _above(
-    watched: Watched, name: str, limit: int | None, margin_bp: int, ok: NDArray[np.bool_], control: NDArray[np.bool_]
-) -> Above:
+def _above(watched: Watched, name: str, limit: int | None, margin_bp: int, ok: Marks, control: Marks) -> Above:
     values = watched.metrics[name]
     mine = ok & (values != ABSENT)
     if limit is not None:
@@ -153,7 +167,7 @@ def _above(
     return Above(int((lost | won).sum()), int(lost.sum()))
 
 
-def _by_arrival(values: Ints, times: Ints, chosen: NDArray[np.bool_]) -> Ints:
+def _by_arrival(values: Ints, times: Ints, chosen: Marks) -> Ints:
     """Pairs are made by arrival, never by value. Equal times keep the order of the inventory."""
     picked = np.flatnonzero(chosen)
     return values[picked[np.argsort(times[picked], kind="stable")]]

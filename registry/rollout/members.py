@@ -1,4 +1,8 @@
-"""The devices of a firmware variant, in columns, as the inventory has them."""
+"""The devices of a firmware variant, in columns, as the inventory has them.
+
+A fleet may have a million devices: their ids come as one text, many times faster than as rows, from an index that has all
+that is asked.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from registry.database import devices
+from registry.health.lookups import among
 from registry.inventory import Group
 from registry.inventory.devices import GROUPED
 from registry.rollout.release import Offer
-
-_CHUNK = 10_000
-"""Bound parameters a query; SQLite takes 32,766, PostgreSQL 65,535."""
 
 
 def takes(offer: Offer, group: Group) -> bool:
@@ -28,22 +30,18 @@ def takes(offer: Offer, group: Group) -> bool:
 
 
 def members(connection: sa.Connection, groups: Iterable[Group], *, without: Sequence[str] = ()) -> list[str]:
-    """The ids of all devices in ``groups`` but those in ``without``, in order."""
-    query = sa.select(devices.c.device_id).where(in_groups(groups)).order_by(devices.c.device_id)
+    """The ids of all devices in ``groups`` but those in ``without``, in no order. No id has a line feed."""
+    query = sa.select(sa.func.aggregate_strings(devices.c.device_id, "\n")).where(in_groups(groups))
+    text = connection.scalar(query)
     left_out = frozenset(without)
-    # Driver rows instead of result objects: a fleet may have a million devices.
-    found = connection.execute(query).cursor
-    ids = [row[0] for row in found.fetchall()] if found is not None else []
+    ids = text.split("\n") if text else []
     return [i for i in ids if i not in left_out] if left_out else ids
 
 
 def sites_of(connection: sa.Connection, device_ids: Sequence[str]) -> list[str]:
     """The site of each device, in the order of the ids."""
-    query = sa.select(devices.c.device_id, devices.c.site)
-    site: dict[str, str] = {}
-    for start in range(0, len(device_ids), _CHUNK):
-        some = query.where(devices.c.device_id.in_(device_ids[start : start + _CHUNK]))
-        site |= {row.device_id: row.site for row in connection.execute(some)}
+    query = sa.select(devices.c.device_id, devices.c.site).where(among(connection, devices.c.device_id, device_ids))
+    site = {row.device_id: row.site for row in connection.execute(query)}
     return [site[i] for i in device_ids]
 
 

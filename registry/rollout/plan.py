@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from components.workspace.errors import GateFailed
 from components.workspace.release_settings import Release as Policy
 from components.workspace.release_settings import Stage
-from registry.contract.cohort import BUCKETS, buckets, cut, quota
+from registry.contract.cohort import BUCKETS, Buckets, buckets, cut, quota
 from registry.rollout.eprocess import needed
 from registry.rollout.release import StagePlan, Wave
 
@@ -38,7 +37,7 @@ class Plan:
 
 
 def plan(policy: Policy, ids: Sequence[str], salt: str, *, sites: int, sites_of: SitesOf) -> Plan:
-    """Exact stages for the devices ``ids`` at ``sites`` sites.
+    """Exact stages for the devices ``ids``, in any order, at ``sites`` sites.
 
     Devices at one site share their fate, which no gate knows of. The first stage has at most `canary_per_site` of a site;
     without that, twice an even share, or the next multiple that defers few enough.
@@ -73,13 +72,13 @@ def underpowered(policy: Policy, plan: Plan) -> str:
     return ""
 
 
-def _over(values: NDArray[np.int64], ids: Sequence[str], first: int, cap: int, sites_of: SitesOf) -> list[int] | None:
+def _over(values: Buckets, ids: Sequence[str], first: int, cap: int, sites_of: SitesOf) -> list[int] | None:
     """Devices to defer so that the ``first`` smallest buckets left have at most ``cap`` of a site; None if it cannot be."""
     if first >= len(ids):
         return []
     count = min(first + MOST_DEFERRED + 1, len(ids))
-    nearest = np.argpartition(values, count - 1)[:count]
-    order = nearest[np.argsort(values[nearest], kind="stable")].tolist()
+    nearest = np.flatnonzero(values < cut(values, count)).tolist()
+    order = sorted(nearest, key=lambda i: (values[i], ids[i]))[:count]
     taken: Counter[str] = Counter()
     chosen = 0
     over: list[int] = []
@@ -94,7 +93,7 @@ def _over(values: NDArray[np.int64], ids: Sequence[str], first: int, cap: int, s
     return over if chosen == first and len(over) <= MOST_DEFERRED else None
 
 
-def _cuts(policy: Policy, ids: Sequence[str], values: NDArray[np.int64], deferred: list[int]) -> Plan:
+def _cuts(policy: Policy, ids: Sequence[str], values: Buckets, deferred: list[int]) -> Plan:
     kept = int(len(values) * policy.control_share)
     total = len(values) - kept
     ends = [min(quota(len(values), s.share), total) for s in policy.stages]

@@ -24,7 +24,7 @@ from registry.keys import Rotation, no_keys, signer_of
 from registry.keys.custody import adopt_key, make_key, spare_key
 from registry.keys.elsewhere import read_public_key
 from registry.keys.founding import labelled, require_name
-from registry.keys.holders import is_demo, name_of
+from registry.keys.holders import is_demo
 from registry.rollout.publication import in_force
 from registry.rollout.renewing import counts, pending_renewals, take_force
 
@@ -60,7 +60,7 @@ def add_person(
     """Let one more person release; returns everybody who may. Publish afterwards.
 
     Raises:
-        InputError: the name is no name, or ``public_key`` no key.
+        InputError: the name is no name, or ``public_key`` no key, or somebody else's.
         Conflict: the person may release already.
         NotFound: the targets key is not here.
     """
@@ -96,10 +96,10 @@ def _restaff(workspace: Workspace, persons: dict[str, Key], now: datetime) -> No
     before = top.signed.delegations
     roles = (before.roles or {}) if before else {}
     fleets = {r: before.keys[role.keyids[0]] for r, role in roles.items() if before and r.startswith("fleet-")}
+    wanted = trust.delegations(persons, fleets)
     changed = before is None or {k.keyid for k in persons.values()} != set(roles[_ROLE].keyids)
     if changed:
-        version = top.signed.version + 1
-        top = Metadata(Targets(version, expires=trust.expiry("targets", now), delegations=trust.delegations(persons, fleets)))
+        top = Metadata(Targets(top.signed.version + 1, expires=trust.expiry("targets", now), delegations=wanted))
         trust.sign(top, signer_of(workspace, "targets"))
     with writing(open_database(workspace.database_url)) as connection:
         _release_under(connection, top, sorted(persons))
@@ -128,7 +128,7 @@ def _release_under(connection: sa.Connection, top: Metadata[Targets], persons: l
 def _persons(workspace: Workspace) -> dict[str, Key]:
     delegations = _top(workspace).signed.delegations
     named = (delegations.roles or {})[_ROLE].keyids if delegations else []
-    return {name_of(delegations.keys[i]): delegations.keys[i] for i in named} if delegations else {}
+    return {trust.holder_of(delegations.keys[i], _ROLE): delegations.keys[i] for i in named} if delegations else {}
 
 
 def _known(persons: dict[str, Key], name: str) -> Key:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.workspace import Workspace
-from registry.contract.cohort import buckets
+from registry.contract.cohort import Buckets, buckets
 from registry.inventory import Device, variant_of
 from registry.rollout import Release
 from registry.simulator import readings
@@ -39,7 +39,7 @@ class Crowd:
     variant: Ints
     group: Ints
     gateway: Ints
-    bucket: Ints
+    bucket: Buckets
     polls_at: Ints
     states_at: Ints
     end: NDArray[np.int8]
@@ -122,7 +122,7 @@ def _firmware(scenario: Scenario, group: int, device: Device) -> str:
     return one.firmware if isinstance(one, OldFirmware) else device.firmware_version
 
 
-def _in_line(release: Release, ids: Sequence[str], place: dict[str, int]) -> Ints:
+def _in_line(release: Release, ids: Sequence[str], place: dict[str, int]) -> Buckets:
     bucket = buckets(release.id, ids)
     for offer in release.manifests:
         late = [place[d] for d in offer.deferred if d in place]

@@ -22,13 +22,12 @@ from registry.contract.times import utc_now
 from registry.device import check
 from registry.repository import publish
 from registry.repository.store import Overtaken, Store, open_store
-from registry.repository.versions import given
 from registry.rollout import Order, Release
 from registry.rollout.publication import _publish, reconcile
 from tests.registry.cli import Run
 from tests.registry.faults import Dying, Killed, to_bucket
 from tests.registry.many import many_fleets
-from tests.registry.workspaces import canary, image_root, release, repository_of, two_fleets
+from tests.registry.workspaces import canary, given_of, image_root, release, repository_of, two_fleets
 
 ONE = ("gateway-v2",)
 
@@ -266,7 +265,7 @@ def test_a_dry_run_names_what_would_be_written_and_writes_nothing(released: Work
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("registry.rollout.steering.reconcile", lambda *_a, **_k: ())
         halt(released)
-    before, versions = _everything(released), given(released)
+    before, versions = _everything(released), given_of(released)
     for arguments in (("publish", released.root), ("start", "north-r1", released.root)):
         code, output, _ = muster("release", *arguments, "--dry-run", "--json")
         data = json.loads(output)["data"]
@@ -278,7 +277,7 @@ def test_a_dry_run_names_what_would_be_written_and_writes_nothing(released: Work
             "timestamp.json",
         ]
         assert data["files"][3].startswith("targets/fleets/north/gateway-v2/")
-    assert (_everything(released), given(released)) == (before, versions)
+    assert (_everything(released), given_of(released)) == (before, versions)
     muster("release", "publish", released.root)
     assert {f for f in _everything(released) if f not in before} == {f".muster/repository/{f}" for f in data["files"]} - set(
         before

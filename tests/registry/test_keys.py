@@ -6,8 +6,11 @@ import json
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
@@ -16,6 +19,7 @@ from components.workspace.errors import ApprovalNeeded, BackendUnreachable, Conf
 from registry import rollout, trust
 from registry.contract.times import utc_now
 from registry.device import Decision, check
+from registry.inventory import import_devices
 from registry.keys import exposed, init_keys, rotate_key, show_keys, signer_of
 from registry.keys import rotation as rotating
 from registry.repository import expiring_offline, refresh_expiring, unpublished_roots
@@ -23,7 +27,16 @@ from registry.repository.store import open_store
 from registry.rollout.publication import reconcile
 from tests.registry.cli import Run
 from tests.registry.faults import Dying, Killed
-from tests.registry.workspaces import artefacts, canary, image_root, proofs, release, repository_of, version
+from tests.registry.workspaces import (
+    artefacts,
+    canary,
+    image_root,
+    make_workspace,
+    proofs,
+    release,
+    repository_of,
+    version,
+)
 
 ROLES = ("root-1", "root-2", "targets", "timestamp", "snapshot", "fleet-north")
 
@@ -179,7 +192,7 @@ def _fast_forward(workspace: Workspace, keys: Path) -> None:
     """Who stole the online keys shows devices the highest numbers there are, and a manifest of their own."""
     folder = repository_of(workspace)
     highest = 2**31
-    stolen = {r: CryptoSigner(_private(keys / f"{r}.key")) for r in ("timestamp", "snapshot", "fleet-north")}
+    stolen = {r: _thief(keys / f"{r}.key") for r in ("timestamp", "snapshot", "fleet-north")}
     newest = Metadata[Targets].from_bytes((folder / "metadata/1.fleet-north.json").read_bytes()).signed
     listed = {}
     for path, target in newest.targets.items():
@@ -203,10 +216,9 @@ def _fast_forward(workspace: Workspace, keys: Path) -> None:
     (folder / "metadata/timestamp.json").write_bytes(trust.to_bytes(stamp))
 
 
-def _private(file: Path) -> object:
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    return load_pem_private_key(file.read_bytes(), None)
+def _thief(file: Path) -> CryptoSigner:
+    private = cast(Ed25519PrivateKey, load_pem_private_key(file.read_bytes(), None))
+    return CryptoSigner(private, trust.key_of(private.public_key()))
 
 
 def test_devices_recover_in_one_refresh_from_stolen_online_keys(released: Workspace, tmp_path: Path) -> None:
@@ -228,6 +240,47 @@ def test_devices_recover_in_one_refresh_from_stolen_online_keys(released: Worksp
     _fast_forward(released, tmp_path / "stolen")
     with pytest.raises(VerificationFailed, match="bad_signature"):
         looks(released, tmp_path / "device")
+
+
+@pytest.mark.parametrize("role", ["root-1", "targets", "timestamp", "fleet-north", "people/ana"])
+def test_keys_that_have_long_ids_keep_them_until_they_are_rotated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    """Ids are longer than needed in workspaces from before; what such keys sign counts as before, and new ones are short."""
+    with monkeypatch.context() as before:
+        before.setattr(trust, "_ID_DIGITS", 64)
+        workspace = make_workspace(tmp_path / "w")
+        import_devices(workspace)
+    assert {len(h.keyid) for h in show_keys(workspace)} == {64}
+    release(workspace)
+    assert looks(workspace, tmp_path / "device").install
+    if role == "people/ana":
+        with pytest.raises(ApprovalNeeded):
+            rollout.rotate_person(workspace, "ana")
+        for person in ("ana", "ben"):
+            rollout.renew(workspace, person, "a new key")
+        rollout.rotate_person(workspace, "ana")
+    else:
+        rotate_key(workspace, role)
+    assert sorted(len(h.keyid) for h in show_keys(workspace))[:2] == [16, 64]
+    reconcile(workspace)
+    assert looks(workspace, tmp_path / "device").install
+
+
+def test_one_key_is_never_two(released: Workspace, tmp_path: Path, muster: Run) -> None:
+    """Clients count signatures by the ids of keys: one key under two ids would be two persons."""
+    pem = tmp_path / "ana.pem"
+    private = load_pem_private_key((released.state / "keys/people/ana.key").read_bytes(), None)
+    pem.write_bytes(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    for wrong in (
+        ("rotate", "fleet-north", "--public-key", pem),
+        ("rotate", "people/ben", "--public-key", pem),
+        ("add", "cai", "--public-key", pem),
+        ("init", "--public-key", f"people/cai={pem}"),
+    ):
+        code, _, said = muster("keys", *wrong[: 1 + (wrong[0] != "init")], released.root, *wrong[-2:])
+        assert code == 2, wrong
+        assert f"one key, {holder(released, 'ana')}, cannot belong to two" in said
 
 
 def test_only_known_roles_are_rotated(released: Workspace) -> None:

@@ -19,13 +19,14 @@ from registry.device import check
 from registry.keys import rotate_key
 from registry.repository import InForce, expiring_offline, publish, refresh_expiring
 from registry.repository.store import Folder, Store, open_store
-from registry.repository.versions import given, remember
+from registry.repository.versions import remember
 from registry.rollout.publication import reconcile
 from tests.registry.faults import Dying, Killed, to_bucket
 from tests.registry.workspaces import (
     artefacts,
     canary,
     gateway_artefact,
+    given_of,
     image_root,
     proofs,
     register,
@@ -167,13 +168,13 @@ def test_versions_of_a_repository_from_before_they_were_kept_are_kept_now(releas
     with writing(open_database(released.database_url)) as connection:
         connection.execute(sa.delete(given_versions))
     assert reconcile(released) == ()
-    assert given(released) == {"fleet-north": 1, "snapshot": 1, "timestamp": 1}
+    assert given_of(released) == {"fleet-north": 1, "snapshot": 1, "timestamp": 1}
 
 
 def test_a_version_that_was_given_is_never_lowered(stocked: Workspace) -> None:
-    remember(stocked, {"snapshot": 5, "timestamp": 9})
-    remember(stocked, {"snapshot": 7, "timestamp": 3})
-    assert given(stocked) == {"snapshot": 7, "timestamp": 9}
+    remember(open_database(stocked.database_url), {"snapshot": 5, "timestamp": 9})
+    remember(open_database(stocked.database_url), {"snapshot": 7, "timestamp": 3})
+    assert given_of(stocked) == {"snapshot": 7, "timestamp": 9}
 
 
 def test_a_device_with_a_memory_goes_on_after_the_metadata_was_lost(released: Workspace, tmp_path: Path) -> None:

@@ -16,11 +16,13 @@ from components.values.artefact import SelfTest
 from components.workspace import Workspace, open_workspace
 from registry import rollout
 from registry.contract.cohort import bucket
+from registry.database import open_database, reading
 from registry.device import Facts
 from registry.inventory import count_devices, devices_of, import_devices, show_device
 from registry.keys import init_keys
 from registry.models import ModelVersion
 from registry.models import register as register_version
+from registry.repository.versions import given
 from registry.rollout import Offer, Release
 
 STEPS, CHANNELS = 8, 2
@@ -242,6 +244,12 @@ def facts(workspace: Workspace, device_id: str, variant: str, offer: Offer) -> F
 def image_root(workspace: Workspace) -> bytes:
     """The root metadata that devices have in their image."""
     return (workspace.state / "trust/1.root.json").read_bytes()
+
+
+def given_of(workspace: Workspace) -> dict[str, int]:
+    """Role -> the highest version that was ever given."""
+    with reading(open_database(workspace.database_url)) as connection:
+        return given(connection)
 
 
 def repository_of(workspace: Workspace) -> Path:
