@@ -139,7 +139,7 @@ def verified(workspace: Workspace, reports: int) -> list[str]:
 
 
 def _check(opened: SignedReport, key: bytes) -> None:
-    assert opened.is_signed_by(key)
+    assert opened.sealed.is_signed_by(key)
 
 
 def _all_accepted(intake: Intake, sealed: list[bytes]) -> None:

@@ -12,7 +12,6 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -22,8 +21,6 @@ from registry.contract.reasons import Reason
 MAGIC, FORMAT = b"MUSTERIM", 1
 SIGNED, HEADER = 128, 272
 THRESHOLD = 2
-_KEYS = 4096
-"""Public keys that are kept ready: so many gateways, or few persons."""
 _FIELDS = struct.Struct("<8sHBBHHQII32s32s32s")
 _SIGNATURES = struct.Struct("<8s8s64s64s")
 _PRIME = 2**255 - 19
@@ -161,19 +158,13 @@ def is_key(key: bytes) -> bool:
 
 def is_signature(signature: bytes, message: bytes, key: bytes) -> bool:
     """Ed25519 (RFC 8032, without cofactor) under a key that `is_key`."""
-    if (opened := _opened(key)) is None:
+    if not is_key(key):
         return False
     try:
-        opened.verify(signature, message)
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
     except InvalidSignature:
         return False
     return True
-
-
-@lru_cache(maxsize=_KEYS)
-def _opened(key: bytes) -> Ed25519PublicKey | None:
-    """None for what is no key."""
-    return Ed25519PublicKey.from_public_bytes(key) if is_key(key) else None
 
 
 def _malformed(data: bytes) -> Reason | None:

@@ -23,10 +23,6 @@ class SignedReport(NamedTuple):
     def keyid(self) -> str:
         return self.sealed.keyid
 
-    def is_signed_by(self, public_key: bytes) -> bool:
-        """``public_key``: 32 bytes, ed25519."""
-        return self.sealed.is_signed_by(public_key)
-
 
 def sign(report: Report, private_key: Ed25519PrivateKey) -> bytes:
     """The envelope to send, and to send again until it is acknowledged: the same bytes each time."""

@@ -5,6 +5,7 @@ keys.py        the history of devices' keys
 enrolment.py   whose signature counts as whose
 tokens.py      one-time tokens for devices that enrol themselves
 rollouts.py    what a report is held against
+signatures.py  whether a report is signed
 judging.py     who says it, and may they?
 merging.py     the join of reports into the tables
 intake.py      all of it, in batches: nothing is acknowledged before it is committed

@@ -27,6 +27,7 @@ from registry.contract.signed_report import SignedReport
 from registry.database import devices
 from registry.health.lookups import among
 from registry.health.rollouts import Offered, Rollout, Rollouts
+from registry.health.signatures import is_signed
 from registry.health.tables import ACTIVE, REVOKED, enrolments
 
 _Key = tuple[bytes, str]
@@ -164,7 +165,7 @@ def _checked(signed: SignedReport, key: bytes, latest: _Key) -> Refusal | None:
         return Refusal.REPLACED_KEY
     if latest[1] == REVOKED:
         return Refusal.REVOKED
-    return None if signed.is_signed_by(key) else Refusal.BAD_SIGNATURE
+    return None if is_signed(signed.sealed, key) else Refusal.BAD_SIGNATURE
 
 
 def _takes(offered: Offered, profile: str, firmware: str) -> bool:

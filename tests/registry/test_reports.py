@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from registry.contract import Report, dsse
 from registry.contract.report import MAX_BYTES, OUTCOMES, RUNS, schema
 from registry.contract.signed_report import PAYLOAD_TYPE, open_signed, sign
+from registry.health.signatures import is_signed
 from tests.registry.reporting import key_of, public, report, signed
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,7 @@ def test_the_vectors_hold(vector: dict[str, str]) -> None:
     assert sign(said, private).decode() == vector["envelope"]
     opened = open_signed(vector["envelope"].encode())
     assert (opened.report, opened.keyid) == (said, vector["keyid"])
-    assert opened.is_signed_by(bytes.fromhex(vector["public_key"]))
+    assert opened.sealed.is_signed_by(bytes.fromhex(vector["public_key"]))
 
 
 def test_base64_for_urls_is_read_too() -> None:
@@ -53,13 +54,13 @@ def test_base64_for_urls_is_read_too() -> None:
     envelope = json.loads(signed("gw-000"))
     envelope["payload"] = base64.urlsafe_b64encode(base64.b64decode(envelope["payload"])).decode()
     envelope["signatures"][0]["sig"] = base64.urlsafe_b64encode(base64.b64decode(envelope["signatures"][0]["sig"])).decode()
-    assert open_signed(json.dumps(envelope).encode()).is_signed_by(bytes.fromhex(public("gw-000")))
+    assert open_signed(json.dumps(envelope).encode()).sealed.is_signed_by(bytes.fromhex(public("gw-000")))
 
 
 def test_every_changed_byte_of_a_body_breaks_the_seal() -> None:
     opened = open_signed(signed("gw-000"))
     key = bytes.fromhex(public("gw-000"))
-    assert opened.is_signed_by(key)
+    assert opened.sealed.is_signed_by(key)
     for place in range(len(opened.sealed.body)):
         changed = bytearray(opened.sealed.body)
         changed[place] ^= 1
@@ -160,3 +161,21 @@ def test_none_and_two_signatures_are_refused() -> None:
     for signatures in ([], envelope["signatures"] * 2):
         with pytest.raises(ValueError, match="signatures"):
             open_signed(json.dumps(envelope | {"signatures": signatures}).encode())
+
+
+@given(st.integers(0, 511), st.integers(0, 255))
+def test_the_intake_takes_the_signatures_that_the_contract_takes(bit: int, keyed: int) -> None:
+    """Whatever bit of a signature or of a key is flipped; and none that is cut short or too long."""
+    sealed, key = open_signed(signed("gw-000")).sealed, bytes.fromhex(public("gw-000"))
+    assert is_signed(sealed, key) and sealed.is_signed_by(key)
+    forged = sealed._replace(signature=_flipped(sealed.signature, bit))
+    assert is_signed(forged, key) is forged.is_signed_by(key) is False
+    other = _flipped(key, keyed)
+    assert is_signed(sealed, other) is sealed.is_signed_by(other) is False
+    for signature in (b"", sealed.signature[:63], sealed.signature + b"\0"):
+        assert not is_signed(sealed._replace(signature=signature), key)
+    assert not is_signed(sealed, key[:31])
+
+
+def _flipped(data: bytes, bit: int) -> bytes:
+    return bytes(byte ^ (1 << bit % 8) * (place == bit // 8) for place, byte in enumerate(data))
