@@ -28,6 +28,7 @@ from registry.contract.signed_report import PAYLOAD_TYPE, SignedReport, open_sig
 from registry.database import open_database, reading
 from registry.health import merging
 from registry.health.intake import BATCH, Intake
+from registry.health.signatures import is_signed
 from registry.health.tables import health, report_keys
 from registry.inventory import import_devices
 from tests.registry.reporting import artefact_of, report
@@ -139,7 +140,7 @@ def verified(workspace: Workspace, reports: int) -> list[str]:
 
 
 def _check(opened: SignedReport, key: bytes) -> None:
-    assert opened.sealed.is_signed_by(key)
+    assert is_signed(opened.sealed, key)
 
 
 def _all_accepted(intake: Intake, sealed: list[bytes]) -> None:

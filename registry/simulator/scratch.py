@@ -23,7 +23,7 @@ from components.values import Artefact, Proof
 from components.workspace import Workspace
 from components.workspace.errors import Conflict, InputError, NotFound
 from components.workspace.files import write_text
-from components.workspace.settings import Registry
+from components.workspace.registry_settings import Registry
 from registry.contract.times import stamp
 from registry.database import devices, open_database, reading, releases, writing
 from registry.health import keys, merging
