@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from tuf.api.metadata import Metadata, Timestamp
 
+from registry.contract.cohort import BUCKETS
 from registry.contract.manifest import Manifest
 from registry.device import Facts, check
 from registry.repository.store import location
@@ -60,7 +61,7 @@ class Clients:
 
 def _first(release: Release, crowd: Crowd) -> list[int]:
     """The place of the device of each variant that is first in line."""
-    last = np.iinfo(np.int64).max
+    last = BUCKETS
     return [int(np.argmin(np.where(crowd.variant == n, crowd.bucket, last))) for n in range(len(release.manifests))]
 
 
