@@ -206,8 +206,8 @@ def _all_installed(workspace: Workspace, devices: int) -> None:
             some = range(start, min(devices, start + ROWS))
             connection.exec_driver_sql(f"INSERT INTO {health.name} VALUES ({marks})", [row(i) for i in some])  # noqa: S608
             connection.exec_driver_sql(
-                f"INSERT INTO {presence.name} VALUES (?, ?, ?, ?)",  # noqa: S608
-                [(ids[i], now, 2, "") for i in some],
+                f"INSERT INTO {presence.name} VALUES (?, ?, ?, ?, ?)",  # noqa: S608
+                [(ids[i], now, 2, "", 1) for i in some],
             )
 
 

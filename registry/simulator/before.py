@@ -19,4 +19,4 @@ def remember(connection: sa.Connection, crowd: Crowd, scenario: Scenario, start:
     connection.execute(sa.delete(presence).where(among(connection, presence.c.device_id, gone)))
     if scenario.heard_before:
         at = start - rng.integers(1, scenario.poll_s + 1, len(crowd))
-        merging.join_presence(connection, [(crowd.ids[i], int(at[i]), 0, "") for i in np.flatnonzero(~off)])
+        merging.join_presence(connection, [(crowd.ids[i], int(at[i]), 0, "", 0) for i in np.flatnonzero(~off)])

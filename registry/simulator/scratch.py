@@ -195,7 +195,7 @@ def _enrol(
     with writing(open_database(scratch.database_url)) as connection:
         connection.execute(devices.insert(), [stored(d) for d in crowd])
         keys.append(connection, new)
-        merging.join_presence(connection, [(device, at, 0, "") for device, at in sorted(seen.items())])
+        merging.join_presence(connection, [(device, at, 0, "", 0) for device, at in sorted(seen.items())])
 
 
 def _copy_draft(workspace: Workspace, scratch: Scratch, base: Release) -> None:
