@@ -11,7 +11,7 @@ from typing import Any
 
 from prefect import flow
 
-from components.workspace import open_workspace
+from components.workspace import Workspace, open_workspace
 from components.workspace.errors import Conflict, MusterError
 from flows import progress
 
@@ -29,6 +29,7 @@ def tick(workspace: str) -> list[dict[str, Any]]:
         projection.follow(opened)
     except MusterError as error:  # the log is the truth; the next tick tells the model registry
         progress.finished("aliases", 0.0, f"behind: {error.message}")
+    _mirror(opened)
     return [asdict(t) for t in taken]
 
 
@@ -41,7 +42,6 @@ def refresh(workspace: str) -> dict[str, list[str]]:
     opened = open_workspace(Path(workspace))
     with progress.timed("refresh") as done:
         written = repository.refresh_expiring(opened)
-        repository.mirror_all(opened)
         offline = repository.expiring_offline(opened)
         done.note = f"signed {', '.join(written) or 'nothing'}" + (f"; persons renew {', '.join(offline)}" if offline else "")
     with progress.timed("late reports") as done:
@@ -50,4 +50,15 @@ def refresh(workspace: str) -> dict[str, list[str]]:
             done.note = f"no more of {', '.join(closed)}" if closed else "nothing ended long enough ago"
         except Conflict as error:  # the intake is busy; the next run does it
             closed, done.note = (), error.message
+    _mirror(opened)
     return {"written": list(written), "needs_people": list(offline), "closed": list(closed)}
+
+
+def _mirror(workspace: Workspace) -> None:
+    """Last, and a failure of the flow: all else is done, and devices that read the mirror do not know it."""
+    from registry import repository
+
+    if workspace.settings.registry.mirrors:
+        with progress.timed("mirrors") as done:
+            repository.mirror_all(workspace)
+            done.note = ", ".join(workspace.settings.registry.mirrors)

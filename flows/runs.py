@@ -60,7 +60,7 @@ class Stopwatch:
 
 def _publish_again(workspace: Workspace) -> tuple[str, ...]:
     """What had to be signed or put back; nothing where no release has started or where the online keys are elsewhere."""
-    from registry import keys, rollout
+    from registry import keys, repository, rollout
 
     if not any(release.started for release in rollout.list_releases(workspace)):
         return ()
@@ -68,4 +68,6 @@ def _publish_again(workspace: Workspace) -> tuple[str, ...]:
         keys.require_keys(workspace)
     except NotFound:
         return ()
-    return tuple(rollout.reconcile(workspace))
+    written = tuple(rollout.reconcile(workspace))
+    repository.mirror_all(workspace)
+    return written

@@ -70,11 +70,26 @@ def check_folder(out: Path | None) -> None:
         raise InputError(f"{out} is a file", hint="name a folder with --out")
 
 
+_LATER: list[MusterError] = []
+
+
+def fail_at_the_end(error: MusterError) -> None:
+    """What the command is for is done, and it goes on to say so; then it ends with this."""
+    _LATER.append(error)
+
+
 @contextmanager
 def errors_explained(completed: Callable[[str], str] = str) -> Iterator[None]:
     """Turn what escapes a command into a short message and the documented exit code. ``completed`` has the last word on texts."""
+    _LATER.clear()
     try:
-        yield
+        try:
+            yield
+        except SystemExit as ended:
+            if ended.code or not _LATER:
+                raise
+        if _LATER:
+            raise _LATER[0]
     except MusterError as error:
         _maybe_trace()
         say(f"error: {completed(str(error))}")

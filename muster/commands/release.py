@@ -198,11 +198,12 @@ def publish(
 
     opened = open_workspace(workspace)
     if dry_run:
-        _emit_rehearsal(rollout.rehearse(opened, to), json=json)
+        _emit_rehearsal(rollout.rehearse(opened, [*repository.mirrors(opened), *([] if to is None else [to])]), json=json)
         return
+    there = repository.open_store(opened, to) if to is not None else None
     written, offline = rollout.reconcile(opened), repository.expiring_offline(opened)
     follow(opened)
-    mirrored = repository.mirror(opened, repository.open_store(opened), repository.open_store(opened, to)) if to else ()
+    mirrored = repository.mirror(opened, repository.open_store(opened), there) if there else ()
     if json:
         emit_json("publication", {"written": written, "needs_people": offline, "mirrored": mirrored})
     else:
@@ -218,11 +219,15 @@ def publish(
 
 
 @app.command()
-def verify(workspace: WorkspacePath = Path(), json: Json = False) -> None:
+def verify(
+    workspace: WorkspacePath = Path(),
+    at: Annotated[str | None, typer.Option(help="a mirror to look at instead: a folder or s3://bucket/prefix")] = None,
+    json: Json = False,
+) -> None:
     """Check the hash chain of every log, and that the repository has all that they say is live, rightly signed."""
     from registry import rollout
 
-    found = rollout.verify(open_workspace(workspace))
+    found = rollout.verify(open_workspace(workspace), at)
     if json:
         emit_json("verification", [{"release": r.id, "revision": r.revision} for r in found.releases])
         return

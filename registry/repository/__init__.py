@@ -14,7 +14,7 @@ audit.py      read it all as a device does
 """
 
 from registry.repository.audit import audit
-from registry.repository.mirror import mirror, mirror_all
+from registry.repository.mirror import mirror, mirror_all, mirrors
 from registry.repository.publish import (
     Basis,
     InForce,
@@ -37,6 +37,7 @@ __all__ = [
     "look",
     "mirror",
     "mirror_all",
+    "mirrors",
     "open_store",
     "publish",
     "refresh_expiring",

@@ -26,6 +26,11 @@ _ATTEMPTS = 8
 _PAUSE_S = 0.05
 
 
+def mirrors(workspace: Workspace) -> tuple[str, ...]:
+    """The places of `registry.mirrors`."""
+    return tuple(address(workspace, place) for place in workspace.settings.registry.mirrors)
+
+
 def mirror_all(workspace: Workspace) -> None:
     """`mirror` to every place of `registry.mirrors`. One that cannot be had keeps no other one waiting.
 
@@ -33,7 +38,7 @@ def mirror_all(workspace: Workspace) -> None:
         MusterError: what kept the first of them from being written, with the names of all.
     """
     failed = []
-    for place in workspace.settings.registry.mirrors:
+    for place in mirrors(workspace):
         try:
             _persistently(workspace, place)
         except MusterError as error:
@@ -49,7 +54,7 @@ def _persistently(workspace: Workspace, place: str) -> None:
     """Who is overtaken may find the place newer than what it read: it reads again."""
     for again in range(_ATTEMPTS):
         try:
-            mirror(workspace, open_store(workspace), open_store(workspace, address(workspace, place)))
+            mirror(workspace, open_store(workspace), open_store(workspace, place))
         except Conflict:
             if again == _ATTEMPTS - 1:
                 raise

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from filelock import FileLock, Timeout
 
 from components.workspace import Workspace
-from components.workspace.errors import BackendUnreachable, Conflict
+from components.workspace.errors import BackendUnreachable, Conflict, InputError
 from components.workspace.files import write_bytes
 
 _LOCK_TIMEOUT_S = 60
@@ -59,9 +59,25 @@ def address(workspace: Workspace, configured: str) -> str:
 
 
 def open_store(workspace: Workspace, place: str | None = None) -> Store:
-    """``place``: a folder or s3://bucket/prefix other than the configured one."""
-    place = place or location(workspace)
+    """``place``: a folder or s3://bucket/prefix other than the configured one.
+
+    Raises:
+        InputError: it is neither, or lies within the configured one.
+    """
+    own = location(workspace)
+    if place is None:
+        place = own
+    elif not place or ("://" in place and not place.startswith("s3://")):
+        raise InputError(f"'{place}' is no place for a repository", hint="name a folder, or s3://bucket/prefix")
+    elif _within(place, own) or _within(place, str(workspace.state)):
+        raise InputError(f"{place} lies within the workspace's own files", hint="name a folder of its own")
     return _Bucket(place) if place.startswith("s3://") else Folder(Path(place))
+
+
+def _within(place: str, folder: str) -> bool:
+    if place.startswith("s3://") or folder.startswith("s3://"):
+        return f"{place.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+    return Path(place).resolve().is_relative_to(Path(folder).resolve())
 
 
 def create_all(store: Store, files: Mapping[str, bytes]) -> None:
@@ -86,15 +102,16 @@ class Folder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
+        lock = FileLock(self._root / ".publish.lock", timeout=_LOCK_TIMEOUT_S, is_singleton=True)
         try:
-            self._root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BackendUnreachable(f"{self._root} cannot be a repository: {error.strerror}", hint="name a folder") from None
-        try:
-            with FileLock(self._root / ".publish.lock", timeout=_LOCK_TIMEOUT_S, is_singleton=True):
-                yield
+            with self._written():
+                self._root.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
         except Timeout:
             raise Conflict(f"another publisher holds {self._root}", hint="repeat the command when it is done") from None
+        with lock:
+            lock.release()
+            yield
 
     def names(self, folder: str) -> list[str]:
         try:
@@ -116,14 +133,27 @@ class Folder:
     def create(self, name: str, data: bytes) -> None:
         present = self.read(name)
         if present is None:
-            write_bytes(self._root / name, data)
+            with self._written():
+                write_bytes(self._root / name, data)
         elif present != data:
             raise _taken(name)
 
     def replace(self, name: str, data: bytes, before: bytes | None) -> None:
         if self.read(name) != before:
             raise _taken(name)
-        write_bytes(self._root / name, data)
+        with self._written():
+            write_bytes(self._root / name, data)
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, Timeout):
+                raise
+            raise BackendUnreachable(
+                f"{self._root} cannot be written: {error.strerror}", hint="make room, or name a folder that can be written"
+            ) from None
 
 
 class Overlay:
@@ -233,7 +263,7 @@ def _explained(bucket: str) -> Iterator[None]:
     except (BotoCoreError, ClientError) as error:
         raise BackendUnreachable(
             f"s3://{bucket} does not answer as it should: {error}",
-            hint="check registry.repository in muster.yaml and the AWS settings (credentials, region, AWS_ENDPOINT_URL)",
+            hint="check the address (in muster.yaml, or --to) and the AWS settings (credentials, region, AWS_ENDPOINT_URL)",
         ) from None
 
 

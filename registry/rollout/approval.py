@@ -14,7 +14,7 @@ from tuf.api.metadata import Metadata, Targets
 from tuf.api.serialization.json import JSONSerializer
 
 from components.workspace import Workspace
-from components.workspace.errors import ApprovalNeeded, Conflict, MusterError
+from components.workspace.errors import ApprovalNeeded, Conflict
 from components.workspace.files import sha256_bytes
 from registry import trust
 from registry.contract.times import stamp, utc_now
@@ -26,7 +26,7 @@ from registry.rollout.documents import keep, kept
 from registry.rollout.events import following
 from registry.rollout.manifests import entries_of, merged
 from registry.rollout.persons import sign_as
-from registry.rollout.publication import in_force, reconcile
+from registry.rollout.publication import in_force, publish_decided, reconcile
 from registry.rollout.query import history
 from registry.rollout.release import Approval, Release
 from registry.rollout.replaying import apply, replay, require
@@ -73,7 +73,7 @@ def approve(workspace: Workspace, release_id: str, person: str, reason: str, *, 
             release = replay((*log, *new))
         events.append(connection, new)
     if release.state == State.RUNNING:
-        _publish(workspace, release, now)
+        publish_decided(workspace, release, "is approved and started", now)
     return release
 
 
@@ -140,17 +140,6 @@ def start(workspace: Workspace, release_id: str, *, dry_run: bool = False) -> Re
     if not dry_run:
         reconcile(workspace)
     return release
-
-
-def _publish(workspace: Workspace, release: Release, now: datetime) -> None:
-    """The log has the approval already: a repository that cannot be written now is written later."""
-    try:
-        reconcile(workspace, fleet=release.fleet, now=now)
-    except MusterError as error:
-        raise type(error)(
-            f"release '{release.id}' is approved and started, but not published yet: {error.message}",
-            hint="muster release publish, where the online keys are and the repository can be written",
-        ) from error
 
 
 def _proposal(workspace: Workspace, release: Release, now: datetime) -> tuple[int, bytes]:

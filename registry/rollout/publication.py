@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,12 +16,12 @@ from securesystemslib.signer import Signature
 from tuf.api.metadata import Metadata, Targets
 
 from components.workspace import Workspace
-from components.workspace.errors import Conflict, VerificationFailed
+from components.workspace.errors import Conflict, MusterError, VerificationFailed
 from registry import trust
 from registry.contract.manifest import manifest_path
 from registry.database import open_database, publications, reading, renewals, role_versions
 from registry.keys import require_keys
-from registry.repository import InForce, Overtaken, look, mirror, mirror_all, publish
+from registry.repository import InForce, Overtaken, look, mirror, publish
 from registry.repository.store import Overlay, Store, open_store
 from registry.rollout import events
 from registry.rollout.documents import kept
@@ -61,7 +61,6 @@ def reconcile(
         VerificationFailed: the model registry has other bytes than those that were released.
         Conflict: other publishers were first, again and again, or the repository offers releases that this log knows nothing
             of.
-        MusterError: a mirror could not be written; the repository is published.
     """
     require_keys(workspace)
     store = store or open_store(workspace)
@@ -74,12 +73,26 @@ def reconcile(
             if again == _ATTEMPTS - 1:
                 raise
             time.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - keeps publishers apart, no secret
-    mirror_all(workspace)
     return written
 
 
-def rehearse(workspace: Workspace, place: str | None = None, *, now: datetime | None = None) -> Rehearsal:
-    """What `reconcile` would write now, and then `mirror` to ``place``. Writes and remembers nothing.
+def publish_decided(workspace: Workspace, release: Release, what: str, now: datetime) -> None:
+    """Publish what the log has of a release already: a repository that cannot be written now is written later.
+
+    Raises:
+        MusterError: as `reconcile`, and that ``what`` was done.
+    """
+    try:
+        reconcile(workspace, fleet=release.fleet, now=now)
+    except MusterError as error:
+        raise type(error)(
+            f"release '{release.id}' {what}, but not published yet: {error.message}",
+            hint="muster release publish, where the online keys are and the repository can be written",
+        ) from error
+
+
+def rehearse(workspace: Workspace, places: Sequence[str] = (), *, now: datetime | None = None) -> Rehearsal:
+    """What `reconcile` would write now, and then `mirror` to ``places``. Writes and remembers nothing.
 
     Raises:
         NotFound, VerificationFailed, Conflict: as they do.
@@ -88,7 +101,7 @@ def rehearse(workspace: Workspace, place: str | None = None, *, now: datetime | 
     overlay = Overlay(open_store(workspace))
     roles = _publish(workspace, overlay, None, now, dry_run=True)
     files = tuple(sorted(overlay.files))
-    if place:
+    for place in places:
         there = Overlay(open_store(workspace, place))
         mirror(workspace, overlay, there)
         files += tuple(f"{place}/{name}" for name in sorted(there.files))

@@ -19,7 +19,7 @@ from registry.keys import show_keys
 from registry.rollout import events
 from registry.rollout.persons import sign_as
 from registry.rollout.policy import promoted
-from registry.rollout.publication import reconcile
+from registry.rollout.publication import publish_decided
 from registry.rollout.release import Offer, Release
 from registry.rollout.replaying import replay, require
 from registry.rollout.states import TERMINAL, Kind, State
@@ -201,7 +201,7 @@ def _order(workspace: Workspace, release_id: str, order: Order, moves: Any, now:
             require(release, kind, told)
             release, last = tell(connection, release, last, kind, told, order.person, order.reason, now)
     if not order.dry_run:
-        reconcile(workspace, fleet=release.fleet, now=now)
+        publish_decided(workspace, release, f"is {release.state.replace('_', ' ')} at revision {release.revision}", now)
     return release
 
 

@@ -29,8 +29,10 @@ class Verified:
     published: int
 
 
-def verify(workspace: Workspace) -> Verified:
+def verify(workspace: Workspace, place: str | None = None) -> Verified:
     """Check every log's hash chain, and that devices find every manifest and artefact that is live, rightly signed.
+
+    ``place``: a folder or s3://bucket/prefix that mirrors the repository, and is looked at instead.
 
     Raises:
         NotFound: the workspace has no keys: nothing can be verified.
@@ -46,7 +48,7 @@ def verify(workspace: Workspace) -> Verified:
     for offers in live.values():
         wanted |= manifest_targets(manifests_of(offers))
         wanted |= {t.path: t for t in (artefact_target(o.artefact_sha256, o.length, {}) for _, o in offers)}
-    store = open_store(workspace)
+    store = open_store(workspace, place)
     refuse_to_forget(store, releases.signed.version if releases else None)
     problems: list[str] = []
     if releases and store.read(name := f"metadata/{releases.signed.version}.releases.json") != trust.to_bytes(releases):
@@ -56,7 +58,7 @@ def verify(workspace: Workspace) -> Verified:
     if problems:
         more = f"\nand {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise VerificationFailed(
-            "the repository is not what the log says:\n" + "\n".join(problems[:_SHOWN]) + more,
+            f"{place or 'the repository'} is not what the log says:\n" + "\n".join(problems[:_SHOWN]) + more,
             hint="muster release publish puts back what is missing or expired; what was changed, someone changed: find out who,"
             " delete it, and publish again",
         )

@@ -37,7 +37,7 @@ def many_fleets(root: Path, fleets: int, variants: int) -> Workspace:
     init_keys(workspace, ("ana", "ben"), demo=True)
     import_devices(workspace)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("registry.rollout.approval.reconcile", lambda *_a, **_k: ())
+        patch.setattr("registry.rollout.approval.publish_decided", lambda *_a, **_k: ())
         for drafted in rollout.draft(workspace, version(), artefacts(), proofs(), "pipeline"):
             for person in ("ana", "ben"):
                 rollout.approve(workspace, drafted.id, person, "fine")

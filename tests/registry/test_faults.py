@@ -71,7 +71,7 @@ def test_a_publisher_killed_at_any_write_of_an_order_shows_the_old_or_the_new(
     started = release(workspace, 2, "b")
     before = told(workspace, address, tmp_path / "device", started)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("registry.rollout.steering.reconcile", lambda *_a, **_k: ())
+        patch.setattr("registry.rollout.steering.publish_decided", lambda *_a, **_k: ())
         order(workspace, started.id)
     offer = rollout.show_release(workspace, started.id).offer("gateway-v2")
     kills = 0
@@ -235,7 +235,7 @@ def test_one_change_among_many_fleets_touches_its_own_fleet(tmp_path: Path) -> N
     assert sum(r.startswith("fleet-") for r in reconcile(workspace)) == 12
     store = Counting(open_store(workspace))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("registry.rollout.steering.reconcile", lambda *_a, **_k: ())
+        patch.setattr("registry.rollout.steering.publish_decided", lambda *_a, **_k: ())
         rollout.halt(workspace, "f007-r1", Order("ana", "smoke", ("gateway-v2",)))
     assert reconcile(workspace, fleet="f007", store=store) == ("fleet-f007", "snapshot", "timestamp")
     assert not [n for n in store.read_names if "fleet-f0" in n and "f007" not in n]
@@ -263,7 +263,7 @@ def _everything(workspace: Workspace) -> dict[str, bytes]:
 
 def test_a_dry_run_names_what_would_be_written_and_writes_nothing(released: Workspace, muster: Run) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("registry.rollout.steering.reconcile", lambda *_a, **_k: ())
+        patch.setattr("registry.rollout.steering.publish_decided", lambda *_a, **_k: ())
         halt(released)
     before, versions = _everything(released), given_of(released)
     for arguments in (("publish", released.root), ("start", "north-r1", released.root)):

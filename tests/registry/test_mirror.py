@@ -166,8 +166,9 @@ def test_a_mirror_that_is_down_holds_up_nothing(released: Workspace, muster: Run
     (tmp_path / "down").write_text("no folder")
     started = rollout.show_release(released, "north-r1")
     workspace = mirrored(released, str(tmp_path / "down" / "below"), "edge")
-    code, _, said = muster("release", "halt", "north-r1", workspace.root, "--person", "ana", "--reason", "smoke", "--json")
+    code, told_so, said = muster("release", "halt", "north-r1", workspace.root, "--person", "ana", "--reason", "smoke", "--json")
     assert code == 6
+    assert "halted" in told_so, "what was done is said first"
     assert f"not mirrored to {tmp_path / 'down' / 'below'}" in said
     for place in (repository_of(workspace), workspace.root / "edge"):
         assert told(workspace, str(place), tmp_path / "device", started).state == "halted"
@@ -175,7 +176,7 @@ def test_a_mirror_that_is_down_holds_up_nothing(released: Workspace, muster: Run
 
 def test_what_is_signed_anew_reaches_the_mirrors(released: Workspace) -> None:
     workspace = mirrored(released, "edge")
-    reconcile(workspace)
+    repository.mirror_all(workspace)
     published, edge = open_store(workspace), Folder(workspace.root / "edge")
     before = edge.read("metadata/timestamp.json")
     refresh.fn(str(workspace.root))
@@ -183,3 +184,40 @@ def test_what_is_signed_anew_reaches_the_mirrors(released: Workspace) -> None:
     repository.refresh_expiring(workspace, now=utc_now() + timedelta(hours=13))
     refresh.fn(str(workspace.root))
     assert edge.read("metadata/timestamp.json") == published.read("metadata/timestamp.json") != before
+
+
+def test_what_was_changed_in_a_mirror_is_found_there(released: Workspace, muster: Run, tmp_path: Path) -> None:
+    place = tmp_path / "edge"
+    register(released, "a")
+    copied(released, str(place))
+    assert muster("release", "verify", released.root, "--at", place)[0] == 0
+    file = next((place / "targets" / "artifacts").iterdir())
+    file.write_bytes(b"x" + file.read_bytes()[1:])
+    code, _, said = muster("release", "verify", released.root, "--at", place)
+    assert code == 8
+    assert file.name in said
+    assert muster("release", "verify", released.root)[0] == 0
+
+
+@pytest.mark.parametrize("place", ["", "http://edge/repository", "ftp://edge"])
+def test_what_is_no_place_is_refused(place: str, released: Workspace, muster: Run) -> None:
+    code, _, said = muster("release", "publish", released.root, "--to", place)
+    assert code == 2
+    assert "is no place for a repository" in said
+
+
+def test_the_workspaces_own_files_are_no_mirror(released: Workspace, muster: Run) -> None:
+    for place in (repository_of(released), repository_of(released) / "targets", released.state):
+        assert muster("release", "publish", released.root, "--to", place)[0] == 2
+
+
+def test_a_repository_that_cannot_be_written_does_not_hide_what_was_decided(released: Workspace, muster: Run) -> None:
+    store = repository_of(released)
+    store.rename(store.with_name("aside"))
+    store.write_text("no folder")
+    code, _, said = muster("release", "halt", "north-r1", released.root, "--person", "ana", "--reason", "smoke")
+    assert code == 6
+    assert "'north-r1' is halted at revision" in said and "not published yet" in said
+    store.unlink()
+    store.with_name("aside").rename(store)
+    assert muster("release", "publish", released.root)[0] == 0

@@ -40,7 +40,7 @@ def half_published(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Non
     """Release 2 is approved and in the log; nobody has published it."""
     (drafted,) = rollout.draft(workspace, version(2), artefacts("b"), proofs("b"), "pipeline")
     rollout.approve(workspace, drafted.id, "ana", "fine")
-    monkeypatch.setattr("registry.rollout.approval.reconcile", lambda *_a, **_k: ())
+    monkeypatch.setattr("registry.rollout.approval.publish_decided", lambda *_a, **_k: ())
     rollout.approve(workspace, drafted.id, "ben", "fine")
 
 
@@ -94,7 +94,7 @@ def test_a_first_publication_killed_at_any_write_goes_on(
 ) -> None:
     rollout.approve(drafted, "north-r1", "ana", "fine")
     with monkeypatch.context() as patch:
-        patch.setattr("registry.rollout.approval.reconcile", lambda *_a, **_k: ())
+        patch.setattr("registry.rollout.approval.publish_decided", lambda *_a, **_k: ())
         rollout.approve(drafted, "north-r1", "ben", "fine")
     writes = 0
     while True:
