@@ -102,7 +102,10 @@ class Firmware(Line):
         version = manifest.artifact.firmware_version or ""
         if self.reporter.running is None and self.reporter.facts.has_firmware(version):
             self.slots.adopt(begin(manifest, self.last).installed)
-        return super().reason_to_wait(manifest)
+        wait = super().reason_to_wait(manifest)
+        if wait is None and installer.at_work(self.reporter.folder):
+            return Reason.HANDED_OVER, "firmware is being installed: what an installer left behind still runs"
+        return wait
 
     def _install(self, source: Source, manifest: Manifest, entry: TargetFile) -> Updated:
         facts, image = self.facts, self.slots.inactive

@@ -223,6 +223,32 @@ def test_an_installer_that_hangs_is_ended(gateway: Gateway) -> None:
     assert time.monotonic() - begin < 20
 
 
+def test_what_a_failed_installer_leaves_behind_is_waited_for(gateway: Gateway) -> None:
+    """Its status ends the try; the next one begins when nothing of it runs any more."""
+    pipe, gate = gateway.folder / "left", gateway.folder / "left.sh"
+    os.mkfifo(pipe)
+    gate.write_text(f"(read line < {pipe}) >/dev/null 2>&1 &\nexit 1\n")
+    known = gateway.facts.install_firmware
+    gateway.change(install_firmware=("/bin/sh", str(gate)))
+    assert gateway.refused() == Reason.INSTALL_FAILED
+    failed = [("started", None), ("failed", "install_failed")]
+    assert gateway.said() == failed
+    gateway.later += timedelta(hours=1)
+    gateway.change(install_firmware=known)
+    waits = gateway.update().firmware
+    assert waits is not None
+    assert (waits.installed, waits.reason) == (False, Reason.HANDED_OVER)
+    assert "is being installed" in waits.detail
+    assert (gateway.said(), gateway.calls()) == (failed, [])
+    pipe.write_text("go\n")
+    while firmware.installer.at_work(gateway.state / "firmware"):
+        time.sleep(0.01)
+    done = gateway.update().firmware
+    assert done is not None
+    assert done.installed
+    assert gateway.said() == [*failed, ("started", None), ("installed", None)]
+
+
 @pytest.mark.parametrize("program", [("/no/such/program",), (__file__,)], ids=["absent", "no program"])
 def test_an_installer_that_does_not_start_is_a_failure(gateway: Gateway, program: tuple[str, ...]) -> None:
     gateway.change(install_firmware=program)
