@@ -69,8 +69,12 @@ def update(
     def again() -> Facts:
         return read_facts(facts) if facts is not None else chosen.facts
 
+    def settled(firmware: Updated) -> None:
+        _print_firmware(chosen.facts.device_id, firmware, say if json else emit_line)
+
+    who = (chosen.facts, chosen.state, private)
     try:
-        done = update_device(chosen.place, chosen.image, chosen.facts, chosen.state, private, tell=tell, again=again)
+        done = update_device(chosen.place, chosen.image, *who, tell=tell, again=again, settled=settled)
     finally:
         tell()
     known = again() if done.firmware and done.firmware.installed else chosen.facts
@@ -182,12 +186,14 @@ def _firmware(done: Updated) -> dict[str, Any]:
     return said | {"running_sha256": done.running_sha256}
 
 
+def _print_firmware(device_id: str, firmware: Updated, line: Callable[[str], None]) -> None:
+    if firmware.installed:
+        line(f"{device_id}: {firmware.detail} now")
+    elif firmware.manifest is not None:
+        line(f"{device_id}: firmware: nothing to do [{firmware.reason}]: {firmware.detail}")
+
+
 def _print(facts: Facts, done: Updated) -> None:
-    firmware = done.firmware
-    if firmware is not None and firmware.installed:
-        emit_line(f"{facts.device_id}: {firmware.detail} now")
-    elif firmware is not None and firmware.manifest is not None:
-        emit_line(f"{facts.device_id}: firmware: nothing to do [{firmware.reason}]: {firmware.detail}")
     if done.staged is not None:
         emit_line(f"{facts.device_id}: hand over {done.staged}, and answer with muster device report --answer")
     elif not done.installed or done.manifest is None:

@@ -95,8 +95,16 @@ def read_facts(file: Path) -> Facts:
     if not file.is_file():
         raise NotFound(f"no facts of a device in {file}", hint="see docs/device-contract.md for what the file holds")
     try:
-        return Facts.model_validate_json(file.read_bytes())
+        facts = Facts.model_validate_json(file.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "(top)"
         raise InputError(f"{file}, key {key}: {first['msg']}", hint="see docs/device-contract.md") from None
+    return facts.model_copy(update={"install_firmware": _beside(file, facts.install_firmware)})
+
+
+def _beside(file: Path, command: tuple[str, ...]) -> tuple[str, ...]:
+    """A program with a slash is a path from the folder of ``file``, wherever the client runs; one without is found in PATH."""
+    if not command or "/" not in command[0]:
+        return command
+    return str(file.parent.absolute() / command[0]), *command[1:]

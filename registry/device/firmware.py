@@ -19,7 +19,7 @@ from datetime import datetime
 
 from tuf.api.metadata import TargetFile
 
-from components.workspace.errors import InputError
+from components.workspace.errors import InputError, NotFound
 from components.workspace.files import sha256_file
 from registry.contract.manifest import Manifest, firmware_variant
 from registry.contract.reasons import Reason
@@ -102,7 +102,10 @@ class Firmware(Line):
         version = manifest.artifact.firmware_version or ""
         if self.reporter.running is None and self.reporter.facts.has_firmware(version):
             self.slots.adopt(begin(manifest, self.last).installed)
-        return super().reason_to_wait(manifest)
+        wait = super().reason_to_wait(manifest)
+        if wait is None and installer.at_work(self.reporter.folder):
+            return Reason.HANDED_OVER, "firmware is being installed: what an installer left behind still runs"
+        return wait
 
     def _install(self, source: Source, manifest: Manifest, entry: TargetFile) -> Updated:
         facts, image = self.facts, self.slots.inactive
@@ -160,7 +163,14 @@ class Firmware(Line):
         return self.waits(Reason.HANDED_OVER, f"firmware {this.firmware_version} {until}")
 
     def _facts_now(self) -> Facts:
-        facts, before = self.again(), self.reporter.facts
+        before = self.reporter.facts
+        try:
+            facts = self.again()
+        except (InputError, NotFound) as error:
+            raise InputError(
+                f"the new firmware's device.json cannot be read: {error.message}",
+                hint="the install is in flight: mend device.json on the device, and the next update goes on with it",
+            ) from None
         for name in _IDENTITY:
             if getattr(facts, name) != getattr(before, name):
                 raise InputError(

@@ -37,14 +37,14 @@ def install(facts: Facts, folder: Path, image: Path, this: Try) -> bool:
     """
     status = _call("install", facts, folder, image, this)
     if status not in (0, REBOOT):
-        raise Refused(Reason.INSTALL_FAILED, f"the installer ended with status {status}")
+        raise _failed(f"the installer ended with status {status}")
     return status == 0
 
 
 def confirm(facts: Facts, folder: Path, image: Path, this: Try) -> None:
     """Raises Refused where the installer does not make what runs last; a device without an installer has nothing to confirm."""
     if facts.install_firmware and (status := _call("confirm", facts, folder, image, this)) != 0:
-        raise Refused(Reason.INSTALL_FAILED, f"the installer does not confirm what runs: status {status}")
+        raise _failed(f"the installer does not confirm what runs: status {status}")
 
 
 def at_work(folder: Path) -> bool:
@@ -63,18 +63,24 @@ def _call(verb: Literal["install", "confirm"], facts: Facts, folder: Path, image
         try:
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=_STDERR, pass_fds=(lock,), start_new_session=True)
         except OSError as error:
-            raise Refused(Reason.INSTALL_FAILED, f"the installer {command[0]} does not start: {error.strerror}") from None
+            raise _failed(f"the installer {command[0]} does not start: {error.strerror}") from None
         try:
             return child.wait(facts.install_seconds)
         except subprocess.TimeoutExpired:
-            raise Refused(
-                Reason.INSTALL_FAILED, f"the installer was not done after {facts.install_seconds} s, and was ended"
-            ) from None
+            raise _failed(f"the installer was not done after {facts.install_seconds} s, and was ended") from None
         finally:
             if child.poll() is None:
                 with suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
+
+
+def _failed(what: str) -> Refused:
+    return Refused(
+        Reason.INSTALL_FAILED,
+        what,
+        hint="the program is the device's: see what it printed, and mend what install_firmware in device.json names",
+    )
 
 
 @contextmanager

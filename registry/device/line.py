@@ -29,7 +29,7 @@ class Updated:
     """``installed``: the device runs ``manifest``'s artefact since now; else ``reason`` and ``detail`` say why nothing changed.
 
     ``running_sha256``: of what it runs, None where that is not known. ``staged``: the file that a gateway hands over.
-    ``firmware``: the same of its firmware, and ``firmware_error`` what was refused there while the models went on.
+    ``firmware``: the same of its firmware, and ``firmware_error`` the error where it was refused while the models went on.
     """
 
     installed: bool

@@ -52,6 +52,7 @@ def update(
     *,
     tell: Callable[[], object] = lambda: None,
     again: Callable[[], Facts] | None = None,
+    settled: Callable[[Updated], object] = lambda _: None,
     now: datetime | None = None,
     deadline_s: float = DEADLINE_S,
 ) -> Updated:
@@ -60,6 +61,7 @@ def update(
 
     ``key`` signs the reports. ``tell`` is called when one was put down that the registry should have before the device goes
     on: it sends what it can, and does not raise. ``again`` reads the facts anew, after an installer changed the firmware.
+    ``settled`` hears how the firmware went, before the models begin: what they raise does not take that word away.
 
     Raises:
         Refused: something does not verify, or the artefact failed its try; ``reason`` says what. The device keeps what it ran.
@@ -74,21 +76,23 @@ def update(
         firmware.recover()
         source = open_source(place, root, facts, state, now, deadline_s)
         changed, refused = _attempted(firmware, source)
+        settled(changed)
         if firmware.pending:
-            waits = models.waits(Reason.HANDED_OVER, f"no model is changed: {changed.detail if changed else refused}")
+            why = changed.detail if refused is None else "the firmware before it is not confirmed"
+            waits = models.waits(Reason.HANDED_OVER, f"no model is changed: {why}")
             return replace(waits, firmware=changed, firmware_error=refused)
-        if changed is not None and changed.installed:
+        if changed.installed:
             models = replace(models, reporter=replace(models.reporter, facts=firmware.again()))
             source = open_source(place, root, facts, state, now, deadline_s)
         return replace(models.update(source), firmware=changed, firmware_error=refused)
 
 
-def _attempted(firmware: Firmware, source: Source) -> tuple[Updated | None, Refused | Unreachable | None]:
+def _attempted(firmware: Firmware, source: Source) -> tuple[Updated, Refused | Unreachable | None]:
     """A firmware that is refused keeps no model from the device."""
     try:
         return firmware.update(source), None
     except (Refused, Unreachable) as error:
-        return None, error
+        return firmware.waits(error.reason, error.message), error
 
 
 def answered(

@@ -192,7 +192,10 @@ def test_without_an_installer_firmware_is_refused_and_the_model_goes_on(gateway:
 
 def test_an_installer_that_fails_is_called_again_and_then_given_up(gateway: Gateway) -> None:
     gateway.plan(works=False, install=1)
-    assert gateway.refused() == Reason.INSTALL_FAILED
+    done = gateway.update()
+    assert done.firmware_error is not None
+    assert done.firmware_error.reason == Reason.INSTALL_FAILED
+    assert "what install_firmware in device.json names" in done.firmware_error.hint
     waits = gateway.update().firmware
     assert waits is not None
     assert waits.reason == Reason.BACKING_OFF
@@ -223,6 +226,32 @@ def test_an_installer_that_hangs_is_ended(gateway: Gateway) -> None:
     assert time.monotonic() - begin < 20
 
 
+def test_what_a_failed_installer_leaves_behind_is_waited_for(gateway: Gateway) -> None:
+    """Its status ends the try; the next one begins when nothing of it runs any more."""
+    pipe, gate = gateway.folder / "left", gateway.folder / "left.sh"
+    os.mkfifo(pipe)
+    gate.write_text(f"(read line < {pipe}) >/dev/null 2>&1 &\nexit 1\n")
+    known = gateway.facts.install_firmware
+    gateway.change(install_firmware=("/bin/sh", str(gate)))
+    assert gateway.refused() == Reason.INSTALL_FAILED
+    failed = [("started", None), ("failed", "install_failed")]
+    assert gateway.said() == failed
+    gateway.later += timedelta(hours=1)
+    gateway.change(install_firmware=known)
+    waits = gateway.update().firmware
+    assert waits is not None
+    assert (waits.installed, waits.reason) == (False, Reason.HANDED_OVER)
+    assert "is being installed" in waits.detail
+    assert (gateway.said(), gateway.calls()) == (failed, [])
+    pipe.write_text("go\n")
+    while firmware.installer.at_work(gateway.state / "firmware"):
+        time.sleep(0.01)
+    done = gateway.update().firmware
+    assert done is not None
+    assert done.installed
+    assert gateway.said() == [*failed, ("started", None), ("installed", None)]
+
+
 @pytest.mark.parametrize("program", [("/no/such/program",), (__file__,)], ids=["absent", "no program"])
 def test_an_installer_that_does_not_start_is_a_failure(gateway: Gateway, program: tuple[str, ...]) -> None:
     gateway.change(install_firmware=program)
@@ -238,6 +267,36 @@ def test_a_new_firmware_that_calls_itself_another_device_is_an_error(gateway: Ga
     gateway.change(device_id=mine)
     gateway.update()
     assert gateway.said() == [("started", None), ("installed", None)]
+
+
+def test_a_new_firmware_whose_facts_cannot_be_read_stays_in_flight(gateway: Gateway) -> None:
+    """The error says so, and once device.json is mended the try ends as an install."""
+    known = gateway.facts
+    broken = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text('{')"
+    gateway.change(install_firmware=(sys.executable, "-c", broken, str(gateway.folder / "device.json")))
+    with pytest.raises(InputError, match=r"new firmware's device\.json cannot be read: .*Invalid JSON") as caught:
+        gateway.update()
+    assert "in flight" in caught.value.hint
+    gateway.write(known.model_copy(update={"firmware_version": "2.2.0", "firmware_variant": "gateway-v2"}))
+    gateway.update()
+    assert gateway.said() == [("started", None), ("installed", None)]
+
+
+def test_a_program_with_a_slash_lies_beside_device_json(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the client is called; one without a slash is the system's."""
+    program = gateway.folder / "flash"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{gateway.installer}" "{gateway.folder}" "$@"\n')
+    program.chmod(0o700)
+    (gateway.folder / "elsewhere").mkdir()
+    monkeypatch.chdir(gateway.folder / "elsewhere")
+    (gateway.folder / "device.json").write_text(
+        gateway.facts.model_copy(update={"install_firmware": ("./flash",)}).model_dump_json()
+    )
+    assert gateway.facts.install_firmware == (str(program),)
+    assert gateway.refused() is None
+    assert gateway.calls() == ["install"]
+    gateway.change(install_firmware=("flash", "./at"))
+    assert gateway.facts.install_firmware == ("flash", "./at")
 
 
 # Reboots
@@ -304,7 +363,10 @@ def test_what_is_not_confirmed_is_not_installed_yet(gateway: Gateway, monkeypatc
     boot(monkeypatch)
     gateway.change(firmware_version="2.2.0", firmware_variant="gateway-v2")
     gateway.plan(confirm=1)
-    assert gateway.refused() == Reason.INSTALL_FAILED
+    done = gateway.update()
+    assert done.firmware_error is not None
+    assert done.firmware_error.message == "[install_failed] the installer does not confirm what runs: status 1"
+    assert (done.reason, done.detail) == (Reason.HANDED_OVER, "no model is changed: the firmware before it is not confirmed")
     assert gateway.said() == [("started", None)]
     boot(monkeypatch, 3)
     gateway.change(firmware_version="1.4.0", firmware_variant="gateway-v1")
@@ -455,6 +517,22 @@ def test_the_command_line_says_both(gateway: Gateway, muster: Run) -> None:
     code, output, error = muster(*ask)
     assert (code, "nothing to do [already_installed]" in output) == (8, True)
     assert "[install_failed] the installer ended with status 9" in error
+    other = Gateway(gateway.workspace, gateway.folder)
+    other.plan(works=False, install=9)
+    code, output, error = muster(*ask[:-1], gateway.folder / "other", "--json")
+    value = json.loads(output)["data"]["firmware"]
+    assert (code, value["installed"], value["reason"]) == (8, False, "install_failed")
+    assert value["detail"] == "[install_failed] the installer ended with status 9"
+
+
+def test_a_model_that_is_refused_does_not_hide_the_firmware_that_runs(gateway: Gateway, muster: Run) -> None:
+    with_model(gateway)
+    gateway.change(latency_budget_us=1)
+    who = on_disk(_AsDevice(gateway), gateway.folder)
+    ask = ("device", "update", gateway.place, *who, "--root", gateway.folder / "root.json", "--state", gateway.state)
+    code, output, error = muster(*ask)
+    assert (code, output.strip()) == (8, f"{gateway.facts.device_id}: firmware 2.2.0 runs now")
+    assert "[latency_exceeded]" in error
 
 
 class _AsDevice:
