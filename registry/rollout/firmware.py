@@ -239,7 +239,14 @@ def _firmware(over: str, target: Version) -> str:
 
 
 def _version(text: str) -> Version:
+    """Ranges of firmware compare no local parts (PEP 440), so that devices could not tell such an image from the one without."""
     try:
-        return Version(text)
+        version = Version(text)
     except InvalidVersion:
         raise InputError(f"'{text}' is no firmware version such as 2.1.0", hint="write it as PEP 440 wants it") from None
+    if version.local:
+        raise InputError(
+            f"firmware version '{text}' has a local part, '+{version.local}', which no range of versions tells apart",
+            hint=f"number the image anew, such as {version.public}.post1",
+        )
+    return version

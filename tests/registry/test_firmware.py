@@ -244,6 +244,8 @@ def test_the_command_line_of_firmware(tmp_path: Path, image: Path, muster: Run) 
     assert len(rollout.list_releases(workspace)) == 1, "the same image is drafted once"
     for wrong, expected in (
         (("--firmware-version", "2024.10-LTS"), 2),
+        (("--firmware-version", "2.2.0+local"), 2),
+        (("--firmware-version", "2.2.0", "--version", "7"), 2),
         ((), 2),
         (("--firmware-version", "1.0"), 2),
         (("--firmware-version", "2.2.0", "--fleet", "south"), 3),
