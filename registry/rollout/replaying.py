@@ -12,6 +12,7 @@ from registry.rollout.events import Event
 from registry.rollout.release import (
     Approval,
     Cut,
+    Displaced,
     MetricRule,
     Offer,
     Proposal,
@@ -126,6 +127,7 @@ def _drafted(event: Event) -> Release:
         rules=Rules(**rules | {"metrics": tuple(MetricRule(**m) for m in rules["metrics"])}),
         manifests=tuple(_planned(fleet, o) for o in payload["offers"]),
         skipped=tuple(Skipped(**s) for s in payload["skipped"]),
+        displaces=tuple(Displaced(**d) for d in payload.get("displaces", ())),
     )
 
 
