@@ -158,9 +158,7 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
             yield connection
     except IntegrityError as error:
-        raise Conflict(
-            f"someone else changed it first ({_constraint(error)})", hint="look at it again, then repeat the command"
-        ) from None
+        raise Conflict("someone else changed it first", hint="look at it again, then repeat the command") from error
     except DBAPIError as error:
         if "locked" not in str(error.orig):
             raise
@@ -249,7 +247,3 @@ def _upgrade(engine: sa.Engine) -> None:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-
-
-def _constraint(error: IntegrityError) -> str:
-    return str(error.orig).splitlines()[0]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from registry.models import ModelVersion
     from registry.rollout import Rehearsal, Release
 
-app = typer.Typer(no_args_is_help=True, help="Releases: one model version offered to one fleet.")
+app = typer.Typer(no_args_is_help=True, help="Releases: one model version, or one firmware of a profile, offered to one fleet.")
 release_steering.add_to(app)
 
 WorkspacePath = Annotated[Path, typer.Argument(help="folder with muster.yaml")]
@@ -35,7 +35,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="show what would happen 
 @app.command()
 def draft(
     workspace: WorkspacePath = Path(),
-    version: Annotated[str, typer.Option(help="version number or alias of the model")] = "candidate",
+    version: Annotated[str | None, typer.Option(help="version number or alias of the model (default: candidate)")] = None,
     actor: Annotated[str | None, typer.Option(help="who drafts (default: you)")] = None,
     again: Annotated[bool, typer.Option("--again", help="draft anew where the version's earlier release has ended")] = False,
     not_before: Annotated[str | None, typer.Option(help="no device installs earlier: 2026-12-01T02:00:00Z")] = None,
@@ -52,12 +52,19 @@ def draft(
 
     from registry import models, rollout
 
-    start, who = _stamp(not_before), actor or getpass.getuser()
+    start, who = _stamp(not_before), getpass.getuser() if actor is None else actor
+    if not who.strip():
+        raise InputError("--actor is empty", hint="the log says who drafts; left out, it is you")
     opened = open_workspace(workspace)
     if firmware_image or firmware_version or profile or fleet or over:
         if not (firmware_image and firmware_version and profile):
             raise InputError(
                 "a firmware takes --firmware-image, --firmware-version and --profile", hint="a model is offered without them"
+            )
+        if version is not None:
+            raise InputError(
+                f"--version {version} is of a model, and a firmware is offered",
+                hint="--firmware-version says which; leave --version out",
             )
         drafted = rollout.draft_firmware(
             opened,
@@ -72,7 +79,7 @@ def draft(
             not_before=start,
         )
     else:
-        found = models.find_version(opened, version)
+        found = models.find_version(opened, "candidate" if version is None else version)
         artefacts, proofs = _fetch(opened, found), models.read_proofs(opened, found)
         drafted = rollout.draft(opened, found, artefacts, proofs, who, again=again, dry_run=dry_run, not_before=start)
     if json:
@@ -101,7 +108,7 @@ def approve(
 
     opened = open_workspace(workspace)
     if dry_run:
-        signing = rollout.preview(opened, release)
+        signing = rollout.preview(opened, release, person)
         if json:
             emit_json("signing", asdict(signing))
             return
@@ -215,7 +222,9 @@ def publish(
         if to:
             emit_line(f"{to}: {len(mirrored)} files written" if mirrored else f"{to} is the same already")
     if offline:
-        say(f"near their expiry, and signed by persons only: {', '.join(offline)} (muster keys init; a new release for releases)")
+        say(
+            f"near their expiry, and signed by persons only: {', '.join(offline)} (muster keys init; releases: muster keys renew)"
+        )
 
 
 @app.command()

@@ -33,6 +33,9 @@ def print_release(release: Release) -> None:
         alike = [s for s in release.skipped if (s.profile, s.reason) == (profile, reason)]
         devices, firmware = sum(s.devices for s in alike), ", ".join(s.firmware for s in alike)
         emit_line(f"not reached: {devices} devices with {profile}, firmware {firmware}: {reason}")
+    for gone in release.displaces if release.open and not release.started else ():
+        what = f"{gone.release} (firmware {gone.version})"
+        emit_line(f"warning: starting it takes {what} out of offer, which {gone.devices} devices still need")
     if release.pinned:
         emit_line(f"pinned to what they run: {', '.join(release.pinned)}")
     if release.voided and release.state == "waiting_for_approval":

@@ -25,7 +25,7 @@ from registry.rollout import events
 from registry.rollout.documents import keep, kept
 from registry.rollout.events import following
 from registry.rollout.manifests import entries_of, merged
-from registry.rollout.persons import sign_as
+from registry.rollout.persons import releasing_signer, require_person, sign_as
 from registry.rollout.publication import in_force, publish_decided, reconcile
 from registry.rollout.query import history
 from registry.rollout.release import Approval, Release
@@ -60,8 +60,7 @@ def approve(workspace: Workspace, release_id: str, person: str, reason: str, *, 
     version, body = _proposal(workspace, release, now)
     digest = sha256_bytes(body)
     valid = _valid(workspace, release, digest)
-    if person in {a.person for a in valid}:
-        raise Conflict(f"{person} has approved '{release_id}' already", hint="a second person has to approve it")
+    _require_another(release, person, valid)
     keyid, signature = sign_as(workspace, person, Metadata[Targets].from_bytes(body).signed_bytes)
     payload = {"version": version, "digest": digest, "keyid": keyid, "signature": signature, "reason": reason}
     new = [following(log[-1], release_id, stamp(now), person, Kind.APPROVED, payload)]
@@ -89,9 +88,10 @@ def deny(
     """End a release that waits for approval; with ``dry_run``, return what would be.
 
     Raises:
-        NotFound: no such release.
+        NotFound: no such release, or nobody of this name may release.
         Conflict: it does not wait for approval.
     """
+    require_person(workspace, person)
     log = history(workspace, release_id)
     event = following(log[-1], release_id, stamp(now or utc_now()), person, Kind.DENIED, {"reason": reason})
     release = apply(replay(log), event)
@@ -101,22 +101,23 @@ def deny(
     return release
 
 
-def preview(workspace: Workspace, release_id: str, *, now: datetime | None = None) -> Signing:
+def preview(workspace: Workspace, release_id: str, person: str, *, now: datetime | None = None) -> Signing:
     """What `approve` would sign now.
 
     Raises:
-        NotFound: no such release, or no keys yet.
-        Conflict: it does not wait for approval.
+        NotFound, Conflict, VerificationFailed: as `approve`; NotFound, too: there are no keys yet.
     """
     require_keys(workspace)
     release = replay(history(workspace, release_id))
     require(release, Kind.APPROVED)
     version, body = _proposal(workspace, release, now or utc_now())
     digest = sha256_bytes(body)
-    people = tuple(a.person for a in _valid(workspace, release, digest))
+    valid = _valid(workspace, release, digest)
+    _require_another(release, person, valid)
+    releasing_signer(workspace, person)
     with reading(open_database(workspace.database_url)) as connection:
         paths = tuple(entries_of(release, ways_back(connection, release)))
-    return Signing(version, digest, paths, people, trust.RELEASES_THRESHOLD)
+    return Signing(version, digest, paths, tuple(a.person for a in valid), trust.RELEASES_THRESHOLD)
 
 
 def start(workspace: Workspace, release_id: str, *, dry_run: bool = False) -> Release:
@@ -140,6 +141,11 @@ def start(workspace: Workspace, release_id: str, *, dry_run: bool = False) -> Re
     if not dry_run:
         reconcile(workspace)
     return release
+
+
+def _require_another(release: Release, person: str, valid: tuple[Approval, ...]) -> None:
+    if person in {a.person for a in valid}:
+        raise Conflict(f"{person} has approved '{release.id}' already", hint="a second person has to approve it")
 
 
 def _proposal(workspace: Workspace, release: Release, now: datetime) -> tuple[int, bytes]:

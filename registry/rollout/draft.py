@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from datetime import datetime
 from functools import partial
@@ -311,8 +311,14 @@ def first_events(release_id: str, actor: str, time: str, payload: dict[str, Any]
     return drafted, following(drafted, release_id, time, actor, Kind.SUBMITTED, {})
 
 
-def store(workspace: Workspace, log: tuple[Event, Event], attempt: int, artefacts: Iterable[tuple[str, bytes]]) -> None:
-    """Artefacts (digest, bytes) first: nobody can approve what devices could not fetch."""
+def store(
+    workspace: Workspace,
+    log: tuple[Event, Event],
+    attempt: int,
+    artefacts: Iterable[tuple[str, bytes]],
+    keep: Collection[str] = (),
+) -> None:
+    """Artefacts (digest, bytes) first: nobody can approve what devices could not fetch. ``keep``: drafts that go on waiting."""
     drafted, payload = log[0], log[0].payload
     digests = {o["artefact_sha256"] for o in payload["offers"]}
     for sha256, data in artefacts:
@@ -324,4 +330,4 @@ def store(workspace: Workspace, log: tuple[Event, Event], attempt: int, artefact
     with writing(open_database(workspace.database_url)) as connection:
         connection.execute(releases.insert(), row)
         events.append(connection, log)
-        outdate(connection, payload["fleet"], drafted)
+        outdate(connection, payload["fleet"], drafted, keep)

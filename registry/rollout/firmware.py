@@ -7,7 +7,8 @@ the model that is offered there is its model from then on. Nothing has to be ord
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from registry.images import release_keys
 from registry.inventory import Group, count_devices
 from registry.rollout import events
 from registry.rollout.draft import check_sizes, first_events, payload_of, planned_sequence, store
-from registry.rollout.firmware_needs import Step, in_words, steps_to
+from registry.rollout.firmware_needs import Step, displaced, in_words, steps_before
 from registry.rollout.members import count_sites, members, sites_of, takes
 from registry.rollout.plan import plan, underpowered
 from registry.rollout.release import Offer, Release, Skipped
@@ -57,7 +58,8 @@ def draft_firmware(
 ) -> list[Release]:
     """Offer a firmware image to one fleet, or to all that have devices with an older one.
 
-    ``over``: the firmware that it installs over, a PEP 440 range; devices below it are left out, and named.
+    ``over``: the firmware that it installs over, a PEP 440 range; devices below it are left out, and named. Drafts of older
+    firmware that these have to install before go on waiting; others of the profile are superseded.
 
     The same image is drafted once: a second call returns its releases as they are now, unless they ended and ``again`` is
     given.
@@ -76,19 +78,31 @@ def draft_firmware(
     if not chosen:
         raise NotFound(f"no such fleet: '{fleet}'", hint=f"there are: {', '.join(f.name for f in workspace.settings.fleets)}")
     time, start = stamp(now or utc_now()), stamp(not_before) if not_before else ""
-    drafted = []
+    drafted: list[Release] = []
+    before: list[str] = []
     for each in chosen:
         offer = _bare_offer(workspace, each, profile, target, firmware, data, level)
-        groups = [g for g in count_devices(workspace, fleet=each.name) if takes(offer, g) and Version(g.firmware) < target]
-        if groups:
+        everyone = count_devices(workspace, fleet=each.name)
+        groups = [g for g in everyone if takes(offer, g) and Version(g.firmware) < target]
+        if not groups:
+            before += _brought(workspace, everyone, offer)
+        else:
             drafted.append(_draft(workspace, each, offer, groups, data, actor, time, start, again=again, dry_run=dry_run))
     if not drafted:
         within = f" in '{over}'" if over else ""
         raise InputError(
             f"no device of {', '.join(f.name for f in chosen)} with profile '{profile}' has firmware{within} older than {target}",
-            hint="muster fleet list shows what they have; muster fleet import reads it anew",
+            hint="; ".join((*dict.fromkeys(before), "muster fleet list shows what they have; muster fleet import reads it anew")),
         )
     return drafted
+
+
+def _brought(workspace: Workspace, groups: Sequence[Group], offer: Offer) -> Iterator[str]:
+    """What would bring devices to firmware that the offer installs over."""
+    with reading(open_database(workspace.database_url)) as connection:
+        for group in groups:
+            if group.profile == offer.profile and (steps := steps_before(connection, group, offer)):
+                yield f"{in_words(steps, 'bring them there')} (from {group.firmware})"
 
 
 def _draft(
@@ -110,15 +124,19 @@ def _draft(
             return earlier
         release_id = f"{fleet.name}-r{counter}"
         full = _planned(workspace, connection, fleet, offer, groups, release_id)
-        others = [g for g in count_devices(workspace, fleet=fleet.name) if g.profile == offer.profile and not takes(full, g)]
-        left_out = [_skipped(connection, g, full) for g in others]
-    payload = payload_of(workspace, fleet, offer.variant, version, counter, [full], left_out) | {"not_before": start}
+        others = [g for g in count_devices(workspace, fleet=fleet.name) if g.profile == offer.profile and g not in groups]
+        ways = {g: steps_before(connection, g, full) for g in others}
+        taken = displaced(connection, fleet.name, full, ways)
+    left_out = [_skipped(g, full, steps) for g, steps in ways.items() if not takes(full, g)]
+    payload = payload_of(workspace, fleet, offer.variant, version, counter, [full], left_out)
+    payload |= {"not_before": start, "displaces": [asdict(d) for d in taken]}
     log = first_events(release_id, actor, time, payload)
     release = replay(log)
     check_sizes(release)
     if not dry_run:
         write_bytes(firmware_file(workspace, offer.artefact_sha256), data)
-        store(workspace, log, attempt, [(offer.artefact_sha256, data)])
+        needed = {s.release for steps in ways.values() for s in steps}
+        store(workspace, log, attempt, [(offer.artefact_sha256, data)], needed)
     return release
 
 
@@ -193,15 +211,13 @@ def _what(offer: Offer) -> tuple[str, str, str]:
     return offer.artefact_sha256, offer.firmware_version, offer.firmware
 
 
-def _skipped(connection: sa.Connection, group: Group, offer: Offer) -> Skipped:
+def _skipped(group: Group, offer: Offer, steps: Sequence[Step]) -> Skipped:
     """Why these devices of the profile get nothing, and which firmware they would have to install before."""
-    steps: tuple[Step, ...] = ()
     if offer.hardware_revisions and group.revision not in offer.hardware_revisions:
         reason = f"hardware revision '{group.revision}' is not among {', '.join(offer.hardware_revisions)}"
     elif Version(group.firmware) > Version(offer.firmware_version):
         reason = f"they have firmware {group.firmware}, which is newer"
     else:
-        steps = steps_to(connection, group.fleet, group, lambda version: takes(offer, replace(group, firmware=version)))
         reason = (
             f"they have firmware {group.firmware}, and it installs over {offer.firmware}; {in_words(steps, 'bring them there')}"
         )
@@ -239,7 +255,14 @@ def _firmware(over: str, target: Version) -> str:
 
 
 def _version(text: str) -> Version:
+    """Ranges of firmware compare no local parts (PEP 440), so that devices could not tell such an image from the one without."""
     try:
-        return Version(text)
+        version = Version(text)
     except InvalidVersion:
         raise InputError(f"'{text}' is no firmware version such as 2.1.0", hint="write it as PEP 440 wants it") from None
+    if version.local:
+        raise InputError(
+            f"firmware version '{text}' has a local part, '+{version.local}', which no range of versions tells apart",
+            hint=f"number the image anew, such as {version.public}.post1",
+        )
+    return version

@@ -1,8 +1,11 @@
-"""Devices whose firmware is too old for what is drafted, and the releases that would change that, one after the other."""
+"""Devices whose firmware is too old for what is drafted, and the releases that would change that, one after the other.
+
+A profile has one firmware on offer at a time, so that a draft may take from them what they need; it says so.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
@@ -15,7 +18,7 @@ from registry.database import releases
 from registry.inventory import Group
 from registry.rollout import events
 from registry.rollout.members import takes
-from registry.rollout.release import Offer
+from registry.rollout.release import Displaced, Offer
 from registry.rollout.replaying import replay
 from registry.rollout.states import State
 
@@ -24,11 +27,12 @@ _GONE = frozenset({State.APPROVAL_DENIED, State.CANCELLED, State.EXPIRED, State.
 
 @dataclass(frozen=True)
 class Step:
-    """A firmware to install on the way; ``offered``: no later firmware has taken its place."""
+    """A firmware to install on the way; ``offered``: no later firmware has taken its place; ``started``: nor does it wait."""
 
     release: str
     version: str
     offered: bool
+    started: bool
 
 
 def is_too_old(fleet: Fleet, group: Group) -> bool:
@@ -65,6 +69,33 @@ def steps_to(connection: sa.Connection, fleet: str, group: Group, fits: Callable
     return ()
 
 
+def steps_before(connection: sa.Connection, group: Group, offer: Offer) -> tuple[Step, ...]:
+    """As `steps_to`, to a version that ``offer`` installs over, by older firmware only."""
+    target = Version(offer.firmware_version)
+    return steps_to(connection, group.fleet, group, lambda v: Version(v) < target and takes(offer, replace(group, firmware=v)))
+
+
+def displaced(
+    connection: sa.Connection, fleet: str, offer: Offer, without: Mapping[Group, Sequence[Step]]
+) -> tuple[Displaced, ...]:
+    """Firmware on offer, or waiting to be, that ``offer`` takes the place of while devices need it, the newest first.
+
+    ``without``: devices that ``offer`` brings nothing -> what they have to install before.
+    """
+    found = []
+    for step, other in _images(connection, fleet, offer.profile):
+        own = Version(step.version)
+        needing = sum(
+            group.devices
+            for group, steps in without.items()
+            if step in steps or (takes(other, group) and Version(group.firmware) < own)
+        )
+        on_a_way = any(step in steps for steps in without.values())
+        if needing and step.offered and (step.started or on_a_way):
+            found.append(Displaced(step.release, step.version, needing))
+    return tuple(found)
+
+
 def in_words(steps: Sequence[Step], what: str = "bring them in") -> str:
     """``what``: what they do for the devices, in the plural."""
     if not steps:
@@ -82,8 +113,8 @@ def _images(connection: sa.Connection, fleet: str, profile: str) -> list[tuple[S
     found = []
     for release_id in connection.scalars(sa.select(releases.c.id).where(*mine).order_by(releases.c.counter.desc())).all():
         release = replay(events.read(connection, release_id))
-        offered = release.state != State.SUPERSEDED
-        if release.kind == "firmware" and release.state not in _GONE and (offered or release.started):
+        if release.kind == "firmware" and release.state not in _GONE and (release.started or release.state != State.SUPERSEDED):
             offer = release.manifests[0]
-            found.append((Step(release.id, offer.firmware_version, offered), offer))
+            offered = offer.live or not release.started
+            found.append((Step(release.id, offer.firmware_version, offered, release.started), offer))
     return found

@@ -177,11 +177,20 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class Displaced:
+    """A firmware release that this one takes out of offer when it starts, and how many ``devices`` still need it then."""
+
+    release: str
+    version: str
+    devices: int
+
+
+@dataclass(frozen=True)
 class Release:
     """``counter`` rises with every draft of the fleet; ``revision`` is that of the last event.
 
     ``state`` is that of the variant that needs a person most. ``voided``: persons whose signature lost its meaning, and
-    who have to approve again. ``pinned``: devices that keep what they run.
+    who have to approve again. ``pinned``: devices that keep what they run. ``displaces``: as known at the draft.
     """
 
     id: str
@@ -200,6 +209,7 @@ class Release:
     rules: Rules
     manifests: tuple[Offer, ...]
     skipped: tuple[Skipped, ...]
+    displaces: tuple[Displaced, ...] = ()
     approvals: tuple[Approval, ...] = ()
     proposal: Proposal | None = None
     voided: tuple[str, ...] = ()

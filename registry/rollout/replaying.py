@@ -12,6 +12,7 @@ from registry.rollout.events import Event
 from registry.rollout.release import (
     Approval,
     Cut,
+    Displaced,
     MetricRule,
     Offer,
     Proposal,
@@ -75,11 +76,11 @@ def next_state(release: Release, offer: Offer, kind: Kind) -> State:
     """Raises Conflict when ``kind`` cannot happen to the variant now."""
     state = EDGES.get((offer.state, kind))
     if state is None or (kind == Kind.PROMOTED and offer.last_stage):
-        legal = sorted(k.value.replace("_", " ") for s, k in EDGES if s == offer.state and k in _BY_PERSONS)
+        orders = "|".join(sorted({_ORDERS[k] for s, k in EDGES if s == offer.state and k in _ORDERS}))
         who = f"release '{release.id}'" if not release.started else f"'{offer.variant}' in release '{release.id}'"
         raise Conflict(
             f"{who} is {offer.state.replace('_', ' ')}: it cannot be {kind.replace('_', ' ')}",
-            hint=f"it can be {', '.join(legal)}" if legal else "it has ended; draft a new one",
+            hint=f"what can be done: muster release {orders} {release.id}" if orders else "it has ended; draft a new one",
         )
     return state
 
@@ -90,20 +91,19 @@ def require(release: Release, kind: Kind, variants: Iterable[str] | None = None)
         next_state(release, offer, kind)
 
 
-_BY_PERSONS = frozenset(
-    {
-        Kind.APPROVED,
-        Kind.DENIED,
-        Kind.PROMOTED,
-        Kind.PAUSED,
-        Kind.RESUMED,
-        Kind.HELD,
-        Kind.HALTED,
-        Kind.ROLLBACK_STARTED,
-        Kind.ABORTED,
-        Kind.CANCELLED,
-    }
-)
+_ORDERS = {
+    Kind.APPROVED: "approve",
+    Kind.DENIED: "deny",
+    Kind.PROMOTED: "promote",
+    Kind.PAUSED: "pause",
+    Kind.RESUMED: "resume",
+    Kind.HELD: "hold",
+    Kind.HALTED: "halt",
+    Kind.ROLLBACK_STARTED: "rollback",
+    Kind.ABORTED: "abort",
+    Kind.CANCELLED: "abort",
+}
+"""What persons may do, by the command that does it."""
 
 
 def _drafted(event: Event) -> Release:
@@ -127,6 +127,7 @@ def _drafted(event: Event) -> Release:
         rules=Rules(**rules | {"metrics": tuple(MetricRule(**m) for m in rules["metrics"])}),
         manifests=tuple(_planned(fleet, o) for o in payload["offers"]),
         skipped=tuple(Skipped(**s) for s in payload["skipped"]),
+        displaces=tuple(Displaced(**d) for d in payload.get("displaces", ())),
     )
 
 

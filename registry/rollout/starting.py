@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
@@ -48,14 +49,17 @@ def ways_back(connection: sa.Connection, release: Release) -> dict[str, Way]:
     return found
 
 
-def outdate(connection: sa.Connection, fleet: str, by: Event) -> None:
-    """Drafts of the fleet, of the same line, that wait for approval are superseded by the newer one that ``by`` drafted."""
+def outdate(connection: sa.Connection, fleet: str, by: Event, keep: Collection[str] = ()) -> None:
+    """Drafts of the fleet, of the same line, that wait for approval are superseded by the newer one that ``by`` drafted.
+
+    ``keep``: those that devices have to install before it.
+    """
     others = sa.select(releases.c.id).where(releases.c.fleet == fleet, releases.c.id != by.release_id)
     line = replay([by]).line
     for other in connection.scalars(others.order_by(releases.c.counter)).all():
         log = events.read(connection, other)
         old = replay(log)
-        if old.state == State.WAITING_FOR_APPROVAL and old.line == line:
+        if old.state == State.WAITING_FOR_APPROVAL and old.line == line and other not in keep:
             payload = {"by": by.release_id}
             events.append(connection, [following(log[-1], other, by.time, by.actor, Kind.SUPERSEDED, payload)])
 

@@ -15,9 +15,8 @@ from components.workspace import Workspace
 from components.workspace.errors import ApprovalNeeded, Conflict, InputError, NotFound
 from registry.contract.times import utc_now
 from registry.database import open_database, rehearsing, writing
-from registry.keys import show_keys
 from registry.rollout import events
-from registry.rollout.persons import sign_as
+from registry.rollout.persons import require_person, sign_as
 from registry.rollout.policy import promoted
 from registry.rollout.publication import publish_decided
 from registry.rollout.release import Offer, Release
@@ -118,10 +117,19 @@ def rollback(workspace: Workspace, release_id: str, order: Order, *, now: dateti
 
 
 def abort(workspace: Workspace, release_id: str, order: Order, *, now: datetime | None = None) -> Release:
-    """End it for good. Devices keep what they run; nobody gets it any more."""
+    """End it for good. Devices keep what they run; nobody gets it any more.
+
+    Raises:
+        InputError: some variants are named of a release that has not started.
+    """
 
     def moves(release: Release) -> Iterable[tuple[Kind, dict[str, dict[str, Any]]]]:
         if not release.started:
+            if order.variants:
+                raise InputError(
+                    f"release '{release.id}' is {release.state.replace('_', ' ')}: until it starts, it is aborted as a whole",
+                    hint="leave --variant out",
+                )
             yield Kind.CANCELLED, {o.variant: {} for o in release.manifests}
             return
         running = (State.RUNNING, State.PAUSED, State.HELD)
@@ -174,18 +182,9 @@ def _require_a_way_back(release: Release, offer: Offer) -> None:
         )
 
 
-def _require_person(workspace: Workspace, person: str) -> None:
-    """The log names nobody who may not release; whose key it is is asked only where the key is needed."""
-    if not person.strip():
-        raise InputError("no person is named", hint="--person NAME: the log says who decided")
-    people = sorted({h.name for h in show_keys(workspace) if h.role == "releases"})
-    if person not in people:
-        raise NotFound(f"'{person}' is not one of those who may release", hint=f"they are {', '.join(people)} (muster keys show)")
-
-
 def _order(workspace: Workspace, release_id: str, order: Order, moves: Any, now: datetime | None) -> Release:
     now = now or utc_now()
-    _require_person(workspace, order.person)
+    require_person(workspace, order.person)
     with (rehearsing if order.dry_run else writing)(open_database(workspace.database_url)) as connection:
         log = events.read(connection, release_id)
         if not log:

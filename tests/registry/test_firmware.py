@@ -244,6 +244,8 @@ def test_the_command_line_of_firmware(tmp_path: Path, image: Path, muster: Run) 
     assert len(rollout.list_releases(workspace)) == 1, "the same image is drafted once"
     for wrong, expected in (
         (("--firmware-version", "2024.10-LTS"), 2),
+        (("--firmware-version", "2.2.0+local"), 2),
+        (("--firmware-version", "2.2.0", "--version", "7"), 2),
         ((), 2),
         (("--firmware-version", "1.0"), 2),
         (("--firmware-version", "2.2.0", "--fleet", "south"), 3),
@@ -308,6 +310,53 @@ def test_a_chain_of_firmware_is_named_in_its_order(tmp_path: Path, image: Path) 
         rollout.approve(workspace, third.id, person, "fine")
     with pytest.raises(InputError, match=rf"bring them in \(no longer offered: '{second.id}'; draft the image with --again\)"):
         rollout.draft(workspace, version(), artefacts(), proofs(), "pipeline")
+
+
+def test_a_draft_keeps_waiting_firmware_that_its_devices_need_before(tmp_path: Path, image: Path, muster: Run) -> None:
+    """2.4 over 2 runs, 2.0 over 1.4 waits, and 3.0 is drafted over 2.4: the way it names stays open; what it costs is said."""
+    firmware = ["1.4.0"] * 5 + ["2.0.0"] * 7 + ["2.4.0"] * 10
+    rows = [f"gw-{i:03},north,gateway,{has},plant-1,," for i, has in enumerate(firmware)]
+    workspace = make_workspace(tmp_path / "w", devices="\n".join([HEADER, *rows]) + "\n")
+    import_devices(workspace)
+
+    def draft(to: str, over: str, *more: str) -> str:
+        image.write_bytes(IMAGE + to.encode())
+        these = ("--firmware-image", image, "--profile", "gateway", "--firmware-version", to, "--over", over)
+        code, output, _ = muster("release", "draft", workspace.root, *these, *more)
+        assert code == 0
+        return " ".join(output.split())
+
+    def state(release_id: str) -> str:
+        return rollout.show_release(workspace, release_id).state.value
+
+    draft("2.4.0", ">=2")
+    for person in ("ana", "ben"):
+        assert muster("release", "approve", "north-r1", workspace.root, "--person", person, "--reason", "fine")[0] == 0
+    said = draft("2.0.0", ">=1.4")
+    assert "takes north-r1 (firmware 2.4.0) out of offer, which 7 devices still need" in said
+    for more in (("--dry-run",), ()):
+        said = draft("3.0.0", ">=2.4", *more)
+        assert "firmware releases 'north-r2' and then 'north-r1' bring them there" in said
+        assert "takes north-r1 (firmware 2.4.0) out of offer, which 12 devices still need" in said
+        assert "takes north-r2 (firmware 2.0.0) out of offer, which 5 devices still need" in said
+    assert (state("north-r1"), state("north-r2"), state("north-r3")) == (
+        "running",
+        "waiting_for_approval",
+        "waiting_for_approval",
+    )
+    shown = " ".join(muster("release", "show", "north-r3", workspace.root)[1].split())
+    assert "which 12 devices still need" in shown
+    draft("2.0.1", ">=1.4")
+    assert (state("north-r2"), state("north-r3")) == ("superseded", "superseded"), "nobody needs them before this one"
+
+
+def test_firmware_that_nobody_can_take_yet_names_what_brings_them_there(tmp_path: Path, image: Path, muster: Run) -> None:
+    workspace = aged(tmp_path / "w", old=20)
+    started = offered(workspace, image)
+    image.write_bytes(IMAGE + b"3")
+    these = ("--firmware-image", image, "--profile", "gateway", "--firmware-version", "3.0.0", "--over", ">=2.2")
+    code, _, error = muster("release", "draft", workspace.root, *these)
+    assert (code, f"firmware release '{started.id}' brings them there" in " ".join(error.split())) == (2, True)
 
 
 # What devices make of it

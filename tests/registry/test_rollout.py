@@ -313,7 +313,7 @@ def test_an_approval_is_void_when_another_release_started_in_between(tmp_path: P
 
 
 def test_a_preview_signs_nothing(drafted: Workspace) -> None:
-    seen = rollout.preview(drafted, "north-r1")
+    seen = rollout.preview(drafted, "north-r1", "ana")
     assert (seen.version, seen.approvals, seen.needed, len(seen.paths)) == (1, (), 2, 2)
     assert rollout.show_release(drafted, "north-r1").revision == 2
 

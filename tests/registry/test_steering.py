@@ -137,6 +137,9 @@ def test_who_decided_on_an_older_state_gets_a_conflict(released: Workspace, must
         (("release", "pause", "north-r1", "--person", "ana", "--reason", " "), 2, "the reason is empty"),
         (("release", "status", "nowhere-r1"), 3, "there is no release"),
         (("release", "draft", "--not-before", "tomorrow"), 2, "'tomorrow' is no time"),
+        (("release", "draft", "--actor", " "), 2, "--actor is empty"),
+        (("release", "deny", "north-r1", *ANA), 5, "muster release abort|halt|hold|pause|promote north-r1"),
+        (("release", "approve", "north-r1", *ANA), 5, "muster release abort|halt|hold|pause|promote north-r1"),
     ],
 )
 def test_a_wrong_order_is_a_short_error(
@@ -227,3 +230,38 @@ def test_the_log_names_only_persons_who_may_release(
     ended, _, error = muster("release", "abort", "north-r1", released.root, "--person", person, "--reason", "x")
     assert (ended, message in error) == (code, True)
     assert rollout.show_release(released, "north-r1") == before
+
+
+@pytest.mark.parametrize(
+    ("person", "code", "message"), [("zoe", 3, "not one of those who may release"), ("", 2, "no person is named")]
+)
+def test_only_who_may_release_may_deny(drafted: Workspace, muster: Run, person: str, code: int, message: str) -> None:
+    ended, _, error = muster("release", "deny", "north-r1", drafted.root, "--person", person, "--reason", "x")
+    assert (ended, message in error) == (code, True)
+    assert set(states(drafted).values()) == {State.WAITING_FOR_APPROVAL}
+
+
+def test_a_rehearsed_approval_is_refused_as_the_real_one(drafted: Workspace, muster: Run) -> None:
+    """By whoever has no key, and by whoever has signed already."""
+    these = ("release", "approve", "north-r1", drafted.root, "--reason", "x", "--person")
+    refused = muster(*these, "zoe", "--dry-run")
+    assert (refused[0], refused) == (3, muster(*these, "zoe"))
+    assert muster(*these, "ana", "--dry-run")[0] == 0
+    assert muster(*these, "ana")[0] == 0
+    assert muster(*these, "ana", "--dry-run")[0] == 5
+    assert muster(*these, "ben", "--dry-run")[0] == 0
+
+
+def test_what_has_not_started_is_aborted_as_a_whole(drafted: Workspace, muster: Run) -> None:
+    code, _, error = muster("release", "abort", "north-r1", drafted.root, *ANA, "--variant", "gateway-v2")
+    assert (code, "aborted as a whole" in error) == (2, True)
+    assert set(states(drafted).values()) == {State.WAITING_FOR_APPROVAL}
+
+
+def test_who_was_slower_reads_no_sql(drafted: Workspace, muster: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else's event lands between the look and the writing."""
+    seen = rollout.history(drafted, "north-r1")
+    assert muster("release", "approve", "north-r1", drafted.root, *ANA)[0] == 0
+    monkeypatch.setattr("registry.rollout.approval.history", lambda *_: seen)
+    code, _, error = muster("release", "approve", "north-r1", drafted.root, "--person", "ben", "--reason", "x")
+    assert (code, "someone else changed it first" in error, "UNIQUE" in error) == (5, True, False)
