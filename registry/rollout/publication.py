@@ -87,7 +87,7 @@ def publish_decided(workspace: Workspace, release: Release, what: str, now: date
     except MusterError as error:
         raise type(error)(
             f"release '{release.id}' {what}, but not published yet: {error.message}",
-            hint="muster release publish, where the online keys are and the repository can be written",
+            hint=f"{error.hint}; then muster release publish" if error.hint else "muster release publish",
         ) from error
 
 
