@@ -32,13 +32,15 @@ def mirrors(workspace: Workspace) -> tuple[str, ...]:
 
 
 def mirror_all(workspace: Workspace) -> None:
-    """`mirror` to every place of `registry.mirrors`. One that cannot be had keeps no other one waiting.
+    """`mirror` to every place of `registry.mirrors`, once something is published. One that cannot be had keeps no other waiting.
 
     Raises:
         MusterError: what kept the first of them from being written, with the names of all.
     """
-    failed = []
-    for place in mirrors(workspace):
+    places, failed = mirrors(workspace), []
+    if not places or open_store(workspace).read(metadata.TIMESTAMP) is None:
+        return
+    for place in places:
         try:
             _persistently(workspace, place)
         except MusterError as error:

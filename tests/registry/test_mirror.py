@@ -221,3 +221,11 @@ def test_a_repository_that_cannot_be_written_does_not_hide_what_was_decided(rele
     store.unlink()
     store.with_name("aside").rename(store)
     assert muster("release", "publish", released.root)[0] == 0
+
+
+def test_before_anything_is_published_there_is_nothing_to_mirror(drafted: Workspace, muster: Run) -> None:
+    workspace = mirrored(drafted, "edge")
+    for person in ("ana", "ben"):
+        code, _, said = muster("release", "approve", "north-r1", workspace.root, "--person", person, "--reason", "fine")
+        assert code == 0, said
+    assert (workspace.root / "edge" / "metadata" / "timestamp.json").exists()
