@@ -32,6 +32,7 @@ def test_only_a_server_that_did_not_answer_is_asked_again(error: Exception, agai
     assert asyncio.run(asked()) is again
 
 
+@pytest.mark.slow
 def test_retries_are_bounded_and_spread() -> None:
     from flows import train_and_release as flow
 

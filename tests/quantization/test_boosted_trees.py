@@ -163,6 +163,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("bits", [16, 32])
 @pytest.mark.parametrize("shape", SHAPES)

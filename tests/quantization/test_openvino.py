@@ -38,6 +38,7 @@ def profile(**changes):
     return plant.profile("openvino", **changes)
 
 
+@pytest.mark.slow
 @INSTALLED
 @pytest.mark.parametrize("precision", ["int8", "float16", "float32"])
 def test_every_precision_is_proven_in_openvino_itself(precision, workspace, windows, model, cache):

@@ -87,6 +87,7 @@ def test_a_spike_is_clipped_by_all_but_minmax_and_outputs_by_none(model, windows
     assert calibrated(model.architecture, model.weights, codes, "percentile")["stem"][1] < whole["stem"][1]
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 1000), min_size=512, max_size=512).filter(any), st.floats(-5, 0), st.floats(0.1, 50))
 def test_ranges_lie_inside_of_the_values_and_reach_zero(counts, low, high):
     """Whatever the values: never wider than they are, and zero keeps a code."""

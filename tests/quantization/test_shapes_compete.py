@@ -68,6 +68,7 @@ def shapes_of(found):
     return {one.recipe.shape for one in found.tried}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefer", ["size", "accuracy"])
 def test_answers_count_before_size(prefer, trained, windows, tmp_path):
     """The smallest network answers something else than the trained one; of those that answer alike the small one is taken."""
@@ -80,6 +81,7 @@ def test_answers_count_before_size(prefer, trained, windows, tmp_path):
     assert found.recipe.name.startswith(f"{found.recipe.shape}: int8 ")
 
 
+@pytest.mark.slow
 def test_the_artefact_is_of_the_shape_that_was_taken_and_proven_against_it(workspace, trained, windows, tmp_path):
     wanted = profile("onnxruntime", quantization={"precisions": ["int8"]})
     artefact = quantize(workspace, wanted, trained, windows, "d" * 64, search(wanted, trained, windows, tmp_path))
@@ -92,6 +94,7 @@ def test_the_artefact_is_of_the_shape_that_was_taken_and_proven_against_it(works
     assert not prove(workspace, wanted, other, trained, windows).passed
 
 
+@pytest.mark.slow
 def test_what_weighs_too_much_is_out_before_it_is_compiled_or_compared(trained, windows, tmp_path):
     counts = {shape.name: shape.architecture.parameters for shape in trained.shapes}
     limit = (counts["slim"] + counts["odd"]) // 2
@@ -112,6 +115,7 @@ def test_one_shape_is_not_held_against_the_trained_network(trained, windows, tmp
     assert found.recipe.name.startswith("int8 ")
 
 
+@pytest.mark.slow
 def test_the_shape_stands_in_the_record_and_on_the_page(trained, windows, tmp_path):
     folder = tmp_path / "quantize" / "test-onnxruntime"
     folder.mkdir(parents=True)

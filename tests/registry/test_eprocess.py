@@ -49,6 +49,7 @@ def test_looking_at_every_report_halts_a_good_release_no_more_often_than_promise
     assert halted.mean() <= 0.01
 
 
+@pytest.mark.slow
 def test_a_bad_release_is_seen_early() -> None:
     rng = np.random.default_rng(12)
     known = np.cumsum(rng.random((RUNS, 400)) < 0.1, axis=1)

@@ -146,6 +146,7 @@ def test_a_predicted_number_stands_on_the_page_beside_boosting_with_its_error(wi
     assert '"report/gradient_boosting/level/rmse"' in (tmp_path / "report" / "report.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_workspace_that_holds_nothing_out_has_curves_alone(windows: Windows, model: TrainedModel, tmp_path: Path) -> None:
     all_train = replace(windows, index=windows.index.assign(split="train"))
     detector = of_model(model)

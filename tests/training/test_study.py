@@ -105,6 +105,7 @@ def test_declared_labels_are_drawn_from_late_windows_too(windows: Windows, label
         check(workspace, windows, label, [everything + 1])
 
 
+@pytest.mark.slow
 def test_one_network_learns_all_tasks_of_a_study(windows: Windows, label: LabelSet, tmp_path: Path) -> None:
     workspace, statistics = quick_workspace(tmp_path), window_statistics(quick_workspace(tmp_path), windows)
     (task,) = [t for t in workspace.settings.tasks if t.kind == "classes"]

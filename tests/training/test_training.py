@@ -47,6 +47,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(workspace:
     assert not _same(first, _train(other, windows, labels))
 
 
+@pytest.mark.slow
 def test_uncovered_windows_and_held_out_windows_teach_nothing(workspace: Workspace, windows: Windows) -> None:
     """Whatever stands in rows that are unlabelled or held out, the weights are the same."""
     labels = labels_of(windows)
