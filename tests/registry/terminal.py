@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import struct
+import subprocess
 import termios
 from dataclasses import dataclass
 
@@ -30,10 +31,11 @@ def on_terminal(command: str, width: int) -> Screen:
     Raises:
         AssertionError: it fails.
     """
-    child, terminal = pty.fork()
-    if child == 0:
-        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, width, 0, 0))
-        os.execvpe("sh", ["sh", "-c", command], os.environ | {"TERM": "xterm-256color"})  # noqa: S606 - a test's own command
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, width, 0, 0))
+    environment = os.environ | {"TERM": "xterm-256color"}
+    child = subprocess.Popen(["sh", "-c", command], stdin=end, stdout=end, stderr=end, env=environment, start_new_session=True)
+    os.close(end)
     written = b""
     while True:
         try:
@@ -43,9 +45,10 @@ def on_terminal(command: str, width: int) -> Screen:
         if not part:
             break
         written += part
-    os.close(terminal)
     text = written.decode()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, text
+    status = child.wait(60)
+    os.close(terminal)
+    assert status == 0, f"exit {status}: {text}"
     drawn = [_ESCAPE.sub("", part) for part in text.split(_ERASE)]
     lines = _ESCAPE.sub("", text).replace("\r", "\n").splitlines()
     return Screen(drawn[-1], tuple(part for part in drawn if part.strip()), tuple(line.rstrip() for line in lines))
