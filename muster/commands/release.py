@@ -13,7 +13,7 @@ from components.workspace import open_workspace
 from components.workspace.errors import InputError
 from muster.commands import release_steering
 from muster.commands.following import follow
-from muster.commands.release_steering import require_reason
+from muster.commands.release_steering import AlwaysDry, require_reason
 from muster.console import Json, emit_json, emit_line, emit_table, say
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def list_all(workspace: WorkspacePath = Path(), json: Json = False) -> None:
 
 
 @app.command()
-def history(release: ReleaseId, workspace: WorkspacePath = Path(), json: Json = False) -> None:
+def history(release: ReleaseId, workspace: WorkspacePath = Path(), _dry_run: AlwaysDry = False, json: Json = False) -> None:
     """The log of a release: who did what, when."""
     from registry import rollout
 
@@ -231,6 +231,7 @@ def publish(
 def verify(
     workspace: WorkspacePath = Path(),
     at: Annotated[str | None, typer.Option(help="a mirror to look at instead: a folder or s3://bucket/prefix")] = None,
+    _dry_run: AlwaysDry = False,
     json: Json = False,
 ) -> None:
     """Check the hash chain of every log, and that the repository has all that they say is live, rightly signed."""

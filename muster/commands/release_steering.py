@@ -25,6 +25,7 @@ Reason = Annotated[str, typer.Option(help="why; it is kept in the release's log"
 Variant = Annotated[list[str] | None, typer.Option(help="a firmware variant, repeatable; all where it is left out")]
 Revision = Annotated[int | None, typer.Option(min=1, help="the revision you decided on; a newer one is a conflict")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="show what would happen; change nothing")]
+AlwaysDry = Annotated[bool, typer.Option("--dry-run", help="as ever: this only reads; scripts may say it to every command")]
 
 _ORDERS = {
     "promote": "Open the next stage now, whatever its gate says; after the last stage, let in every device.",
@@ -51,6 +52,7 @@ def status(
     workspace: WorkspacePath = Path(),
     watch: Annotated[bool, typer.Option("--watch", help="go on showing it until it ends, or Ctrl-C")] = False,
     every: Annotated[float, typer.Option(min=0.1, help="with --watch: seconds between looks")] = 5.0,
+    _dry_run: AlwaysDry = False,
     json: Json = False,
 ) -> None:
     """Stage, counts, gates against their thresholds, and what happens next and when."""
@@ -86,6 +88,7 @@ def diff(
     release: ReleaseId,
     other: Annotated[str | None, typer.Argument(help="another release; left out, what the variants ran before")] = None,
     workspace: Annotated[Path, typer.Option("--in", help="folder with muster.yaml")] = Path(),
+    _dry_run: AlwaysDry = False,
     json: Json = False,
 ) -> None:
     """What a release changes, variant by variant: version, artefact, size, runtime, devices."""

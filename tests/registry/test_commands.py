@@ -157,3 +157,12 @@ def test_tables_and_documents_list_the_same(released: Workspace, muster: Run) ->
     assert (code, only["id"], "north-r1" in table) == (0, "north-r1", True)
     assert sum(g["devices"] for g in document(muster("fleet", "list", released.root, "--json")[1])) == 24
     assert document(muster("fleet", "show", "north", released.root, "--limit", 3, "--json")[1])["devices"] == 24
+
+
+@pytest.mark.parametrize("command", [("status", "north-r1"), ("history", "north-r1"), ("diff", "north-r1"), ("verify",)])
+def test_what_only_reads_takes_the_word_for_a_rehearsal_too(command: tuple[str, ...], released: Workspace, muster: Run) -> None:
+    register(released, "a")
+    place = ("--in", released.root) if command[0] == "diff" else (released.root,)
+    code, said, _ = muster("release", *command, *place, "--json", "--dry-run")
+    assert code == 0
+    assert said == muster("release", *command, *place, "--json")[1] or command[0] == "status", "whose time goes on"
