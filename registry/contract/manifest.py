@@ -8,6 +8,7 @@ sequence number (RFC 9124, REQ.SEC.SEQUENCE). Stages are evaluated by the device
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -41,7 +42,13 @@ def _specifier(text: str) -> str:
     return text
 
 
-def _version(text: str) -> str:
+@lru_cache(maxsize=4096)
+def pep440(text: str) -> str:
+    """A version as it is written. Remembered: a fleet has few, and a registry reads many reports.
+
+    Raises:
+        ValueError: it is none.
+    """
     try:
         Version(text)
     except InvalidVersion as error:
@@ -95,7 +102,7 @@ class Artifact(Grown):
     path: str
     release_counter: int = Field(ge=1)
     kind: Literal["model", "firmware"] = "model"
-    firmware_version: Annotated[str, AfterValidator(_version), Field(max_length=64)] | None = None
+    firmware_version: Annotated[str, AfterValidator(pep440), Field(max_length=64)] | None = None
 
     @model_validator(mode="after")
     def _firmware_says_which(self) -> Self:
@@ -113,7 +120,7 @@ class Artifact(Grown):
 
 class Runtime(Part):
     name: Literal["onnxruntime", "openvino", "litert", "c99"]
-    minimal: Annotated[str, AfterValidator(_version), Field(max_length=64)]
+    minimal: Annotated[str, AfterValidator(pep440), Field(max_length=64)]
 
 
 class Compatibility(Grown):

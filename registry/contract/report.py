@@ -7,13 +7,11 @@ at most 2 KiB; `report.schema.json` is its exported schema. It travels signed (s
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, Field, model_validator
 
-from registry.contract.manifest import Grown, Name, Sha256, Stamp
+from registry.contract.manifest import Grown, Name, Sha256, Stamp, pep440
 from registry.contract.reasons import Reason
 
 MAX_BYTES: Final = 2048
@@ -34,17 +32,7 @@ Ordinal = Annotated[int, Field(ge=1, le=_EXACT)]
 Thousandths = Annotated[int, Field(ge=0, le=_EXACT)]
 
 
-@lru_cache(maxsize=4096)
-def _version(text: str) -> str:
-    """Remembered: a fleet has few versions, and a registry reads many reports."""
-    try:
-        Version(text)
-    except InvalidVersion as error:
-        raise ValueError(str(error)) from None
-    return text
-
-
-FirmwareVersion = Annotated[str, AfterValidator(_version), Field(pattern=r"^[0-9A-Za-z.!+_-]{1,64}$")]
+FirmwareVersion = Annotated[str, AfterValidator(pep440), Field(pattern=r"^[0-9A-Za-z.!+_-]{1,64}$")]
 """PEP 440, without spaces around it."""
 
 

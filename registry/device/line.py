@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,7 +45,7 @@ class Updated:
 
 
 @dataclass(frozen=True)
-class Line:
+class Line(ABC):
     """Models or firmware of one device; ``reporter`` knows which. ``tell``: sends the reports that wait, as far as it can."""
 
     reporter: Reporter
@@ -52,9 +53,9 @@ class Line:
     tell: Callable[[], object]
 
     @property
+    @abstractmethod
     def facts(self) -> Facts:
         """As manifests of this line are held against them."""
-        raise NotImplementedError
 
     @property
     def state(self) -> Path:
@@ -77,6 +78,7 @@ class Line:
         pointer = self.slots.pointer()
         return pointer is not None and pointer.runs.rollout_id == manifest.rollout_id
 
+    @abstractmethod
     def refuse_unable(self, manifest: Manifest) -> None:
         """Raises Refused where the device cannot install what it is to install now."""
 

@@ -121,6 +121,9 @@ class _Models(Line):
     def facts(self) -> Facts:
         return as_it_runs(self.reporter.facts, self.state)
 
+    def refuse_unable(self, manifest: Manifest) -> None:
+        """The client installs models by itself."""
+
     def recover(self) -> None:
         """End what was cut off: a damaged slot is left, and a try ends as what runs now says that it ended."""
         if (lost := self.slots.repair(self.reporter.facts.firmware_variant)) is not None:

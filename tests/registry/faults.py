@@ -1,16 +1,52 @@
-"""Publishers that die, and object stores that compare before they write."""
+"""Publishers and devices that die, and object stores that compare before they write."""
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import pytest
 
 from components.workspace import Workspace, open_workspace
 from registry.repository.store import Store
+
+_WRITES = frozenset({"open", "os.rename", "os.remove", "os.mkdir", "os.symlink", "os.chmod"})
+
+
+def killed_at(number: int, below: Path, work: Callable[[], object], *, also: str = "") -> bool:
+    """Do it in a process that dies before its ``number``-th write ``below``; whether it came to that.
+
+    ``also``: an audit event that counts wherever it happens.
+    """
+    child = os.fork()
+    if child == 0:
+        left = [number]
+
+        def watch(event: str, arguments: tuple[Any, ...]) -> None:
+            if event != also and (event not in _WRITES or str(below) not in str(arguments[0]) + str(arguments[1:2])):
+                return
+            if event == "open" and not (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR):
+                return
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(watch)
+        try:
+            work()
+        except BaseException:  # noqa: BLE001 - the test must not go on in this process
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert status in (0, signal.SIGKILL)
+    return status != 0
 
 
 class Killed(BaseException):

@@ -35,6 +35,7 @@ from registry.health.intake import take
 from registry.inventory import show_device
 from registry.rollout.manifests import manifest_of
 from tests.registry.cli import Run
+from tests.registry.faults import killed_at
 from tests.registry.reporting import key_of, public
 from tests.registry.test_firmware import IMAGE, aged, envelope_of, offered
 from tests.registry.test_update import on_disk
@@ -540,34 +541,6 @@ class _AsDevice:
         self.facts, self.workspace, self.key = gateway.facts, gateway.workspace, gateway.key
 
 
-_WRITES = frozenset({"open", "os.rename", "os.remove", "os.mkdir", "subprocess.Popen"})
-
-
-def _killed_at(gateway: Gateway, number: int) -> bool:
-    """Update in a process that dies before its ``number``-th write; whether it came to that."""
-    child = os.fork()
-    if child == 0:
-        left = [number]
-
-        def watch(event: str, arguments: tuple[Any, ...]) -> None:
-            if event not in _WRITES:
-                return
-            if event != "subprocess.Popen" and str(gateway.state) not in str(arguments[0]) + str(arguments[1:2]):
-                return
-            if event == "open" and not (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR):
-                return
-            left[0] -= 1
-            if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(watch)
-        gateway.update()
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert status in (0, signal.SIGKILL)
-    return status != 0
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("reboots", [False, True])
 def test_killed_before_any_write_the_device_ends_with_firmware_and_model(
@@ -584,7 +557,7 @@ def test_killed_before_any_write_the_device_ends_with_firmware_and_model(
         gateway.write(known)
         gateway.later = timedelta()
         boot(monkeypatch, 1)
-        if not _killed_at(gateway, number):
+        if not killed_at(number, gateway.state, gateway.update, also="subprocess.Popen"):
             break
         for _ in range(3):
             gateway.update()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from components.workspace import Workspace
-from components.workspace.errors import Conflict, MusterError
+from components.workspace.errors import Conflict
 from components.workspace.files import sha256_bytes
 from registry import rollout
 from registry.contract.cohort import bucket
@@ -37,6 +34,7 @@ from registry.device.slots import Installed, Slots
 from registry.device.tries import begin, read_try, reason_to_pause
 from registry.health.intake import Intake
 from tests.registry.cli import Run
+from tests.registry.faults import killed_at
 from tests.registry.reporting import cohort, counted, key_of
 from tests.registry.workspaces import (
     facts,
@@ -439,35 +437,6 @@ def test_who_was_cut_off_in_a_try_says_so_and_tries_again(device: Device, monkey
     assert device.update().reason == Reason.GIVEN_UP
 
 
-_WRITES = frozenset({"open", "os.rename", "os.remove", "os.mkdir", "os.symlink", "os.chmod"})
-
-
-def _killed_at(device: Device, number: int) -> bool:
-    """Update in a process that dies before its ``number``-th write below the state folder; whether it came to that."""
-    child = os.fork()
-    if child == 0:
-        left = [number]
-
-        def watch(event: str, arguments: tuple[Any, ...]) -> None:
-            if event not in _WRITES or str(device.state) not in str(arguments[0]) + str(arguments[1:2]):
-                return
-            if event == "open" and not (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR):
-                return
-            left[0] -= 1
-            if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(watch)
-        try:
-            device.update()
-        except MusterError:
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert status in (0, signal.SIGKILL)
-    return status != 0
-
-
 @pytest.mark.slow
 def test_killed_before_any_write_the_device_runs_one_whole_artefact_and_goes_on(device: Device, tmp_path: Path) -> None:
     """Old or new, nothing between; and afterwards the registry knows what runs, under rising counters."""
@@ -479,7 +448,7 @@ def test_killed_before_any_write_the_device_runs_one_whole_artefact_and_goes_on(
         shutil.rmtree(device.state)
         shutil.copytree(tmp_path / "before", device.state, symlinks=True)
         device.later = timedelta()
-        if not _killed_at(device, number):
+        if not killed_at(number, device.state, device.update):
             break
         after.add(device.running)
         pointer = Slots(device.state).pointer()
