@@ -109,9 +109,10 @@ class Folder:
                 lock.acquire()
         except Timeout:
             raise Conflict(f"another publisher holds {self._root}", hint="repeat the command when it is done") from None
-        with lock:
-            lock.release()
+        try:
             yield
+        finally:
+            lock.release()
 
     def names(self, folder: str) -> list[str]:
         try:
